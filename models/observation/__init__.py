@@ -1,0 +1,21 @@
+"""How the sensors see: the point spread function, the spectral response and the noise.  Y = D(X) + noise, Z = g R X + o + noise."""
+
+from __future__ import annotations
+
+from .degradation import Degradation, Sampling, Upsampling, coarse_shape
+from .noise import gaussian_field, noise_std
+from .response import Sensor, covered_bands, gaussian_response, load_sensors, read_response
+
+__all__ = [
+    "Degradation",
+    "Sampling",
+    "Sensor",
+    "Upsampling",
+    "coarse_shape",
+    "covered_bands",
+    "gaussian_field",
+    "gaussian_response",
+    "load_sensors",
+    "noise_std",
+    "read_response",
+]

@@ -1,0 +1,81 @@
+"""One axis of the separable operators, as a small dense matrix with the border folded in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+SIGMA_PER_FWHM = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
+TAILS = 4.0  # a Gaussian is cut at this many sigma
+
+
+def coarse_centres(coarse: range, ratio: float, shift: float) -> np.ndarray:
+    """Positions of coarse pixel centres in fine pixels: (i + 0.5) r - 0.5 + shift."""
+    return (np.arange(coarse.start, coarse.stop) + 0.5) * ratio - 0.5 + shift
+
+
+def gaussian_reach(ratio: float, fwhm: float) -> int:
+    """How many fine pixels a Gaussian PSF of `fwhm` coarse pixels reaches to each side."""
+    return int(np.ceil(max(1.0, TAILS * SIGMA_PER_FWHM * fwhm * ratio)))
+
+
+def gaussian_axis(fine: range, coarse: range, size: int, ratio: float, fwhm: float, shift: float) -> np.ndarray:
+    """Blur with a Gaussian of `fwhm` coarse pixels and sample at the coarse centres: (len(coarse), len(fine))."""
+    sigma = max(SIGMA_PER_FWHM * fwhm * ratio, 1e-3)
+    centres = coarse_centres(coarse, ratio, shift)
+    reach = gaussian_reach(ratio, fwhm)
+    taps = np.round(centres)[:, None] + np.arange(-reach, reach + 1)[None, :]
+    distance = taps - centres[:, None]
+    weights = np.exp(-0.5 * (distance**2 - (distance**2).min(axis=1, keepdims=True)) / sigma**2)
+    weights[np.abs(distance) > reach] = 0.0  # as many taps to one side as to the other: a half-pixel centre has an even number
+    return _assemble(taps, weights, fine, size)
+
+
+def block_axis(fine: range, coarse: range, size: int, ratio: float, shift: float) -> np.ndarray:
+    """Mean over the disjoint blocks of `ratio` fine pixels, the degradation of DDPM-Fus: (len(coarse), len(fine))."""
+    centres = coarse_centres(coarse, ratio, shift)
+    reach = int(np.ceil(ratio / 2)) + 1
+    taps = np.round(centres)[:, None] + np.arange(-reach, reach + 1)[None, :]
+    distance = np.abs(taps - centres[:, None])
+    weights = np.clip(np.minimum(0.5, ratio / 2 - distance) + 0.5, 0.0, 1.0)
+    return _assemble(taps, weights, fine, size)
+
+
+def cubic_axis(fine: range, coarse: range, size: int, ratio: float, shift: float) -> np.ndarray:
+    """Cubic convolution (Keys 1981, a = -1/2) from coarse centres to fine pixels: (len(fine), len(coarse)); `size` is coarse."""
+    position = (np.arange(fine.start, fine.stop) + 0.5 - shift) / ratio - 0.5
+    taps = np.floor(position)[:, None] + np.arange(-1, 3)[None, :]
+    t = np.abs(taps - position[:, None])
+    near = 1.5 * t**3 - 2.5 * t**2 + 1.0
+    far = -0.5 * t**3 + 2.5 * t**2 - 4.0 * t + 2.0
+    weights = np.where(t <= 1.0, near, np.where(t < 2.0, far, 0.0))
+    return _assemble(taps, weights, coarse, size)
+
+
+def _assemble(taps: np.ndarray, weights: np.ndarray, window: range, size: int) -> np.ndarray:
+    """Rows of weights over `window`; what falls beyond the scene [0, size) is reflected, beyond the window left out, rows sum to 1."""
+    period = 2 * size
+    index = np.mod(taps, period).astype(np.int64)
+    index = np.where(index >= size, period - 1 - index, index) - window.start
+    rows = np.broadcast_to(np.arange(len(taps))[:, None], index.shape)
+    inside = (index >= 0) & (index < len(window))
+    matrix = np.zeros((len(taps), len(window)))
+    np.add.at(matrix, (rows[inside], index[inside]), weights[inside])
+    total = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, total, out=np.zeros_like(matrix), where=np.abs(total) > 1e-6)
+
+
+def like(matrix: np.ndarray, x: Any) -> Any:
+    """`matrix` as the kind of array that x is (numpy or torch, same dtype and device), without importing torch."""
+    if isinstance(x, np.ndarray):
+        return matrix.astype(x.dtype, copy=False)
+    return x.new_tensor(matrix)
+
+
+def separable(rows: np.ndarray, cols: np.ndarray, x: Any) -> Any:
+    """rows @ x @ cols.T for x of shape (..., len rows in, len cols in), the cheaper product first."""
+    rows, cols = like(rows, x), like(cols, x)
+    if rows.shape[0] * cols.shape[1] <= rows.shape[1] * cols.shape[0]:
+        return (rows @ x) @ cols.T
+    return rows @ (x @ cols.T)

@@ -1,0 +1,97 @@
+"""Spectral response functions: the rows of R, which turn a spectrum of the HSI into the bands of the MSI."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import HSFusionError
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A multispectral sensor: band names, centre wavelengths and widths in nanometres, each of length l."""
+
+    name: str
+    bands: tuple[str, ...]
+    centre_nm: np.ndarray
+    fwhm_nm: np.ndarray
+
+
+def load_sensors(path: Path | str) -> dict[str, Sensor]:
+    """Sensors by name from a CSV with the columns sensor, band, centre_nm, fwhm_nm."""
+    rows: dict[str, list[tuple[str, float, float]]] = {}
+    with open(path, newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            rows.setdefault(row["sensor"], []).append((row["band"], float(row["centre_nm"]), float(row["fwhm_nm"])))
+    return {
+        name: Sensor(name, tuple(b for b, _, _ in bands), np.array([c for _, c, _ in bands]), np.array([f for _, _, f in bands]))
+        for name, bands in rows.items()
+    }
+
+
+def _spacing(wavelengths: np.ndarray) -> np.ndarray:
+    """Width in nm that each HSI band stands for; bands may come in any order, and overlap where two detectors meet."""
+    order = np.argsort(wavelengths, kind="stable")
+    ordered = wavelengths[order]
+    edges = np.concatenate([[ordered[0]], (ordered[1:] + ordered[:-1]) / 2, [ordered[-1]]])
+    width = np.empty_like(ordered)
+    width[order] = np.diff(edges)
+    if len(ordered) > 2:  # the outer bands stand for a whole interval, not half of one
+        width[order[0]], width[order[-1]] = ordered[1] - ordered[0], ordered[-1] - ordered[-2]
+    return width
+
+
+def covered_bands(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
+    """Which MSI bands the HSI sees, bool (l,): no point of the band's FWHM is farther than 0.6 FWHM from an HSI band."""
+    probes = np.asarray(centre_nm)[:, None] + np.asarray(fwhm_nm)[:, None] * np.linspace(-0.5, 0.5, 9)
+    gap = np.abs(probes[:, :, None] - np.asarray(wavelengths_nm)[None, None, :]).min(axis=2).max(axis=1)
+    return gap <= np.maximum(0.6 * np.asarray(fwhm_nm), 10.0)
+
+
+def gaussian_response(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
+    """R (l, L), rows summing to 1, from Gaussian bands: an approximation where measured curves are not at hand.
+
+    Each HSI band counts with the interval of wavelength it stands for. Raises HSFusionError naming an MSI band that the HSI does not see.
+    """
+    centre, fwhm = np.asarray(centre_nm, float), np.asarray(fwhm_nm, float)
+    wavelengths = np.asarray(wavelengths_nm, float)
+    missing = np.flatnonzero(~covered_bands(centre, fwhm, wavelengths))
+    if len(missing):
+        raise HSFusionError(
+            f"The MSI band at {centre[missing[0]]:.0f} nm lies outside the HSI's bands "
+            f"({wavelengths.min():.0f} to {wavelengths.max():.0f} nm): leave that band out of the multispectral raster."
+        )
+    distance = (wavelengths[None, :] - centre[:, None]) / fwhm[:, None]
+    # A band narrower than the HSI's own sampling still falls on its nearest bands: never narrower than the local spacing.
+    width = np.maximum(1.0, np.abs(_spacing(wavelengths))[np.abs(distance).argmin(axis=1)] / fwhm)
+    response = np.exp(-4.0 * np.log(2.0) * (distance / width[:, None]) ** 2) * _spacing(wavelengths)
+    return response / response.sum(axis=1, keepdims=True)
+
+
+def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
+    """R (l, L), rows summing to 1, from a CSV: first column wavelength in nm, then one column of relative response per MSI band."""
+    try:
+        if Path(path).stat().st_size == 0:
+            raise ValueError("it is empty")
+        table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
+        names = table.dtype.names or ()
+        columns = np.stack([np.atleast_1d(table[name]) for name in names])
+    except (OSError, ValueError, IndexError) as error:
+        raise HSFusionError(
+            f"The spectral response file {path} cannot be read ({error}): it needs a header and the columns wavelength_nm, band 1, band 2, ..."
+        ) from error
+    if len(columns) < 2 or columns.shape[1] < 2 or not np.isfinite(columns).all():
+        raise HSFusionError(f"The spectral response file {path} needs a header, a column of wavelengths in nm and one column of numbers per MSI band.")
+    order = np.argsort(columns[0])
+    grid, curves = columns[0][order], np.clip(columns[1:, order], 0.0, None)
+    wavelengths = np.asarray(wavelengths_nm, float)
+    response = np.stack([np.interp(wavelengths, grid, curve, left=0.0, right=0.0) for curve in curves]) * _spacing(wavelengths)
+    total = response.sum(axis=1, keepdims=True)
+    empty = np.flatnonzero(total[:, 0] <= 0)
+    if len(empty):
+        raise HSFusionError(f"Band {names[empty[0] + 1]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?")
+    return response / total

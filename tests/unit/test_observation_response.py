@@ -1,0 +1,61 @@
+"""Spectral response: rows sum to one whatever the order and spacing of the HSI's bands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hsfusion.models.errors import HSFusionError
+from hsfusion.models.observation import covered_bands, gaussian_response, load_sensors, read_response
+
+GRID = np.arange(400.0, 1000.0, 5.0)
+
+
+def test_a_gaussian_band_sees_its_centre():
+    response = gaussian_response(np.array([500.0, 660.0]), np.array([60.0, 30.0]), GRID)
+    np.testing.assert_allclose(response.sum(axis=1), 1.0)
+    np.testing.assert_allclose(response @ GRID, [500.0, 660.0], atol=0.05)
+
+
+def test_the_order_of_bands_does_not_matter():
+    order = np.random.default_rng(0).permutation(len(GRID))
+    straight = gaussian_response(np.array([560.0]), np.array([35.0]), GRID)
+    np.testing.assert_allclose(gaussian_response(np.array([560.0]), np.array([35.0]), GRID[order]), straight[:, order], atol=1e-12)
+
+
+def test_uneven_spacing_is_weighted():
+    """A flat spectrum with a step gives the same band value however densely one side is sampled."""
+    dense = np.concatenate([np.arange(400.0, 560.0, 2.0), np.arange(560.0, 800.0, 10.0)])
+    step = lambda grid: (grid >= 560.0).astype(float)  # noqa: E731
+    even, uneven = (gaussian_response(np.array([560.0]), np.array([80.0]), g) @ step(g) for g in (np.arange(400.0, 800.0, 2.0), dense))
+    assert even == pytest.approx(uneven, abs=0.05)
+
+
+def test_a_band_outside_the_hsi_is_named():
+    with pytest.raises(HSFusionError, match="1610 nm"):
+        gaussian_response(np.array([560.0, 1610.0]), np.array([35.0, 90.0]), GRID)
+    assert covered_bands(np.array([560.0, 1610.0]), np.array([35.0, 90.0]), GRID).tolist() == [True, False]
+
+
+def test_sensors_csv(tmp_path):
+    path = tmp_path / "sensors.csv"
+    path.write_text("sensor,band,centre_nm,fwhm_nm\nS,1,500,60\nS,8A,865,20\nT,PAN,650,300\n")
+    sensors = load_sensors(path)
+    assert sensors["S"].bands == ("1", "8A") and sensors["T"].fwhm_nm.tolist() == [300.0]
+
+
+def test_measured_response(tmp_path):
+    path = tmp_path / "srf.csv"
+    rows = "\n".join(f"{w},{max(0, 50 - abs(w - 550))},{max(0, 30 - abs(w - 850))}" for w in range(400, 1000, 5))
+    path.write_text("wavelength_nm,green,nir\n" + rows)
+    response = read_response(path, GRID)
+    np.testing.assert_allclose(response.sum(axis=1), 1.0)
+    np.testing.assert_allclose(response @ GRID, [550.0, 850.0], atol=0.5)
+
+
+@pytest.mark.parametrize("text", ["", "wavelength_nm,green\n", "wavelength_nm,green\n0.5,1\n0.6,1\n", "wavelength_nm\n500\n600\n", "a,b\nx,y\nz,w\n"])
+def test_a_bad_response_file_is_refused(tmp_path, text):
+    path = tmp_path / "srf.csv"
+    path.write_text(text)
+    with pytest.raises(HSFusionError):
+        read_response(path, GRID)
