@@ -1,0 +1,135 @@
+"""What the tests inside QGIS share: the provider in this process, and `qgis_process` in a profile of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The bundled scene (crop of Indian Pines)."""
+    return ROOT / "resources" / "sample" / "indian_pines.tif"
+
+
+@pytest.fixture(scope="session")
+def provider(qgis_app):
+    """HSFusion's provider, registered with QGIS's Processing in this process."""
+    from qgis.core import QgsApplication
+
+    from hsfusion.processing.provider import HSFusionProvider
+
+    registry = QgsApplication.processingRegistry()
+    existing = registry.providerById("hsfusion")
+    if existing is not None:
+        yield existing
+        return
+    provider = HSFusionProvider()
+    registry.addProvider(provider)
+    yield provider
+    registry.removeProvider(provider)
+
+
+@dataclass
+class Result:
+    """What one `qgis_process run` left."""
+
+    code: int
+    stdout: str
+    stderr: str
+    outputs: dict = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def error(self) -> str:
+        """Everything that was said, for a test to look for its sentence in."""
+        return self.stderr + self.stdout
+
+
+class QgisProcess:
+    """Runs algorithms in a fresh QGIS, as a user's script does."""
+
+    def __init__(self, profile: Path) -> None:
+        plugins = profile / "profiles" / "default" / "python" / "plugins"
+        plugins.mkdir(parents=True)
+        (plugins / "hsfusion").symlink_to(ROOT, target_is_directory=True)
+        ini = profile / "profiles" / "default" / "QGIS" / "QGIS3.ini"
+        ini.parent.mkdir(parents=True)
+        ini.write_text("[PythonPlugins]\nhsfusion=true\n", encoding="utf-8")
+        self.program = shutil.which("qgis_process.bin") or shutil.which("qgis_process") or "qgis_process"
+        dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "QGIS_PLUGINPATH")
+        self.environment = {k: v for k, v in os.environ.items() if k not in dropped and not k.startswith("HSFUSION_")}
+        self.environment.update(QGIS_CUSTOM_CONFIG_PATH=str(profile), QT_QPA_PLATFORM="offscreen", LC_ALL="C.UTF-8")
+
+    def start(self, algorithm: str, env: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
+        """The running process; lists repeat the parameter, None leaves it out."""
+        pairs = []
+        for name, value in parameters.items():
+            for item in value if isinstance(value, (list, tuple)) else [value]:
+                if item is not None:
+                    pairs.append(f"{name}={item}")
+        return subprocess.Popen(
+            [self.program, "--json", "run", algorithm, "--", *pairs],
+            env={**self.environment, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+    def __call__(
+        self,
+        algorithm: str,
+        env: dict[str, str] | None = None,
+        check: bool = True,
+        timeout: float = 600,
+        interrupt_after: float | None = None,
+        **parameters,
+    ) -> Result:
+        """Run to the end; `check` fails the test unless it exits 0; `interrupt_after` sends SIGINT after so many seconds."""
+        started = time.monotonic()
+        process = self.start(algorithm, env, **parameters)
+        try:
+            if interrupt_after is not None:
+                try:
+                    out, err = process.communicate(timeout=interrupt_after)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signal.SIGINT)
+                    out, err = process.communicate(timeout=timeout)
+            else:
+                out, err = process.communicate(timeout=timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        result = Result(process.returncode, out, err, seconds=time.monotonic() - started)
+        if out[out.find("{") :].strip():
+            try:
+                result.outputs = json.loads(out[out.find("{") :]).get("results", {})
+            except json.JSONDecodeError:
+                result.outputs = {}
+        if check and result.code != 0:
+            pytest.fail(f"{algorithm} exited {result.code}\n{err[-4000:]}\n{out[-2000:]}")
+        return result
+
+
+@pytest.fixture(scope="session")
+def qgis_process(tmp_path_factory) -> QgisProcess:
+    """`qgis_process("hsfusion:simulate", REFERENCE=..., ...)` -> Result(code, stdout, stderr, outputs, seconds)."""
+    return QgisProcess(tmp_path_factory.mktemp("qgis-profile"))
