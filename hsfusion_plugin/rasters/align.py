@@ -1,0 +1,216 @@
+"""How the grid of the HSI lies on the grid of the MSI, and which pixels of both take part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from osgeo import osr
+
+from ...models.errors import HSFusionError
+from .raster import Raster
+
+RATIO_TOLERANCE = 1e-3
+# MSI pixels by which a ratio that is not quite whole may carry the grids apart between middle and edge.
+LARGEST_DRIFT = 0.25
+FEWEST_PIXELS = 8
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The overlap of a pair. "Fine" pixels are the MSI's, "coarse" ones the HSI's; the scene starts at the overlap's first fine pixel.
+
+    Coarse pixel i of the overlap has its centre at (i + 0.5) ratio - 0.5 + phase in fine pixels of the scene, in y and x alike; the phase
+    is 0 where the grids nest and at most half a pixel otherwise. The scene is exactly ratio times as large as its coarse part.
+    """
+
+    ratio: float
+    coarse_rows: range
+    coarse_cols: range
+    fine_rows: range
+    fine_cols: range
+    phase_y: float
+    phase_x: float
+    output_rows: range  # what EXTENT leaves, in fine pixels of the scene
+    output_cols: range
+    geotransform: tuple[float, float, float, float, float, float]  # of the scene
+    crs_wkt: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def scene_shape(self) -> tuple[int, int]:
+        """(rows, cols) of the overlap in fine pixels."""
+        return len(self.fine_rows), len(self.fine_cols)
+
+    @property
+    def coarse_shape(self) -> tuple[int, int]:
+        """(rows, cols) of the overlap in coarse pixels."""
+        return len(self.coarse_rows), len(self.coarse_cols)
+
+    def geotransform_of(self, rows: range, cols: range) -> tuple[float, float, float, float, float, float]:
+        """GDAL geotransform of a window of the scene, given in its fine pixels."""
+        x0, dx, _, y0, _, dy = self.geotransform
+        return (x0 + cols.start * dx, dx, 0.0, y0 + rows.start * dy, 0.0, dy)
+
+
+def align(
+    hsi: Raster,
+    msi: Raster,
+    extent: tuple[float, float, float, float] | None = None,
+    mask: Raster | None = None,
+) -> Alignment:
+    """Lay the HSI's grid on the MSI's.
+
+    `extent` is (xmin, ymin, xmax, ymax) in the rasters' CRS; it cuts the output at the nearest pixel edges and changes nothing else.
+    `mask` is only checked here (masks.py reads it). HSFusionError, one sentence each: too few bands, no georeference, a rotated grid,
+    different CRS, a ratio that is not a whole number above 1, no overlap, less than 8 x 8 HSI pixels of it, an empty extent.
+    """
+    _check_bands(hsi, msi)
+    others = [] if mask is None else [mask]
+    for raster in (hsi, msi, *others):
+        _check_grid(raster)
+    for raster in (hsi, *others):
+        _check_crs(raster, msi)
+    ratio = _ratio(hsi, msi)
+    x0, dx, _, y0, _, dy = msi.geotransform
+    left, top = (hsi.geotransform[0] - x0) / dx, (hsi.geotransform[3] - y0) / dy  # HSI corner in MSI pixels
+    pitch_x, pitch_y = hsi.geotransform[1] / dx, hsi.geotransform[5] / dy
+    if _apart(hsi, msi):
+        raise HSFusionError("HSI and MSI do not overlap; choose two rasters of the same place.")
+    if mask is not None and _apart(mask, msi):
+        raise HSFusionError(f"MASK: '{mask.path}' does not reach the MSI; choose a mask of the same place.")
+    coarse_rows, fine_rows, phase_y = _axis(top, pitch_y, ratio, hsi.rows, msi.rows)
+    coarse_cols, fine_cols, phase_x = _axis(left, pitch_x, ratio, hsi.cols, msi.cols)
+    if min(len(coarse_rows), len(coarse_cols)) < FEWEST_PIXELS:
+        raise HSFusionError(
+            f"HSI and MSI share only {len(coarse_cols)} x {len(coarse_rows)} whole HSI pixels, and at least "
+            f"{FEWEST_PIXELS} x {FEWEST_PIXELS} are needed; use rasters that overlap more."
+        )
+    scene = (x0 + fine_cols.start * dx, dx, 0.0, y0 + fine_rows.start * dy, 0.0, dy)
+    rows, cols = _cut(extent, scene, len(fine_rows), len(fine_cols))
+    notes = () if msi.crs_wkt else ("HSI and MSI name no CRS: their coordinates are taken to be of the same one.",)
+    return Alignment(
+        float(ratio),
+        coarse_rows,
+        coarse_cols,
+        fine_rows,
+        fine_cols,
+        phase_y,
+        phase_x,
+        rows,
+        cols,
+        scene,
+        msi.crs_wkt,
+        notes,
+    )
+
+
+def _check_bands(hsi: Raster, msi: Raster) -> None:
+    bands, fine = int((~hsi.bad).sum()), int((~msi.bad).sum())
+    if bands < 2:
+        raise HSFusionError(
+            f"HSI: '{hsi.path}' has {bands} usable band(s) and fusion needs at least 2; choose the hyperspectral raster."
+        )
+    if fine < 1:
+        raise HSFusionError(f"MSI: '{msi.path}' marks all its bands as bad; correct its bad-band list.")
+    if bands < fine:
+        raise HSFusionError(f"The HSI has fewer bands ({bands}) than the MSI ({fine}); the two may have been swapped.")
+
+
+def _check_grid(raster: Raster) -> None:
+    if not raster.georeferenced:
+        raise HSFusionError(
+            f"{raster.role}: '{raster.path}' has no georeference; give it one (gdal_translate -a_srs -a_ullr)."
+        )
+    if not raster.north_up:
+        raise HSFusionError(
+            f"{raster.role}: '{raster.path}' has a rotated or upside-down grid; bring it north-up first (gdalwarp)."
+        )
+
+
+def _check_crs(raster: Raster, msi: Raster) -> None:
+    if bool(raster.crs_wkt) != bool(msi.crs_wkt):
+        bare = msi if raster.crs_wkt else raster
+        raise HSFusionError(
+            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it (gdal_edit.py -a_srs)."
+        )
+    if raster.crs_wkt and not same_crs(raster.crs_wkt, msi.crs_wkt):
+        names = " and ".join(osr.SpatialReference(r.crs_wkt).GetName() or "unnamed" for r in (raster, msi))
+        raise HSFusionError(
+            f"{raster.role} and MSI have different CRS ({names}); warp the {raster.role} to the MSI's CRS first."
+        )
+
+
+def same_crs(first: str, second: str) -> bool:
+    """Whether coordinates in both are the same numbers; names, which GDAL drivers write differently, do not count."""
+    if first == second:
+        return True
+    a, b = osr.SpatialReference(first), osr.SpatialReference(second)
+    if a.IsSame(b, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES", "CRITERION=EQUIVALENT_EXCEPT_AXIS_ORDER_GEOGCRS"]):
+        return True
+    texts = a.ExportToProj4().strip(), b.ExportToProj4().strip()
+    return bool(texts[0]) and texts[0] == texts[1]
+
+
+def _apart(first: Raster, second: Raster) -> bool:
+    (a0, b0, a1, b1), (c0, d0, c1, d1) = first.bounds, second.bounds
+    return min(a1, c1) <= max(a0, c0) or min(b1, d1) <= max(b0, d0)
+
+
+def _ratio(hsi: Raster, msi: Raster) -> int:
+    (hx, hy), (mx, my) = hsi.pixel_size, msi.pixel_size
+    rx, ry = hx / mx, hy / my
+    sizes = f"{hx:g} x {hy:g} against {mx:g} x {my:g}"
+    if max(rx, ry) <= 1 + RATIO_TOLERANCE:
+        raise HSFusionError(f"The HSI's pixels are not larger than the MSI's ({sizes}); the two may have been swapped.")
+    whole = max(round(rx), 2)
+    drift = (
+        max(abs(rx - whole) / rx * min(msi.cols, rx * hsi.cols), abs(ry - whole) / ry * min(msi.rows, ry * hsi.rows))
+        / 2
+    )
+    if max(abs(rx - whole), abs(ry - whole)) > RATIO_TOLERANCE or drift > LARGEST_DRIFT:
+        raise HSFusionError(
+            f"The HSI's pixels are not a whole number of times the MSI's ({sizes}); resample the MSI to {hx / whole:.10g} x "
+            f"{hy / whole:.10g} first (gdalwarp -tr)."
+        )
+    return whole
+
+
+def _axis(offset: float, pitch: float, ratio: int, coarse_count: int, fine_count: int) -> tuple[range, range, float]:
+    """Coarse and fine pixels of one axis, and the phase; coarse pixel i spans offset + [i, i + 1] pitch in fine pixels.
+
+    A coarse pixel counts when it lies within the fine raster to half a fine pixel.
+    """
+    slack = 0.5 + 1e-6
+    first = max(0, math.ceil((-offset - slack) / pitch))
+    last = min(coarse_count, math.floor((fine_count - offset + slack) / pitch))
+    count = max(0, last - first)
+    start = offset + first * pitch + 0.5 * count * (pitch - ratio)  # exact in the middle of the overlap
+    corner = math.floor(start + 0.5 - 1e-6)
+    if corner + count * ratio > fine_count:  # half a pixel out at the far edge
+        corner = fine_count - count * ratio
+    corner = max(corner, 0)
+    while count and corner + count * ratio > fine_count:
+        count -= 1
+    phase = start - corner
+    return range(first, first + count), range(corner, corner + count * ratio), 0.0 if abs(phase) < 1e-6 else phase
+
+
+def _cut(
+    extent: tuple[float, float, float, float] | None, scene: tuple[float, ...], rows: int, cols: int
+) -> tuple[range, range]:
+    if extent is None:
+        return range(rows), range(cols)
+    xmin, ymin, xmax, ymax = extent
+    x0, dx, _, y0, _, dy = scene
+    if not all(math.isfinite(v) for v in extent) or xmax <= xmin or ymax <= ymin:
+        raise HSFusionError("EXTENT has no area; draw it again.")
+    edges = [math.floor((x - x0) / dx + 0.5) for x in (xmin, xmax)] + [
+        math.floor((y - y0) / dy + 0.5) for y in (ymax, ymin)
+    ]
+    if edges[1] <= edges[0] or edges[3] <= edges[2]:
+        raise HSFusionError("EXTENT is smaller than a pixel of the MSI; make it larger.")
+    left, right, top, bottom = max(edges[0], 0), min(edges[1], cols), max(edges[2], 0), min(edges[3], rows)
+    if right <= left or bottom <= top:
+        raise HSFusionError("EXTENT lies outside the area that HSI and MSI share; move it there.")
+    return range(top, bottom), range(left, right)

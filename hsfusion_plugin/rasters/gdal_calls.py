@@ -1,0 +1,35 @@
+"""GDAL calls whose failures come back as text, whether or not somebody in this process switched GDAL's exceptions on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from osgeo import gdal
+
+
+@contextmanager
+def collected_errors() -> Iterator[list[str]]:
+    """Keep GDAL's messages off stderr within the block; yields the list in which its failures gather."""
+    failures: list[str] = []
+
+    def handler(severity: int, _number: int, message: str) -> None:
+        if severity >= gdal.CE_Failure:
+            failures.append(message.strip())
+
+    gdal.PushErrorHandler(handler)
+    try:
+        yield failures
+    except RuntimeError as error:  # what GDAL raises after gdal.UseExceptions()
+        failures.append(str(error))
+    finally:
+        gdal.PopErrorHandler()
+
+
+def open_dataset(path: str, update: bool = False) -> tuple[gdal.Dataset | None, str]:
+    """Open a raster; returns (dataset, "") or (None, GDAL's reason)."""
+    dataset = None
+    with collected_errors() as failures:
+        flags = gdal.OF_RASTER | (gdal.OF_UPDATE if update else gdal.OF_READONLY) | gdal.OF_VERBOSE_ERROR
+        dataset = gdal.OpenEx(path, flags)
+    return dataset, failures[0] if failures and dataset is None else ""

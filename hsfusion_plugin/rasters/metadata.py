@@ -1,0 +1,178 @@
+"""What a band says about itself: wavelength, width, name, whether it is bad; in the forms that GDAL files carry.
+
+Read, in this order and band by band: the GDAL ``IMAGERY`` domain, the band's ``wavelength`` item, the data set's ENVI list
+``wavelength = {...}``, the band's description. Written as band item, ``IMAGERY`` and description: gdal_translate and
+gdalwarp keep the first and the last, and the ENVI driver keeps only the description.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from osgeo import gdal
+
+_UNITS_NM = (
+    (r"nm|nanomet(?:er|re)s?", 1.0),
+    (r"[uµμ]m|micromet(?:er|re)s?|microns?", 1e3),
+    (r"m|met(?:er|re)s?", 1e9),
+    (r"å|angstroms?", 0.1),
+)
+_IN_TEXT = re.compile(
+    r"(?<![\w.])(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(nm|nanomet(?:er|re)s?|[uµμ]m|micromet(?:er|re)s?|microns?)(?!\w)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class BandInfo:
+    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, and scale and offset to physical units."""
+
+    wavelength_nm: float | None = None
+    fwhm_nm: float | None = None
+    description: str = ""
+    bad: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def unit_in_nm(unit: str | None) -> float | None:
+    """Nanometres per unit ("Nanometers", "um", ...), or None for an unknown or missing unit."""
+    for pattern, factor in _UNITS_NM:
+        if re.fullmatch(pattern, (unit or "").strip(), re.IGNORECASE):
+            return factor
+    return None
+
+
+def wavelength_in_text(text: str) -> float | None:
+    """Wavelength in nm from a description such as "band 12 (0.5138 Micrometers)"; the last one where there are several."""
+    found = _IN_TEXT.findall(text or "")
+    return float(found[-1][0]) * unit_in_nm(found[-1][1]) if found else None
+
+
+def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
+    """BandInfo of every band in file order.
+
+    A wavelength of zero or less, as PRISMA gives its dead bands, is read as "no wavelength, bad"; so is an alpha band, which is
+    a mask and not a measurement.
+    """
+    bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
+    sources = (_from_imagery(bands), _from_items(dataset, bands), _from_lists(dataset), _from_descriptions(bands))
+    wavelength, fwhm = np.full(len(bands), np.nan), np.full(len(bands), np.nan)
+    for found, width in sources:
+        wavelength = np.where(np.isnan(wavelength), found, wavelength)
+        fwhm = np.where(np.isnan(fwhm), width, fwhm)
+    flags = _numbers(_dataset_item(dataset, "bbl"))
+    bad = np.zeros(len(bands), bool) if flags.size != len(bands) else flags == 0
+    infos = []
+    for i, band in enumerate(bands):
+        own = _number(band.GetMetadataItem("bbl"))
+        dead = wavelength[i] <= 0 or band.GetColorInterpretation() == gdal.GCI_AlphaBand
+        infos.append(
+            BandInfo(
+                wavelength_nm=float(wavelength[i]) if wavelength[i] > 0 else None,
+                fwhm_nm=float(fwhm[i]) if fwhm[i] > 0 else None,
+                description=band.GetDescription() or "",
+                bad=bool(dead or (bad[i] if np.isnan(own) else own == 0)),
+                scale=band.GetScale() or 1.0,
+                offset=band.GetOffset() or 0.0,
+            )
+        )
+    return infos
+
+
+def write_band_info(band: gdal.Band, info: BandInfo, scale: float = 1.0) -> None:
+    """Write a BandInfo in every form; `scale` is that of stored integers to the raster's own units."""
+    text = full_description(info)
+    if text:
+        band.SetDescription(text)
+    if info.wavelength_nm is not None:
+        band.SetMetadataItem("wavelength", f"{info.wavelength_nm:.10g}")
+        band.SetMetadataItem("wavelength_units", "Nanometers")
+        band.SetMetadataItem("CENTRAL_WAVELENGTH_UM", f"{info.wavelength_nm / 1e3:.10g}", "IMAGERY")
+    if info.fwhm_nm is not None:
+        band.SetMetadataItem("fwhm", f"{info.fwhm_nm:.10g}")
+        band.SetMetadataItem("FWHM_UM", f"{info.fwhm_nm / 1e3:.10g}", "IMAGERY")
+    band.SetMetadataItem("bbl", "0" if info.bad else "1")
+    if scale * info.scale != 1.0:
+        band.SetScale(scale * info.scale)
+    if info.offset != 0.0:
+        band.SetOffset(info.offset)
+
+
+def full_description(info: BandInfo) -> str:
+    """The band's name, with its wavelength added where the name does not already tell it."""
+    if info.wavelength_nm is None:
+        return info.description
+    told = wavelength_in_text(info.description)
+    if told is not None and abs(told - info.wavelength_nm) <= 1.0:
+        return info.description
+    text = f"{info.wavelength_nm:.2f} nm"
+    return f"{info.description} ({text})" if info.description else text
+
+
+def _from_imagery(bands: list[gdal.Band]) -> tuple[np.ndarray, np.ndarray]:
+    read = [[_number(b.GetMetadataItem(key, "IMAGERY")) for b in bands] for key in ("CENTRAL_WAVELENGTH_UM", "FWHM_UM")]
+    return np.array(read[0]) * 1e3, np.array(read[1]) * 1e3
+
+
+def _from_items(dataset: gdal.Dataset, bands: list[gdal.Band]) -> tuple[np.ndarray, np.ndarray]:
+    wavelength = np.array([_number(b.GetMetadataItem("wavelength")) for b in bands])
+    fwhm = np.array([_number(b.GetMetadataItem("fwhm") or b.GetMetadataItem("bandwidth")) for b in bands])
+    common = _dataset_item(dataset, "wavelength_units") or _dataset_item(dataset, "wavelength_unit")
+    guess = _guessed_unit(wavelength)
+    factors = []
+    for band in bands:
+        unit = band.GetMetadataItem("wavelength_units") or band.GetMetadataItem("wavelength_unit") or common
+        factors.append(_factor(unit, guess))
+    return wavelength * np.array(factors), fwhm * np.array(factors)
+
+
+def _from_lists(dataset: gdal.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    # A list of another length belongs to the file from which these bands were selected.
+    count = dataset.RasterCount
+    lists = [_numbers(_dataset_item(dataset, key)) for key in ("wavelength", "fwhm")]
+    wavelength, fwhm = (values if values.size == count else np.full(count, np.nan) for values in lists)
+    unit = _dataset_item(dataset, "wavelength_units") or _dataset_item(dataset, "wavelength_unit")
+    factor = _factor(unit, _guessed_unit(wavelength))
+    return wavelength * factor, fwhm * factor
+
+
+def _from_descriptions(bands: list[gdal.Band]) -> tuple[np.ndarray, np.ndarray]:
+    found = [wavelength_in_text(b.GetDescription()) for b in bands]
+    return np.array([np.nan if x is None else x for x in found]), np.full(len(bands), np.nan)
+
+
+def _factor(unit: str | None, guess: float) -> float:
+    if unit is None or unit.strip().lower() in ("", "unknown"):
+        return guess
+    factor = unit_in_nm(unit)
+    return np.nan if factor is None else factor  # "Index", "Wavenumber", "GHz": no wavelength that we can use
+
+
+def _guessed_unit(values: np.ndarray) -> float:
+    """Nanometres per unit where no unit is given: micrometres or nanometres by magnitude; NaN for band numbers and the like."""
+    known = values[values > 0]
+    if known.size == 0 or np.array_equal(known, np.arange(1, known.size + 1)):
+        return np.nan
+    if known.min() >= 0.1 and known.max() <= 30.0:
+        return 1e3
+    return 1.0 if known.min() >= 100.0 and known.max() <= 30000.0 else np.nan
+
+
+def _dataset_item(dataset: gdal.Dataset, key: str) -> str | None:
+    return dataset.GetMetadataItem(key, "ENVI") or dataset.GetMetadataItem(key)
+
+
+def _number(text: str | None) -> float:
+    values = _numbers(text)
+    return float(values[0]) if values.size == 1 else np.nan
+
+
+def _numbers(text: str | None) -> np.ndarray:
+    words = [word for word in re.split(r"[\s,;{}\[\]()]+", text or "") if word]
+    try:
+        return np.array([float(word) for word in words])
+    except ValueError:
+        return np.array([])

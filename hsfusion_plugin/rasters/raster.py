@@ -1,0 +1,148 @@
+"""A raster opened for reading, window by window, with NaN where it holds nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from osgeo import gdal
+
+from ...models.errors import HSFusionError
+from .gdal_calls import collected_errors, open_dataset
+from .metadata import BandInfo, read_band_infos
+
+_EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Float32)
+
+
+class Raster:
+    """Lazy and read-only; usable from several threads, each of which gets its own GDAL handle.
+
+    Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
+    ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
+    wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band).
+    """
+
+    def __init__(self, path: str, role: str, dataset: gdal.Dataset) -> None:
+        self.path, self.role = path, role
+        self._local = threading.local()
+        self._local.dataset = dataset
+        self.count, self.rows, self.cols = dataset.RasterCount, dataset.RasterYSize, dataset.RasterXSize
+        transform = dataset.GetGeoTransform(can_return_null=True)
+        self.georeferenced = transform is not None
+        self.geotransform = tuple(transform or (0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+        reference = dataset.GetSpatialRef()
+        self.crs_wkt = reference.ExportToWkt(["FORMAT=WKT2_2018"]) if reference is not None else ""
+        bands = [dataset.GetRasterBand(i + 1) for i in range(self.count)]
+        self._exact = all(b.DataType in _EXACT_IN_FLOAT32 for b in bands)
+        self._nodata = [b.GetNoDataValue() for b in bands]
+        self._mask_flags = [b.GetMaskFlags() for b in bands]
+        self.dtype = gdal.GetDataTypeName(bands[0].DataType)
+        self.nodata = self._nodata[0]
+        self.bands: list[BandInfo] = read_band_infos(dataset)
+        self.descriptions = [b.description for b in self.bands]
+        self.bad = np.array([b.bad for b in self.bands])
+        self.wavelengths = _complete([b.wavelength_nm for b in self.bands], self.bad)
+        self.fwhm = _complete([b.fwhm_nm for b in self.bands], self.bad)
+
+    @classmethod
+    def open(cls, path: str | Path, role: str = "raster") -> Raster:
+        """Open a file name or any string that GDAL understands; HSFusionError when there is no raster behind it."""
+        text = str(path)
+        dataset, reason = open_dataset(text)
+        if dataset is None:
+            known = Path(text).exists() or ":" in text or text.startswith("/vsi")
+            what = f"cannot be read by GDAL ({reason})" if known else "does not exist"
+            raise HSFusionError(f"{role}: '{text}' {what}; choose another raster.")
+        if dataset.RasterCount == 0:
+            inner = [name for name, _ in dataset.GetSubDatasets()]
+            hint = f"choose one of its subdatasets, such as {inner[0]}" if inner else "choose another raster"
+            raise HSFusionError(f"{role}: '{text}' has no bands of its own; {hint}.")
+        if any(gdal.DataTypeIsComplex(dataset.GetRasterBand(i + 1).DataType) for i in range(dataset.RasterCount)):
+            raise HSFusionError(f"{role}: '{text}' holds complex numbers; convert it to reflectance or radiance first.")
+        return cls(text, role, dataset)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of a pixel in map units, both positive (of an unrotated grid)."""
+        return abs(self.geotransform[1]), abs(self.geotransform[5])
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(xmin, ymin, xmax, ymax) in map units (of an unrotated grid)."""
+        x0, dx, _, y0, _, dy = self.geotransform
+        xs, ys = (x0, x0 + dx * self.cols), (y0, y0 + dy * self.rows)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def north_up(self) -> bool:
+        """True unless the grid is rotated, sheared, mirrored or upside down by more than a hundredth of a pixel in all."""
+        _, dx, row_x, _, col_y, dy = self.geotransform
+        straight = abs(row_x) * self.rows <= 0.01 * abs(dx) and abs(col_y) * self.cols <= 0.01 * abs(dy)
+        return dx > 0 and dy < 0 and straight
+
+    def read(self, rows: range, cols: range, bands: Sequence[int] | None = None, unscale: bool = False) -> np.ndarray:
+        """Window as float32 (bands, rows, cols), NaN where nodata, masked, NaN or infinite; bands are counted from 0.
+
+        Values are the raster's own; `unscale` applies each band's scale and offset. HSFusionError when the file is damaged.
+        """
+        index = [int(b) for b in (range(self.count) if bands is None else bands)]
+        if not (0 <= rows.start < rows.stop <= self.rows and 0 <= cols.start < cols.stop <= self.cols):
+            raise ValueError(f"window {rows} x {cols} is empty or reaches out of {self.rows} x {self.cols} pixels")
+        if not index or min(index) < 0 or max(index) >= self.count:
+            raise ValueError(f"bands {index} of {self.count}")
+        shape = (len(index), len(rows), len(cols))
+        dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
+        window = (cols.start, rows.start, len(cols), len(rows))
+        dataset, buffer = self._dataset(), None
+        with collected_errors() as failures:
+            buffer = dataset.ReadRaster(*window, buf_type=gdal_type, band_list=[b + 1 for b in index])
+        if not buffer or failures:
+            where = f"rows {rows.start}-{rows.stop - 1}, columns {cols.start}-{cols.stop - 1}"
+            raise HSFusionError(
+                f"{self.role}: '{self.path}' cannot be read at {where}; the file is damaged or out of reach."
+            )
+        values = np.frombuffer(bytearray(buffer) if isinstance(buffer, bytes) else buffer, dtype).reshape(shape)
+        for layer, band in zip(values, index):
+            self._blank(layer, band, window, dataset)
+        values = values.astype(np.float32, copy=False)
+        values[~np.isfinite(values)] = np.nan
+        if unscale:
+            for layer, band in zip(values, index):
+                layer *= np.float32(self.bands[band].scale)
+                layer += np.float32(self.bands[band].offset)
+        return values
+
+    def close(self) -> None:
+        """Let go of this thread's handle; the next read opens the file again."""
+        self._local.dataset = None
+
+    def _dataset(self) -> gdal.Dataset:
+        dataset = getattr(self._local, "dataset", None)
+        if dataset is None:
+            dataset, reason = open_dataset(self.path)
+            if dataset is None:
+                raise HSFusionError(f"{self.role}: '{self.path}' can no longer be read ({reason}).")
+            self._local.dataset = dataset
+        return dataset
+
+    def _blank(self, layer: np.ndarray, band: int, window: tuple[int, ...], dataset: gdal.Dataset) -> None:
+        nodata, flags = self._nodata[band], self._mask_flags[band]
+        if nodata is not None and np.isfinite(nodata):
+            with np.errstate(invalid="ignore", over="ignore"):
+                value = layer.dtype.type(nodata)
+                # Writers round huge markers such as -3.4e38 differently.
+                layer[np.abs(layer - value) <= 1e-6 * abs(value) if abs(nodata) > 1e10 else layer == value] = np.nan
+        if not flags & gdal.GMF_ALL_VALID and (nodata is None or flags & gdal.GMF_PER_DATASET):
+            info = dataset.GetRasterBand(band + 1)
+            if info.GetColorInterpretation() == gdal.GCI_AlphaBand:
+                return
+            mask = info.GetMaskBand().ReadRaster(*window, buf_type=gdal.GDT_Byte)
+            layer[np.frombuffer(mask, np.uint8).reshape(layer.shape) == 0] = np.nan
+
+
+def _complete(values: list[float | None], bad: np.ndarray) -> np.ndarray | None:
+    array = np.array([np.nan if v is None else v for v in values])
+    good = array[~bad]
+    return array if good.size and np.isfinite(good).all() else None

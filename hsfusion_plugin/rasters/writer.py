@@ -1,0 +1,182 @@
+"""GeoTIFFs written window by window, which exist under their name only when they are whole."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Callable
+
+import numpy as np
+from osgeo import gdal
+
+from ...models.errors import HSFusionError
+from .gdal_calls import collected_errors
+from .metadata import BandInfo, write_band_info
+from .staging import staged
+
+_INT16_MAX = 32767
+_DEFAULTS = {
+    "TILED": "YES",
+    "COMPRESS": "DEFLATE",
+    "INTERLEAVE": "BAND",
+    "BIGTIFF": "IF_SAFER",
+    "NUM_THREADS": "ALL_CPUS",
+}
+
+
+class RasterWriter:
+    """Context manager; `write` windows inside it.
+
+    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32" or "Int16", which stores
+    round(value / scale); nodata: default NaN and -32768; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO");
+    bands: a BandInfo per band; metadata: items of the data set (add more any time with `metadata.update`);
+    finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
+    (write_style, write_provenance) appear together with it. HSFusionError when the folder cannot be written or has no room.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rows: int,
+        cols: int,
+        count: int,
+        geotransform: Sequence[float],
+        crs_wkt: str = "",
+        dtype: str = "Float32",
+        nodata: float | None = None,
+        options: str = "",
+        bands: Sequence[BandInfo] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        scale: float = 1.0,
+        finish: Callable[[Path], None] | None = None,
+        role: str = "OUTPUT",
+    ) -> None:
+        if dtype not in ("Float32", "Int16"):
+            raise HSFusionError(f"{role}: data type {dtype} is not offered; choose Float32 or Int16.")
+        if Path(path).suffix.lower() not in (".tif", ".tiff") or str(path).startswith("/vsi"):
+            raise HSFusionError(f"{role}: '{path}' is not the name of a GeoTIFF file; end it in .tif.")
+        self.path, self.rows, self.cols, self.count, self.dtype, self.role = Path(path), rows, cols, count, dtype, role
+        self.nodata = nodata if nodata is not None else (math.nan if dtype == "Float32" else -32768.0)
+        self.scale = scale if dtype == "Int16" else 1.0
+        self.metadata = dict(metadata or {})
+        self.clipped = 0  # values that did not fit into Int16
+        self._grid = (tuple(geotransform), crs_wkt)
+        self._bands = list(bands) if bands is not None else [BandInfo() for _ in range(count)]
+        if len(self._bands) != count:
+            raise ValueError(f"{len(self._bands)} band descriptions for {count} bands")
+        self._options = _creation_options(options, dtype, rows, cols, role)
+        self._finish = finish
+        self._stack = ExitStack()
+        self._dataset: gdal.Dataset | None = None
+
+    def __enter__(self) -> RasterWriter:
+        size = self.rows * self.cols * self.count * (4 if self.dtype == "Float32" else 2)
+        with ExitStack() as stack:
+            self._staged = stack.enter_context(staged(self.path, size, self.role))
+            self._create()
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, row: int, col: int, array: np.ndarray) -> None:
+        """Write (count, r, c) with its first pixel at (row, col); NaN becomes nodata. HSFusionError when the disk is full."""
+        values = np.asarray(array, np.float32)
+        if values.ndim != 3 or values.shape[0] != self.count:
+            raise ValueError(f"{values.shape} is not ({self.count}, rows, cols)")
+        height, width = values.shape[1:]
+        stored = self._stored(values)
+        with collected_errors() as failures:
+            self._dataset.WriteRaster(col, row, width, height, stored.tobytes())
+            if self._whole_blocks(row, col, height, width):
+                self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
+        self._refuse(failures)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            with collected_errors() as failures:
+                if kind is None:
+                    self._dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
+                    self._dataset.FlushCache()
+                self._dataset = None
+            if kind is None:
+                self._refuse(failures)
+                if self._finish is not None:
+                    self._finish(self._staged)
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        self._stack.__exit__(kind, error, trace)
+
+    def _create(self) -> None:
+        dataset = None
+        with collected_errors() as failures:
+            kind = gdal.GDT_Float32 if self.dtype == "Float32" else gdal.GDT_Int16
+            driver = gdal.GetDriverByName("GTiff")
+            dataset = driver.Create(str(self._staged), self.cols, self.rows, self.count, kind, self._options)
+        if dataset is None or failures:
+            raise HSFusionError(
+                f"{self.role}: GDAL cannot create '{self.path}' ({_first(failures)}); check OPTIONS and the disk."
+            )
+        geotransform, crs_wkt = self._grid
+        dataset.SetGeoTransform(geotransform)
+        if crs_wkt:
+            dataset.SetProjection(crs_wkt)
+        for i, info in enumerate(self._bands):
+            band = dataset.GetRasterBand(i + 1)
+            band.SetNoDataValue(self.nodata)
+            write_band_info(band, info, self.scale)
+        dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
+        self._dataset = dataset
+
+    def _stored(self, values: np.ndarray) -> np.ndarray:
+        nodata = np.isnan(values)
+        if self.dtype == "Float32":
+            if math.isnan(self.nodata):
+                return values
+            values = np.where(values == np.float32(self.nodata), np.nextafter(values, np.float32(np.inf)), values)
+            return np.where(nodata, np.float32(self.nodata), values)
+        whole = np.rint(values / self.scale)
+        self.clipped += int((np.abs(whole) > _INT16_MAX).sum())
+        return np.where(nodata, self.nodata, np.clip(whole, -_INT16_MAX, _INT16_MAX)).astype(np.int16)
+
+    def _whole_blocks(self, row: int, col: int, height: int, width: int) -> bool:
+        across, down = self._dataset.GetRasterBand(1).GetBlockSize()
+        ends = (row + height, self.rows, down), (col + width, self.cols, across)
+        return (
+            row % down == 0 and col % across == 0 and all(end == size or end % block == 0 for end, size, block in ends)
+        )
+
+    def _refuse(self, failures: list[str]) -> None:
+        if failures:
+            raise HSFusionError(
+                f"{self.role}: '{self.path}' cannot be written ({_first(failures)}); the disk may be full, so free some space and run again."
+            )
+
+
+def int16_scale(largest: float) -> float:
+    """Scale (a power of ten) with which values up to `largest` in size fit into Int16 with room to spare: 1e-4 for reflectance 0-1."""
+    return 10.0 ** math.ceil(math.log10(max(largest, 1e-30) / 30000.0))
+
+
+def _first(failures: list[str]) -> str:
+    return failures[0].rstrip(".") if failures else "no reason given"
+
+
+def _creation_options(text: str, dtype: str, rows: int, cols: int, role: str) -> list[str]:
+    options = dict(_DEFAULTS, PREDICTOR="3" if dtype == "Float32" else "2")
+    block = 256 if max(rows, cols) >= 256 else max(16, -(-max(rows, cols) // 16) * 16)
+    options.update(BLOCKXSIZE=str(block), BLOCKYSIZE=str(block))
+    for part in filter(None, (p.strip() for p in (text or "").split("|"))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise HSFusionError(f"OPTIONS: '{part}' is not of the form NAME=VALUE; for example COMPRESS=LZW|TILED=YES.")
+        options[key.strip().upper()] = value.strip()
+    if options["COMPRESS"].upper() not in ("DEFLATE", "LZW", "ZSTD"):
+        options.pop("PREDICTOR")
+    if options["TILED"].upper() in ("NO", "FALSE", "OFF"):
+        options.pop("BLOCKXSIZE")
+        options.pop("BLOCKYSIZE")
+    return [f"{key}={value}" for key, value in options.items()]
