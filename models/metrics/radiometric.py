@@ -1,0 +1,108 @@
+"""Errors of radiometry, band by band and over the cube: RMSE, the three PSNR definitions, ERGAS, CC, bias."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import HSFusionError
+from .valid import pixel_mask
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """First and second moments per band (arrays of length L, float64) from which every radiometric metric follows."""
+
+    mean: np.ndarray  # of the reference
+    maximum: np.ndarray  # of the reference
+    bias: np.ndarray  # mean of fused - reference
+    mse: np.ndarray
+    cc: np.ndarray  # Pearson correlation; NaN where either band is constant
+
+
+def band_statistics(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None) -> BandStatistics:
+    """Statistics of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
+    mask = pixel_mask(reference, fused, mask)
+    rows = np.empty((5, len(reference)))
+    for band in range(len(reference)):
+        x = np.asarray(reference[band])[mask].astype(np.float64)
+        y = np.asarray(fused[band])[mask].astype(np.float64)
+        error = y - x
+        dx, dy = x - x.mean(), y - y.mean()
+        scale = np.sqrt((dx @ dx) * (dy @ dy))
+        constant = np.ptp(x) == 0 or np.ptp(y) == 0
+        rows[:, band] = (
+            x.mean(),
+            x.max(),
+            error.mean(),
+            error @ error / error.size,
+            np.nan if constant else dx @ dy / scale,
+        )
+    return BandStatistics(*rows)
+
+
+def rmse(statistics: BandStatistics) -> float:
+    """Root of the mean squared error over all bands and pixels, in the raster's own units."""
+    return float(np.sqrt(statistics.mse.mean()))
+
+
+def decibel(peak: np.ndarray, mse: np.ndarray) -> np.ndarray:
+    """10 log10(peak^2 / mse); infinite where the error is zero."""
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(np.square(peak, dtype=np.float64) / mse)
+
+
+def psnr(statistics: BandStatistics, peak: float) -> float:
+    """Global PSNR in dB: 10 log10(peak^2 / MSE over all bands)."""
+    return float(decibel(_positive(peak), statistics.mse.mean()))
+
+
+def psnr_bands(statistics: BandStatistics, peak: float) -> np.ndarray:
+    """PSNR of each band (L,) in dB with one common peak; its mean is PSNR_BAND_MEAN."""
+    return decibel(_positive(peak), statistics.mse)
+
+
+def psnr_bands_own_peak(statistics: BandStatistics) -> np.ndarray:
+    """PSNR of each band (L,) in dB with the band's own reference maximum as peak; NaN where that is not positive."""
+    own = np.where(statistics.maximum > 0, statistics.maximum, np.nan)
+    return decibel(own, statistics.mse)
+
+
+def ergas(statistics: BandStatistics, ratio: float) -> float:
+    """ERGAS = 100 / ratio sqrt(mean_k MSE_k / mean_k^2), ratio = HSI pixel / MSI pixel > 1 (Wald 2000).
+
+    Bands whose reference mean is zero to rounding have no relative error and are left out (see ergas_bands). Libraries
+    disagree on the ratio: sewar multiplies by r = 1/ratio, torchmetrics divides by ratio whatever its docstring says.
+    """
+    if not ratio >= 1:
+        raise HSFusionError(
+            f"RATIO is {ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
+        )
+    keep = ergas_bands(statistics)
+    if not keep.any():
+        return float("nan")
+    return float(100.0 / ratio * np.sqrt(np.mean(statistics.mse[keep] / statistics.mean[keep] ** 2)))
+
+
+def ergas_bands(statistics: BandStatistics) -> np.ndarray:
+    """(L,) bool: the bands that take part in ERGAS, those whose mean exceeds 1e-9 of the largest band mean."""
+    size = np.abs(statistics.mean)
+    return size > 1e-9 * size.max()
+
+
+def cc(statistics: BandStatistics) -> float:
+    """Mean over bands of the Pearson correlation; constant bands are left out, NaN if all are."""
+    return mean_defined(statistics.cc)
+
+
+def mean_defined(values: np.ndarray) -> float:
+    """Mean of the values that are not NaN; NaN when there is none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _positive(peak: float) -> float:
+    if not (peak > 0 and np.isfinite(peak)):
+        raise HSFusionError(f"The peak for PSNR is {peak:g}; it must be positive: give PEAK in the raster's own units.")
+    return float(peak)
