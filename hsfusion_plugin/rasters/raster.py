@@ -21,7 +21,8 @@ class Raster:
 
     Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
     ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
-    wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band).
+    wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
+    rgb_bands (the file's own red, green and blue, from 0, or None).
     """
 
     def __init__(self, path: str, role: str, dataset: gdal.Dataset) -> None:
@@ -40,6 +41,9 @@ class Raster:
         self._mask_flags = [b.GetMaskFlags() for b in bands]
         self.dtype = gdal.GetDataTypeName(bands[0].DataType)
         self.nodata = self._nodata[0]
+        colours = [b.GetColorInterpretation() for b in bands]
+        rgb = (gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand)
+        self.rgb_bands = tuple(colours.index(c) for c in rgb) if all(c in colours for c in rgb) else None
         self.bands: list[BandInfo] = read_band_infos(dataset)
         self.descriptions = [b.description for b in self.bands]
         self.bad = np.array([b.bad for b in self.bands])
@@ -92,18 +96,29 @@ class Raster:
             raise ValueError(f"window {rows} x {cols} is empty or reaches out of {self.rows} x {self.cols} pixels")
         if not index or min(index) < 0 or max(index) >= self.count:
             raise ValueError(f"bands {index} of {self.count}")
-        shape = (len(index), len(rows), len(cols))
+        return self._values(index, (cols.start, rows.start, len(cols), len(rows)), (len(rows), len(cols)), unscale)
+
+    def thumbnail(self, bands: Sequence[int], largest: int = 1024) -> np.ndarray:
+        """Whole raster as float32 (bands, rows, cols), thinned out to at most `largest` rows and columns; NaN as in read."""
+        step = max(1.0, max(self.rows, self.cols) / largest)
+        shape = max(1, int(self.rows / step)), max(1, int(self.cols / step))
+        return self._values([int(b) for b in bands], (0, 0, self.cols, self.rows), shape, False)
+
+    def _values(
+        self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int], unscale: bool
+    ) -> np.ndarray:
         dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
-        window = (cols.start, rows.start, len(cols), len(rows))
         dataset, buffer = self._dataset(), None
         with collected_errors() as failures:
-            buffer = dataset.ReadRaster(*window, buf_type=gdal_type, band_list=[b + 1 for b in index])
+            buffer = dataset.ReadRaster(*window, shape[1], shape[0], gdal_type, [b + 1 for b in index])
         if not buffer or failures:
-            where = f"rows {rows.start}-{rows.stop - 1}, columns {cols.start}-{cols.stop - 1}"
+            col, row, width, height = window
             raise HSFusionError(
-                f"{self.role}: '{self.path}' cannot be read at {where}; the file is damaged or out of reach."
+                f"{self.role}: '{self.path}' cannot be read at rows {row}-{row + height - 1}, columns "
+                f"{col}-{col + width - 1}; the file is damaged or out of reach."
             )
-        values = np.frombuffer(bytearray(buffer) if isinstance(buffer, bytes) else buffer, dtype).reshape(shape)
+        values = np.frombuffer(bytearray(buffer) if isinstance(buffer, bytes) else buffer, dtype)
+        values = values.reshape(len(index), *shape)
         for layer, band in zip(values, index):
             self._blank(layer, band, window, dataset)
         values = values.astype(np.float32, copy=False)
@@ -138,7 +153,7 @@ class Raster:
             info = dataset.GetRasterBand(band + 1)
             if info.GetColorInterpretation() == gdal.GCI_AlphaBand:
                 return
-            mask = info.GetMaskBand().ReadRaster(*window, buf_type=gdal.GDT_Byte)
+            mask = info.GetMaskBand().ReadRaster(*window, layer.shape[1], layer.shape[0], gdal.GDT_Byte)
             layer[np.frombuffer(mask, np.uint8).reshape(layer.shape) == 0] = np.nan
 
 
