@@ -1,0 +1,83 @@
+"""What the subspace network sees of a tile: closed forms in units of the spread they are expected to leave, and a few scalars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..scene.model import CoefficientModel
+from ..scene.tile import ClosedForms
+
+CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map")
+SCALARS_PER_COMPONENT = 4
+COMMON_SCALARS = 5
+LIMIT = 12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
+
+
+def condition_channels(components: int) -> int:
+    """C of `conditions`."""
+    return len(CONDITION_NAMES) * components
+
+
+def scalar_count(components: int) -> int:
+    """S of `scalars`."""
+    return SCALARS_PER_COMPONENT * components + COMMON_SCALARS
+
+
+def channel_of(name: str, components: int) -> int:
+    """First channel of a condition."""
+    return CONDITION_NAMES.index(name) * components
+
+
+def target_scale(model: CoefficientModel, like: Tensor) -> Tensor:
+    """Expected spread per component, shaped (K, 1, 1)."""
+    return like.new_tensor(np.asarray(model.target_std))[:, None, None]
+
+
+def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
+    """(5K, H, W) from the closed forms of one tile (torch tensors)."""
+    scale = target_scale(model, forms.glp)
+    parts = [
+        forms.y_up,
+        forms.glp - forms.y_up,
+        forms.misfit / scale,
+        (forms.loc - forms.glp) / scale,
+        (forms.map - forms.glp) / scale,
+    ]
+    return torch.cat(parts).clamp(-LIMIT, LIMIT)
+
+
+def scalars(model: CoefficientModel) -> np.ndarray:
+    """(S,) float32: per component spread, noise against spread, LOC's score and weight; ratio, PSF, noise of the MSI, number of bands."""
+    s = model.sampling
+    noise_through = np.sqrt((model.regression**2) @ (model.z_std**2))
+    values = [
+        0.5 * np.log(model.target_std),
+        0.5 * np.log(model.y_std / model.target_std),
+        model.loc_gain,
+        0.5 * np.log(noise_through / model.target_std + 1e-3),
+        [
+            np.log2(s.ratio) - 2.0,
+            s.fwhm_y - 1.0,
+            s.fwhm_x - 1.0,
+            0.5 * np.log(np.mean(model.z_std)) + 2.0,
+            np.log2(len(model.z_std)) - 2.0,
+        ],
+    ]
+    return np.concatenate([np.asarray(v, np.float32) for v in values]).astype(np.float32)
+
+
+def pad_components(model: CoefficientModel, components: int) -> CoefficientModel:
+    """A scene with fewer bands than the network has components: the missing ones are empty, with unit scales."""
+    missing = components - len(model.y_std)
+    if missing <= 0:
+        return model
+    values: dict[str, Any] = dict(vars(model))
+    for name, fill in (("intercept", 0.0), ("y_std", 1.0), ("prior_std", 1.0), ("target_std", 1.0), ("loc_gain", 0.0), ("weight", 0.0)):
+        values[name] = np.concatenate([values[name], np.full(missing, fill)])
+    values["regression"] = np.concatenate([model.regression, np.zeros((missing, model.regression.shape[1]))])
+    values["response"] = np.concatenate([model.response, np.zeros((model.response.shape[0], missing))], axis=1)
+    return CoefficientModel(**values)

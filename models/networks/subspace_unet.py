@@ -1,0 +1,117 @@
+"""The network of `hsfusion-base`: a U-Net on subspace coefficients that sees only what is local, so that tiles agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MULTIPLE = 8  # fine pixels: pixel-unshuffle by 2, then two halvings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the network says of the scaled residual: its mean (B, K, H, W) and the log of its expected absolute error (B, K, H, W)."""
+
+    mean: Tensor
+    log_error: Tensor
+
+
+class PixelNorm(nn.Module):
+    """LayerNorm over the channels of each pixel (Ba et al. 2016): no statistic of the tile, unlike GroupNorm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> same; in channels_last memory both permutes are free."""
+        return self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """norm, conv, FiLM (Perez et al. 2018), SiLU, conv; the last convolution starts at zero."""
+
+    def __init__(self, channels_in: int, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.norm = PixelNorm(channels_in)
+        self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.film = nn.Linear(embedding, 2 * channels)
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+        self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(B, Cin, H, W), (B, E) -> (B, C, H, W)."""
+        scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
+        hidden = self.first(F.silu(self.norm(x))) * (1 + scale) + shift
+        return self.skip(x) + self.last(F.silu(hidden))
+
+
+class SubspaceUNet(nn.Module):
+    """x0-prediction of the residual between truth and the closed forms' average, in units of its expected spread.
+
+    Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean estimate) and `conditions`
+    (B, C, H, W); `scalars` (B, S) and the log-SNR of the level enter every block through FiLM. Beside the residual the network sets, per
+    pixel and component, two gates that move the result towards LOC or MAP alone (channels `loc_at`, `map_at` of the conditions).
+    """
+
+    def __init__(
+        self, components: int, conditions: int, scalars: int, loc_at: int, map_at: int, width: int = 64, depth: int = 2
+    ) -> None:
+        super().__init__()
+        self.components, self.loc_at, self.map_at = components, loc_at, map_at
+        embedding = 2 * width
+        self.embed = nn.Sequential(nn.Linear(scalars + 17, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.stem = nn.Conv2d(4 * (components + conditions), width, 3, padding=1)
+        widths = (width, width * 3 // 2, width * 2)
+        self.down, self.up, self.shrink, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for i, channels in enumerate(widths):
+            self.down.append(nn.ModuleList([ResidualBlock(channels, channels, embedding) for _ in range(depth)]))
+            if i + 1 < len(widths):
+                self.shrink.append(nn.Conv2d(channels, widths[i + 1], 2, stride=2))
+        for i in reversed(range(len(widths) - 1)):
+            self.grow.append(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2))
+            self.up.append(
+                nn.ModuleList([ResidualBlock((2 if j == 0 else 1) * widths[i], widths[i], embedding) for j in range(depth)])
+            )
+        self.head_norm = PixelNorm(width)
+        self.head = nn.Conv2d(width, 4 * 4 * components, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, noisy: Tensor, signal: Tensor, conditions: Tensor, scalars: Tensor) -> Estimate:
+        """noisy (B, K, H, W) with signal amplitude `signal` (B,), conditions (B, C, H, W), scalars (B, S); H, W multiples of 8."""
+        embedding = self.embed(torch.cat([level_features(signal), scalars], dim=1))
+        x = torch.cat([noisy * signal[:, None, None, None], conditions], dim=1)
+        x = self.stem(F.pixel_unshuffle(x, 2))
+        skips = []
+        for i, blocks in enumerate(self.down):
+            for block in blocks:
+                x = block(x, embedding)
+            if i < len(self.shrink):
+                skips.append(x)
+                x = self.shrink[i](x)
+        for grow, blocks in zip(self.grow, self.up):
+            x = torch.cat([grow(x), skips.pop()], dim=1)
+            for block in blocks:
+                x = block(x, embedding)
+        out = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), 2).float()
+        residual, to_loc, to_map, log_error = out.chunk(4, dim=1)
+        loc = conditions[:, self.loc_at : self.loc_at + self.components].float()
+        posterior = conditions[:, self.map_at : self.map_at + self.components].float()
+        return Estimate(residual + to_loc * loc + to_map * posterior, log_error)
+
+
+def level_features(signal: Tensor) -> Tensor:
+    """Sinusoids of the level's log-SNR, clipped to [-12, 12], and a mark for the level without signal: (B,) -> (B, 17)."""
+    noise = (1 - signal.double() ** 2).clamp_min(1e-12).sqrt()
+    log_snr = (2 * (signal.double().clamp_min(1e-6) / noise).log()).clamp(-12, 12).to(signal.dtype)
+    frequencies = torch.exp(torch.arange(8, device=signal.device, dtype=signal.dtype) * (math.log(64.0) / 7)) * (math.pi / 48)
+    angles = log_snr[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos(), (signal == 0).to(signal.dtype)[:, None]], dim=1)

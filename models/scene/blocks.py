@@ -1,0 +1,72 @@
+"""What a scene is estimated from: one or several blocks of both images, small enough for memory, with their place in the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import HSFusionError
+from ..observation import Degradation, Sampling
+
+
+@dataclass(frozen=True)
+class Block:
+    """y (L, h, w) and z (l, H, W) of one place, finite; masks are 1 where valid; ranges are absolute pixel numbers of the scene.
+
+    The fine window should exceed the coarse one by the PSF's reach, except at the scene's border.
+    """
+
+    y: np.ndarray
+    z: np.ndarray
+    y_mask: np.ndarray
+    z_mask: np.ndarray
+    scene_shape: tuple[int, int]
+    fine_rows: range
+    fine_cols: range
+    coarse_rows: range
+    coarse_cols: range
+
+    def degradation(self, sampling: Sampling) -> Degradation:
+        """D from this block's fine window to its coarse one."""
+        return Degradation(sampling, self.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols)
+
+
+def whole_block(y: np.ndarray, z: np.ndarray, y_mask: np.ndarray | None = None, z_mask: np.ndarray | None = None) -> Block:
+    """The block that is the whole scene."""
+    (h, w), (height, width) = y.shape[-2:], z.shape[-2:]
+    y_mask = np.ones((h, w), np.float32) if y_mask is None else y_mask
+    z_mask = np.ones((height, width), np.float32) if z_mask is None else z_mask
+    return Block(y, z, y_mask, z_mask, (height, width), range(height), range(width), range(h), range(w))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Coarse pixels at which both images are valid, over all blocks: spectra (N, L) and the MSI seen through D (N, l)."""
+
+    spectra: np.ndarray
+    low: np.ndarray
+    valid: list[np.ndarray] = field(default_factory=list)  # per block, bool (h, w)
+
+
+def valid_pixels(block: Block, sampling: Sampling) -> np.ndarray:
+    """Coarse pixels whose PSF lies almost wholly on valid MSI pixels, bool (h, w)."""
+    support = block.degradation(sampling)(block.z_mask.astype(np.float32))
+    return (block.y_mask > 0) & (support > 0.98)
+
+
+def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:
+    """Both images at the coarse scale; raises HSFusionError where hardly a pixel is valid in both."""
+    spectra, low, valid = [], [], []
+    for block in blocks:
+        good = valid_pixels(block, sampling)
+        values, _ = block.degradation(sampling).masked(block.z, block.z_mask)
+        spectra.append(block.y[:, good].T)
+        low.append(values[:, good].T)
+        valid.append(good)
+    samples = Samples(np.concatenate(spectra).astype(np.float64), np.concatenate(low).astype(np.float64), valid)
+    if len(samples.spectra) < 36:
+        raise HSFusionError(
+            f"Only {len(samples.spectra)} HSI pixels are valid in both rasters; at least 36 are needed: check nodata values, the mask and the overlap."
+        )
+    return samples

@@ -1,0 +1,219 @@
+"""The scene model: everything that is estimated once for the whole scene and must be the same in every tile."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..observation import Sampling
+from .blocks import Block, coarse_samples
+from .closed_forms import LOC_WINDOW, loc_gain
+from .estimation import estimate_response, msi_noise
+from .subspace import Subspace, fit_subspace
+
+COMPONENTS = 8
+SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
+MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never noise (PSF and SRF are estimates)
+
+
+@dataclass(frozen=True)
+class CoefficientModel:
+    """What a tile of coefficients needs, and nothing of the spectra: this is what travels to the backend.
+
+    sampling and scene_shape place a tile; regression (K, l) and intercept (K,) are GLP-HS; response (l, K) and offset (l,) map coefficients
+    to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std (K,) is the spread that GLP-HS is expected to
+    leave, target_std (K,) the same with the MSI's noise that it lets through; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
+    coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
+    """
+
+    sampling: Sampling
+    scene_shape: tuple[int, int]
+    regression: np.ndarray
+    intercept: np.ndarray
+    response: np.ndarray
+    offset: np.ndarray
+    y_std: np.ndarray
+    z_std: np.ndarray
+    prior_std: np.ndarray
+    target_std: np.ndarray
+    loc_ridge: float
+    loc_gain: np.ndarray
+    weight: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for JSON."""
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
+        return {**plain, "sampling": asdict(self.sampling), "scene_shape": list(self.scene_shape)}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> CoefficientModel:
+        """The inverse of `to_dict`."""
+        values = {k: np.asarray(v, np.float64) if isinstance(v, list) else v for k, v in plain.items()}
+        values["sampling"] = Sampling(**plain["sampling"])
+        values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class SceneModel:
+    """The coefficient model and what turns coefficients into spectra.
+
+    z_mean, z_scale (l,): standardisation of the MSI. outside (L, l), outside_intercept (L,): regression of what lies outside the subspace on
+    the standardised MSI; gate (L,): share of that part which is signal. spectral_response (l, L), spectral_offset (l,): the SRF in the
+    rasters' own units; unexplained (l,): share of the MSI's variance that the HSI does not explain.
+    """
+
+    subspace: Subspace
+    coefficients: CoefficientModel
+    z_mean: np.ndarray
+    z_scale: np.ndarray
+    outside: np.ndarray
+    outside_intercept: np.ndarray
+    gate: np.ndarray
+    spectral_response: np.ndarray
+    spectral_offset: np.ndarray
+    unexplained: np.ndarray
+    msi_noise: np.ndarray
+
+    def standardise(self, z: np.ndarray) -> np.ndarray:
+        """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
+        return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
+
+
+def fit_scene(
+    blocks: list[Block],
+    sampling: Sampling,
+    components: int = COMPONENTS,
+    subspace: Subspace | None = None,
+    wavelengths: np.ndarray | None = None,
+    prior_response: np.ndarray | None = None,
+) -> SceneModel:
+    """Fit everything but the PSF, which `sampling` gives (see `estimate_psf`), to the blocks of a scene.
+
+    wavelengths (L,) in nm order the bands for the SRF fit; prior_response (l, L) is the nominal SRF of a known sensor.
+    """
+    samples = coarse_samples(blocks, sampling)
+    subspace = subspace or fit_subspace(samples.spectra, components)
+    z_mean, z_scale = _mean_and_scale(blocks)
+    low = (samples.low - z_mean) / z_scale
+    x = subspace.project(samples.spectra.T).T
+    spectral = estimate_response(samples.spectra, samples.low, subspace.band_noise, wavelengths, prior_response)
+
+    noise = msi_noise(blocks)
+    misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
+    z_std = np.sqrt(noise**2 + misfit**2) / z_scale
+    regression, intercept = _ridge(low, x, 1e-4)
+    rest = x - low @ regression.T - intercept
+    y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
+
+    spectra_outside = samples.spectra - subspace.expand(x.T).T
+    outside, outside_intercept = _ridge(low, spectra_outside, 1e-3)
+    ridge = 0.1 * _local_variance(blocks, samples.valid, low)
+    prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
+    size = np.linalg.norm(subspace.basis, axis=0)
+    passed_noise = np.sqrt((regression**2) @ (noise / z_scale) ** 2)
+    coefficients = CoefficientModel(
+        sampling=sampling,
+        scene_shape=blocks[0].scene_shape,
+        regression=regression,
+        intercept=intercept,
+        response=spectral.response @ subspace.basis / z_scale[:, None],
+        offset=(spectral.response @ subspace.mean + spectral.offset - z_mean) / z_scale,
+        y_std=y_std,
+        z_std=z_std,
+        prior_std=prior_std,
+        target_std=np.sqrt(prior_std**2 + passed_noise**2),
+        loc_ridge=ridge,
+        loc_gain=_loc_gain(blocks, samples.valid, rest, low, ridge),
+        weight=size / np.sqrt((size**2).mean()),
+    )
+    return SceneModel(
+        subspace=subspace,
+        coefficients=coefficients,
+        z_mean=z_mean,
+        z_scale=z_scale,
+        outside=outside,
+        outside_intercept=outside_intercept,
+        gate=_signal_share(blocks, samples.valid, spectra_outside),
+        spectral_response=spectral.response,
+        spectral_offset=spectral.offset,
+        unexplained=spectral.unexplained,
+        msi_noise=noise,
+    )
+
+
+def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
+    pixels = np.concatenate([block.z[:, block.z_mask > 0] for block in blocks], axis=1).astype(np.float64)
+    return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes (m, n) and intercepts (m,) of y (N, m) on x (N, n), ridge relative to the mean variance of x."""
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    centred = x - x_mean
+    gram = centred.T @ centred / len(x)
+    slopes = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), centred.T @ (y - y_mean) / len(x)).T
+    return slopes, y_mean - slopes @ x_mean
+
+
+def _maps(blocks: list[Block], valid: list[np.ndarray], values: np.ndarray) -> list[np.ndarray]:
+    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid."""
+    maps, start = [], 0
+    for good in valid:
+        image = np.full((values.shape[1], *good.shape), np.nan)
+        count = int(good.sum())
+        image[:, good] = values[start : start + count].T
+        maps.append(image)
+        start += count
+    return maps
+
+
+def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
+    """How far GLP-HS is expected to be off, per coefficient: the fine half of what the regression leaves at the coarse scale.
+
+    Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is missing; noise is taken off.
+    """
+    power, count = np.zeros(rest.shape[1]), 0
+    for image in _maps(blocks, valid, rest):
+        for step in (np.diff(image, axis=1), np.diff(image, axis=2)):
+            good = np.isfinite(step)
+            power += np.where(good, step, 0.0).__pow__(2).sum(axis=(1, 2)) / 2
+            count += int(good[0].sum())
+    spread = power / max(count, 1)
+    return SPREAD_FACTOR * np.sqrt(np.maximum(spread - y_std**2, 0.05 * spread) + 1e-8)
+
+
+def _loc_gain(blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
+    """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
+    without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
+    for rest_map, low_map, good in zip(_maps(blocks, valid, rest), _maps(blocks, valid, low), valid):
+        sums = loc_gain(np.nan_to_num(rest_map), np.nan_to_num(low_map), good.astype(np.float64), ridge)
+        without, with_slopes = without + sums[0], with_slopes + sums[1]
+    return np.clip(1.0 - with_slopes / np.maximum(without, 1e-30), -1.0, 1.0)
+
+
+def _signal_share(blocks: list[Block], valid: list[np.ndarray], outside: np.ndarray) -> np.ndarray:
+    """Wiener gate per band: neighbouring pixels share signal and not noise, so their covariance over the variance tells the signal's share."""
+    covariance, count = np.zeros(outside.shape[1]), 0
+    for image in _maps(blocks, valid, outside):
+        for pair in (image[:, 1:] * image[:, :-1], image[:, :, 1:] * image[:, :, :-1]):
+            good = np.isfinite(pair[0])
+            covariance += pair[:, good].sum(axis=1)
+            count += int(good.sum())
+    variance = np.maximum(outside.var(axis=0), 1e-30)
+    return np.clip(1.6 * covariance / max(count, 1) / variance, 0.0, 1.0)
+
+
+def _local_variance(blocks: list[Block], valid: list[np.ndarray], low: np.ndarray) -> float:
+    """Mean variance of the standardised MSI inside LOC's window, at the coarse scale."""
+    reach, power, count = int(np.ceil(2 * LOC_WINDOW)), 0.0, 0
+    for image in _maps(blocks, valid, low):
+        for lag in range(1, reach + 1):
+            weight = np.exp(-0.25 * (lag / LOC_WINDOW) ** 2)
+            for step in (image[:, lag:] - image[:, :-lag], image[:, :, lag:] - image[:, :, :-lag]):
+                good = np.isfinite(step)
+                power += weight * (np.where(good, step, 0.0) ** 2).sum() / 2
+                count += weight * good.sum()
+    return float(power / max(count, 1))

@@ -1,0 +1,137 @@
+"""One training example: a random sensor pair over a real scene, all closed forms of it, and what they leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..networks.inputs import conditions, pad_components, scalars
+from ..observation import Degradation, Sampling, coarse_shape, noise_std
+from ..scene.blocks import whole_block
+from ..scene.model import fit_scene
+from ..scene.tile import Place, closed_forms
+from .config import Sensors, TrainingConfig
+
+TARGET_LIMIT = 20.0
+LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
+
+
+@dataclass(frozen=True)
+class Patch:
+    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' weights (K,) in float32."""
+
+    conditions: np.ndarray
+    target: np.ndarray
+    scalars: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A simulated pair with its truth (L, H, W) and the sampling that a method is told, right or a little wrong."""
+
+    truth: np.ndarray
+    hsi: np.ndarray
+    msi: np.ndarray
+    assumed: Sampling
+
+
+def random_response(rng: np.random.Generator, bands: int, msi_bands: int, visible_only: bool) -> np.ndarray:
+    """R (l, L) of a random sensor: smooth bands at random places, or in the first third of the range as a camera sees 400-2500 nm."""
+    stop = bands * (rng.uniform(0.2, 0.5) if visible_only else 1.0)
+    if msi_bands == 1:
+        centres, widths = np.array([rng.uniform(0.3, 0.7) * stop]), np.array([rng.uniform(0.25, 0.6) * stop])
+    else:
+        centres = np.sort(rng.uniform(0.02, 0.98, msi_bands)) * stop
+        widths = np.exp(rng.uniform(np.log(0.02), np.log(0.2), msi_bands)) * stop
+    distance = np.abs(np.arange(bands)[None, :] - centres[:, None]) / np.maximum(widths, 1.0)[:, None]
+    sharpness = rng.choice([2.0, 6.0])  # a Gaussian, or nearly a box
+    response = np.exp(-np.log(2.0) * (2.0 * distance) ** sharpness)
+    response[np.arange(msi_bands), np.clip(np.round(centres).astype(int), 0, bands - 1)] += 1e-3
+    return response / response.sum(axis=1, keepdims=True)
+
+
+def random_view(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
+    """The scene with some of its bands, flipped and turned."""
+    bands = scene.shape[0]
+    start = rng.integers(0, max(1, bands // 3)) if rng.random() < 0.3 else 0
+    view = scene[start :: rng.integers(1, 4)] if bands > 60 else scene
+    if rng.random() < 0.5:
+        view = view[:, ::-1]
+    if rng.random() < 0.5:
+        view = view[:, :, ::-1]
+    return view.transpose(0, 2, 1) if rng.random() < 0.5 else view
+
+
+def observe(rng: np.random.Generator, scene: np.ndarray, sensors: Sensors) -> Observed | None:
+    """Simulate a random pair; None where the drawn ratio leaves too few coarse pixels of this scene."""
+    ratio = float(rng.choice(sensors.ratios))
+    height, width = scene.shape[1:]
+    if (height // ratio) * (width // ratio) < LEAST_PIXELS:
+        return None
+    h, w = int(height // ratio), int(width // ratio)
+    fine = int(round(h * ratio)), int(round(w * ratio))
+    if coarse_shape(fine, ratio) != (h, w):
+        return None
+    truth = scene[:, : fine[0], : fine[1]]
+    fwhm = float(np.exp(rng.uniform(np.log(sensors.fwhm[0]), np.log(sensors.fwhm[1]))))
+    sampling = Sampling(ratio, fwhm, fwhm)
+    hsi = Degradation.whole(sampling, fine)(truth)
+
+    panchromatic = rng.random() < sensors.panchromatic_share
+    count = 1 if panchromatic else int(rng.integers(max(2, sensors.msi_bands[0]), sensors.msi_bands[1] + 1))
+    count = min(count, truth.shape[0] - 1)
+    response = random_response(rng, truth.shape[0], count, rng.random() < sensors.visible_only_share)
+    msi = np.tensordot(response.astype(np.float32), truth, axes=1)
+    if rng.random() >= sensors.clean_share:
+        hsi = _noisy(rng, hsi, rng.uniform(*sensors.snr_db))
+        msi = _noisy(rng, msi, rng.uniform(*sensors.snr_db))
+    error = sensors.fwhm_error[1] if rng.random() < sensors.fwhm_error_share else sensors.fwhm_error[0]
+    believed = float(np.clip(fwhm * np.exp(error * rng.standard_normal()), 0.5, 2.6))
+    return Observed(truth, hsi, msi, replace(sampling, fwhm_y=believed, fwhm_x=believed))
+
+
+def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.ndarray:
+    std = noise_std((image.astype(np.float64) ** 2).mean(axis=(1, 2)), snr_db)
+    return image + std[:, None, None].astype(np.float32) * rng.standard_normal(image.shape, dtype=np.float32)
+
+
+def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
+    """conditions (C, H, W), target (K, H, W) = (truth - average) / expected spread, scalars (S,), weight (K,) of a whole simulated scene."""
+    block = whole_block(observed.hsi, observed.msi)
+    scene = fit_scene([block], observed.assumed, components)
+    y = scene.subspace.project(observed.hsi).astype(np.float32)
+    truth = scene.subspace.project(observed.truth).astype(np.float32)
+    z = scene.standardise(observed.msi)
+    model = pad_components(scene.coefficients, components)
+    y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))
+    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    tensors = [torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask)]
+    forms = closed_forms(*tensors, model, place)
+    scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
+    target = (torch.from_numpy(truth) - forms.average) / scale
+    return conditions(forms, model), target.clamp(-TARGET_LIMIT, TARGET_LIMIT), scalars(model), model.weight.astype(np.float32)
+
+
+def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> list[Patch]:
+    """The patches of chunk number `chunk`: a pure function of the scenes, the configuration and the number."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng([config.seed, chunk])
+    sizes = np.array([np.sqrt(s.shape[1] * s.shape[2]) for s in scenes])
+    patches: list[Patch] = []
+    while len(patches) < config.draws_per_chunk * config.patches_per_draw:
+        scene = scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
+        observed = observe(rng, np.ascontiguousarray(random_view(rng, scene)), config.sensors)
+        if observed is None:
+            continue
+        given, target, numbers, weight = example(observed, config.components)
+        height, width = target.shape[1:]
+        if min(height, width) < config.patch or not (torch.isfinite(given).all() and torch.isfinite(target).all()):
+            continue
+        for _ in range(config.patches_per_draw):
+            top, left = (int(rng.integers(0, n - config.patch + 1)) for n in (height, width))
+            cut = (slice(None), slice(top, top + config.patch), slice(left, left + config.patch))
+            patches.append(Patch(given[cut].half().numpy(), target[cut].half().numpy(), numbers, weight))
+    return patches
