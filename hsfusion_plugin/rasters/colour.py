@@ -15,7 +15,10 @@ _CUT = (2.0, 98.0)
 
 @dataclass(frozen=True)
 class View:
-    """0-based bands, three or one (grey), their thinned-out values (bands, rows, cols) and stretch limits (low, high) per band."""
+    """0-based bands, three or one (grey), their thinned-out values (bands, rows, cols) and stretch limits (low, high) per band.
+
+    Values and limits have the bands' scale and offset applied, as in QGIS.
+    """
 
     bands: tuple[int, ...]
     values: np.ndarray
@@ -25,11 +28,11 @@ class View:
 def view_of(raster: Raster, largest: int = 1024) -> View:
     """True colour where the wavelengths allow it, else the best three bands (or the only one) under 2-98 %."""
     bands = colour_bands(raster)
-    values = raster.thumbnail(bands, largest)
+    values = raster.thumbnail(bands, largest, unscale=True)
     if len(bands) == 3 and np.isnan(values).all(axis=(1, 2)).any():
         filled = [b for b in range(raster.count) if not raster.bad[b] and np.isfinite(raster.thumbnail([b], 256)).any()]
         bands = colour_bands(raster, filled) if filled else bands
-        values = raster.thumbnail(bands, largest)
+        values = raster.thumbnail(bands, largest, unscale=True)
     return View(bands, values, tuple(stretch(layer) for layer in values))
 
 

@@ -98,11 +98,11 @@ class Raster:
             raise ValueError(f"bands {index} of {self.count}")
         return self._values(index, (cols.start, rows.start, len(cols), len(rows)), (len(rows), len(cols)), unscale)
 
-    def thumbnail(self, bands: Sequence[int], largest: int = 1024) -> np.ndarray:
-        """Whole raster as float32 (bands, rows, cols), thinned out to at most `largest` rows and columns; NaN as in read."""
+    def thumbnail(self, bands: Sequence[int], largest: int = 1024, unscale: bool = False) -> np.ndarray:
+        """Whole raster as float32 (bands, rows, cols), thinned out to at most `largest` rows and columns; otherwise as read."""
         step = max(1.0, max(self.rows, self.cols) / largest)
         shape = max(1, int(self.rows / step)), max(1, int(self.cols / step))
-        return self._values([int(b) for b in bands], (0, 0, self.cols, self.rows), shape, False)
+        return self._values([int(b) for b in bands], (0, 0, self.cols, self.rows), shape, unscale)
 
     def _values(
         self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int], unscale: bool

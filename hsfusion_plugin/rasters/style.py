@@ -5,8 +5,12 @@ QGIS ignores GDAL's colour interpretation, and a layer post-processor never runs
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from osgeo import gdal
 from qgis.core import (
     QgsColorRampShader,
     QgsContrastEnhancement,
@@ -22,7 +26,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QColor
 
-from .colour import stretch, view_of
+from .colour import View, stretch, view_of
 from .raster import Raster
 from .staging import staged
 
@@ -40,10 +44,13 @@ def write_style(path: str | Path) -> bool:
 
     Returns whether QGIS could write it; a missing style is no reason to lose a raster. HSFusionError when the folder is not writable.
     """
-    view = view_of(Raster.open(path))
-    layer = _layer(path)
-    if layer is None:
-        return False
+    raster = Raster.open(path)
+    view = view_of(raster)
+    with _stand_in(raster) as layer:
+        return layer is not None and _save(layer, _colour_renderer(layer, view), path)
+
+
+def _colour_renderer(layer: QgsRasterLayer, view: View) -> QgsRasterRenderer:
     provider = layer.dataProvider()
     numbers = [b + 1 for b in view.bands]
     enhancements = [_enhancement(provider.dataType(n), *limits) for n, limits in zip(numbers, view.limits)]
@@ -55,7 +62,10 @@ def write_style(path: str | Path) -> bool:
     else:
         renderer = QgsSingleBandGrayRenderer(provider, numbers[0])
         renderer.setContrastEnhancement(enhancements[0])
-    return _save(layer, renderer, path)
+    origin = QgsRasterMinMaxOrigin()
+    origin.setLimits(QgsRasterMinMaxOrigin.Limits.CumulativeCut)
+    renderer.setMinMaxOrigin(origin)
+    return renderer
 
 
 def write_ramp_style(path: str | Path, band: int = 0, low: float | None = None, high: float | None = None) -> bool:
@@ -63,29 +73,47 @@ def write_ramp_style(path: str | Path, band: int = 0, low: float | None = None, 
 
     For maps of error, spectral angle or spread. Returns as write_style.
     """
-    values = Raster.open(path).thumbnail([band])[0]
+    raster = Raster.open(path)
     bottom = 0.0 if low is None else low
-    top = stretch(values)[1] if high is None else high
-    layer = _layer(path)
-    if layer is None:
-        return False
+    top = stretch(raster.thumbnail([band], unscale=True)[0])[1] if high is None else high
+    with _stand_in(raster) as layer:
+        return layer is not None and _save(layer, _ramp_renderer(layer, band, bottom, max(top, bottom + 1e-6)), path)
+
+
+def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float) -> QgsRasterRenderer:
     colours = [QColor(name) for name in _RAMP]
     stops = [QgsGradientStop(i / (len(colours) - 1), colour) for i, colour in enumerate(colours)][1:-1]
-    ramp = QgsGradientColorRamp(colours[0], colours[-1], False, stops)
-    function = QgsColorRampShader(bottom, top if top > bottom else bottom + 1e-6, ramp)
+    function = QgsColorRampShader(low, high, QgsGradientColorRamp(colours[0], colours[-1], False, stops))
     function.classifyColorRamp(len(colours), band + 1)
     shader = QgsRasterShader()
     shader.setRasterShaderFunction(function)
     renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), band + 1, shader)
-    renderer.setClassificationMin(function.minimumValue())
-    renderer.setClassificationMax(function.maximumValue())
-    return _save(layer, renderer, path)
+    renderer.setClassificationMin(low)
+    renderer.setClassificationMax(high)
+    return renderer
 
 
-def _layer(path: str | Path) -> QgsRasterLayer | None:
-    options = QgsRasterLayer.LayerOptions(False)  # with a default style QGIS takes statistics and leaves an .aux.xml
-    layer = QgsRasterLayer(str(path), Path(path).stem, "gdal", options)
-    return layer if layer.isValid() else None
+@contextmanager
+def _stand_in(raster: Raster) -> Iterator[QgsRasterLayer | None]:
+    """A layer of a few pixels with the raster's bands; None if QGIS cannot open it.
+
+    A style knows bands and limits, no pixels; opening the raster itself would make QGIS take statistics and leave an .aux.xml.
+    """
+    name = f"/vsimem/hsfusion-{uuid.uuid4().hex}.tif"
+    kind = gdal.GetDataTypeByName(raster.dtype)
+    tiny = gdal.GetDriverByName("GTiff").Create(name, 2, 2, raster.count, kind)
+    for i, info in enumerate(raster.bands):
+        tiny.GetRasterBand(i + 1).SetScale(info.scale)
+        tiny.GetRasterBand(i + 1).SetOffset(info.offset)
+    tiny = None
+    layer = QgsRasterLayer(name, "style", "gdal")
+    try:
+        yield layer if layer.isValid() else None
+    finally:
+        del layer
+        for left in (name, name + ".aux.xml"):
+            if gdal.VSIStatL(left) is not None:
+                gdal.Unlink(left)
 
 
 def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhancement:
@@ -99,9 +127,6 @@ def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhan
 
 
 def _save(layer: QgsRasterLayer, renderer: QgsRasterRenderer, path: str | Path) -> bool:
-    origin = QgsRasterMinMaxOrigin()
-    origin.setLimits(QgsRasterMinMaxOrigin.Limits.CumulativeCut)
-    renderer.setMinMaxOrigin(origin)
     layer.setRenderer(renderer)
     with staged(Path(path).with_suffix(".qml")) as inside:
         return layer.saveNamedStyle(str(inside))[1]
