@@ -1,0 +1,1 @@
+"""What an algorithm does inside QGIS: rasters, jobs, reports and the way to the backend."""

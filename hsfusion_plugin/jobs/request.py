@@ -1,0 +1,73 @@
+"""What a user asks for, as plain values: no QGIS object leaves the algorithms."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Extent = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class FusionRequest:
+    """One fusion, diffusion or classical; the fields are the parameters of `hsfusion:fuse` and `hsfusion:fuseclassical`.
+
+    Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
+    PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair.
+    """
+
+    hsi: str
+    msi: str
+    output: str
+    mask: str | None = None
+    model: str = "auto"
+    model_file: str | None = None
+    method: str = "glp-hs"
+    sensor: str = "estimate"
+    srf_file: str | None = None
+    psf_fwhm: float | None = None
+    psf_fwhm_y: float | None = None
+    shift_x: float | None = None
+    shift_y: float | None = None
+    consistency: bool = True
+    guard: bool = True
+    steps: int = 0
+    samples: int = 1
+    seed: int = 0
+    backend: str = "auto"
+    tile_size: int = 0
+    extent: Extent | None = None
+    options: str = ""
+    data_type: str = "Float32"
+    uncertainty: str | None = None
+    report: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters under their public names, for provenance."""
+        return {name.upper(): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class SimulationRequest:
+    """One simulated pair; the fields are the parameters of `hsfusion:simulate`.
+
+    `psf_fwhm` in HSI pixels, shifts in MSI pixels, SNR in dB per band (0 = no noise).
+    """
+
+    reference: str
+    output_hsi: str
+    output_msi: str
+    ratio: float = 4.0
+    psf: str = "gaussian"
+    psf_fwhm: float = 1.0
+    sensor: str = "Sentinel-2A"
+    srf_file: str | None = None
+    snr_hsi: float = 35.0
+    snr_msi: float = 40.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    seed: int = 0
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters under their public names, for provenance."""
+        return {name.upper(): value for name, value in asdict(self).items()}

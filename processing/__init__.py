@@ -1,0 +1,1 @@
+"""What the Toolbox shows: the provider and one file per algorithm."""

@@ -1,0 +1,128 @@
+"""Checks of parameter values that QGIS makes in words nobody understands, or not at all."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterLayer,
+    QgsProperty,
+)
+
+from .strings import tr
+
+
+def first_problem(
+    algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext
+) -> str | None:
+    """One sentence about the first thing wrong with unknown names, choices, numbers, files or output paths; None if all is well."""
+    definitions = algorithm.parameterDefinitions()
+    known = {definition.name() for definition in definitions}
+    for name in parameters:
+        if name not in known:
+            return _suggest(tr("There is no parameter {}").format(name), name, sorted(known))
+    for definition in definitions:
+        value = parameters.get(definition.name())
+        if value is None or value == "" or isinstance(value, QgsProperty):
+            continue
+        problem = None
+        if isinstance(definition, QgsProcessingParameterEnum):
+            problem = _choice_problem(definition, value)
+        elif isinstance(definition, QgsProcessingParameterNumber):
+            problem = _number_problem(definition, value)
+        elif isinstance(definition, QgsProcessingParameterFile):
+            problem = _file_problem(definition, value)
+        if problem:
+            return problem
+    return _output_problem(algorithm, parameters)
+
+
+def _suggest(sentence: str, value: str, options: list[str]) -> str:
+    near = difflib.get_close_matches(value, options, 3, 0.5)
+    listed = near or options
+    return tr("{}; did you mean {}?").format(sentence, ", ".join(listed))
+
+
+def _choice_problem(definition: QgsProcessingParameterEnum, value: Any) -> str | None:
+    if isinstance(value, str) and value in definition.options():
+        return None
+    return _suggest(tr("{} cannot be {}").format(definition.name(), value), str(value), definition.options())
+
+
+def _number_problem(definition: QgsProcessingParameterNumber, value: Any) -> str | None:
+    whole = definition.dataType() == QgsProcessingParameterNumber.Type.Integer
+    low, high = definition.minimum(), definition.maximum()
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if low <= found <= high and (not whole or found == round(found)):
+        return None
+    kind = tr("a whole number") if whole else tr("a number")
+    limits = ""
+    if abs(low) < 1e9 and abs(high) < 1e9:
+        limits = tr(" from {:g} to {:g}").format(low, high)
+    elif abs(low) < 1e9:
+        limits = tr(" of at least {:g}").format(low)
+    return tr("{} must be {}{}, not {}.").format(definition.name(), kind, limits, value)
+
+
+def _file_problem(definition: QgsProcessingParameterFile, value: Any) -> str | None:
+    if Path(str(value)).is_file():
+        return None
+    return tr("{} is {}, but there is no such file.").format(definition.name(), value)
+
+
+def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any]) -> str | None:
+    """Outputs must be writable and must not fall on an input or on each other."""
+    taken: dict[Path, str] = {}
+    for definition in algorithm.parameterDefinitions():
+        value = parameters.get(definition.name())
+        if (
+            isinstance(definition, QgsProcessingParameterRasterLayer)
+            and isinstance(value, str)
+            and Path(value).is_file()
+        ):
+            taken[Path(value).resolve()] = definition.name()
+    for definition in algorithm.destinationParameterDefinitions():
+        path = _destination(parameters.get(definition.name()))
+        if path is None:
+            continue
+        name = definition.name()
+        if path in taken:
+            return tr("{} would overwrite {}: give it another name.").format(name, taken[path])
+        taken[path] = name
+        if path.is_dir():
+            return tr("{} is the folder {}: give the name of a file in it.").format(name, path)
+        if not path.parent.is_dir():
+            return tr("The folder {} for {} does not exist: create it or choose another one.").format(path.parent, name)
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            return tr("{} cannot be written to {} ({}): choose another folder.").format(
+                name, path.parent, error.strerror
+            )
+    return None
+
+
+def _destination(value: Any) -> Path | None:
+    """The file an output goes to; None if it is left out, temporary or known at run time only."""
+    if isinstance(value, QgsProcessingOutputLayerDefinition):
+        value = value.sink
+    if isinstance(value, QgsProperty):
+        value = value.staticValue()
+    if not isinstance(value, str) or not value or value == QgsProcessing.TEMPORARY_OUTPUT:
+        return None
+    return Path(value).resolve()

@@ -1,0 +1,83 @@
+"""`hsfusion:evaluate`: how good a fused raster is, against a reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from .base import Algorithm
+from .parameters import file_output, number, raster, raster_output, report_output
+from .strings import tr
+
+# In models/metrics, which is not imported before the algorithm runs: loading the provider needs no numpy.
+NUMBERS = {
+    "PSNR": tr("PSNR, global (dB)"),
+    "PSNR_BAND_MEAN": tr("PSNR, band mean with a common peak (dB)"),
+    "PSNR_BAND_PEAK": tr("PSNR, band mean with each band's own peak (dB)"),
+    "RMSE": tr("RMSE (raster units)"),
+    "SAM": tr("SAM (degrees)"),
+    "ERGAS": tr("ERGAS"),
+    "SSIM": tr("SSIM"),
+    "Q2N": tr("Q2n"),
+    "CC": tr("CC"),
+}
+
+
+class Evaluate(Algorithm):
+    def name(self) -> str:
+        return "evaluate"
+
+    def displayName(self) -> str:
+        return tr("Evaluate against a reference")
+
+    def shortDescription(self) -> str:
+        return tr("PSNR, RMSE, SAM, ERGAS, SSIM, Q2n and CC of a fused raster, with maps, table and report.")
+
+    def tags(self) -> list[str]:
+        return [*NUMBERS, "quality", "accuracy", "metric", "hyperspectral", "pansharpening", "fusion"]
+
+    def initAlgorithm(self, config: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("REFERENCE", tr("Reference")),
+            raster("FUSED", tr("Fused image, on the reference's grid")),
+            number("RATIO", tr("Ratio of HSI to MSI pixel size (for ERGAS)"), 4.0, minValue=1.0, maxValue=1000.0),
+            number("PEAK", tr("Peak for PSNR and SSIM (0 = maximum of the reference)"), 0.0, minValue=0.0),
+            raster_output("SAM_MAP", tr("Map of the spectral angle"), optional=True),
+            raster_output("ERROR_MAP", tr("Map of the error (RMSE over bands)"), optional=True),
+            report_output(),
+            file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
+        )
+        for name, label in NUMBERS.items():
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
+        from ..hsfusion_plugin.jobs.evaluation import EvaluationRequest
+
+        return EvaluationRequest(
+            reference=self.source(parameters, "REFERENCE", context),
+            fused=self.source(parameters, "FUSED", context),
+            ratio=self.parameterAsDouble(parameters, "RATIO", context),
+            peak=self.parameterAsDouble(parameters, "PEAK", context),
+            sam_map=self.output_raster(parameters, "SAM_MAP", context),
+            error_map=self.output_raster(parameters, "ERROR_MAP", context),
+            report=self.output_file(parameters, "REPORT", context),
+            table=self.output_file(parameters, "TABLE", context),
+        )
+
+    def job(self, request: Any, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs.evaluation import evaluate_rasters
+
+        scores = evaluate_rasters(request, progress)
+        results: dict[str, Any] = scores.numbers()
+        files = {
+            "SAM_MAP": request.sam_map,
+            "ERROR_MAP": request.error_map,
+            "REPORT": request.report,
+            "TABLE": request.table,
+        }
+        results.update({name: path for name, path in files.items() if path})
+        for name, label in NUMBERS.items():
+            progress.info(f"{label}: {results[name]:.6g}")
+        return results

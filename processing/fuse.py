@@ -1,0 +1,100 @@
+"""hsfusion:fuse: the diffusion model, or a closed form where its guard or the user prefers one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.request import FusionRequest
+from .fusing import CLOSED_FORMS, FusionAlgorithm
+from .parameters import (
+    advanced,
+    boolean,
+    choice,
+    extent,
+    file,
+    integer,
+    raster,
+    raster_output,
+    raster_set,
+    report_output,
+    sensor_set,
+    text,
+)
+from .strings import RESOURCES, tr
+
+BACKENDS = ("auto", "local", "remote")
+
+
+class Fuse(FusionAlgorithm):
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            text("MODEL", tr("Model"), "auto", ("auto", *bundled_models(), *CLOSED_FORMS)),
+            advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), "Models (*.safetensors)")),
+            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
+            *(advanced(parameter) for parameter in sensor_set()),
+            advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
+            advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
+            advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
+            advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 1, minValue=0, maxValue=64)),
+            advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
+            advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
+            advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),
+            advanced(extent()),
+            *(advanced(parameter) for parameter in raster_set()),
+            raster_output("OUTPUT", tr("Fused raster")),
+            advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
+            report_output(),
+        )
+        self.add_fusion_outputs()
+        self.addOutput(
+            QgsProcessingOutputNumber("GUARD_GAIN", tr("Gain over the closed forms at reduced resolution (dB)"))
+        )
+
+    def name(self) -> str:
+        return "fuse"
+
+    def displayName(self) -> str:
+        return tr("Fuse hyperspectral and multispectral (diffusion)")
+
+    def shortDescription(self) -> str:
+        return tr("Gives the multispectral raster's pixels all bands of the hyperspectral one, with a diffusion model.")
+
+    def tags(self) -> list[str]:
+        return [*super().tags(), *tr("diffusion,deep learning,AI,uncertainty").split(",")]
+
+    def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
+        model = self.optional_text(parameters, "MODEL", context) or "auto"
+        if model != "auto" and self.optional_text(parameters, "MODEL_FILE", context):
+            return tr("MODEL is {} and MODEL_FILE is given too: leave MODEL at auto to use the file.").format(model)
+        return None
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> FusionRequest:
+        return self.fusion_request(
+            parameters,
+            context,
+            model=self.optional_text(parameters, "MODEL", context) or "auto",
+            model_file=self.optional_text(parameters, "MODEL_FILE", context),
+            consistency=self.parameterAsBool(parameters, "CONSISTENCY", context),
+            guard=self.parameterAsBool(parameters, "GUARD", context),
+            steps=self.parameterAsInt(parameters, "STEPS", context),
+            samples=self.parameterAsInt(parameters, "SAMPLES", context),
+            seed=self.parameterAsInt(parameters, "SEED", context),
+            backend=self.parameterAsEnumString(parameters, "BACKEND", context),
+            tile_size=self.parameterAsInt(parameters, "TILE_SIZE", context),
+            uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),
+        )
+
+    def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import fusion
+
+        return fusion.run(request, progress)
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Names of the models that came with the plugin, for the list of hints."""
+    return tuple(sorted(path.stem for path in (RESOURCES / "models").glob("*.safetensors")))

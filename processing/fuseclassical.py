@@ -1,0 +1,61 @@
+"""hsfusion:fuseclassical: closed-form methods, which need no model and no backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.request import FusionRequest
+from .fusing import CLOSED_FORMS, FusionAlgorithm
+from .parameters import advanced, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
+from .strings import tr
+
+NOT_YET = ("gsa", "sfim-hs", "cnmf", "hysure")
+
+
+class FuseClassical(FusionAlgorithm):
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            choice("METHOD", tr("Method"), (*CLOSED_FORMS, *NOT_YET), CLOSED_FORMS[0]),
+            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
+            *(advanced(parameter) for parameter in sensor_set()),
+            advanced(extent()),
+            *(advanced(parameter) for parameter in raster_set()),
+            raster_output("OUTPUT", tr("Fused raster")),
+            report_output(),
+        )
+        self.add_fusion_outputs()
+
+    def name(self) -> str:
+        return "fuseclassical"
+
+    def displayName(self) -> str:
+        return tr("Fuse hyperspectral and multispectral (closed form)")
+
+    def shortDescription(self) -> str:
+        return tr(
+            "Gives the multispectral raster's pixels all bands of the hyperspectral one, without a model or backend."
+        )
+
+    def tags(self) -> list[str]:
+        return [*super().tags(), "GLP", "GLP-HS", *tr("regression,classical").split(",")]
+
+    def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
+        method = self.parameterAsEnumString(parameters, "METHOD", context)
+        if method in NOT_YET:
+            return tr("METHOD {} is not built yet: choose {}.").format(method, ", ".join(CLOSED_FORMS))
+        return None
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> FusionRequest:
+        return self.fusion_request(
+            parameters, context, method=self.parameterAsEnumString(parameters, "METHOD", context)
+        )
+
+    def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import classical
+
+        return classical.run(request, progress)

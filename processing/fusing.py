@@ -1,0 +1,57 @@
+"""What `fuse` and `fuseclassical` have in common: one request, the same outputs, the same words to be found by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingOutputString
+
+from ..hsfusion_plugin.jobs.request import FusionRequest
+from .base import Algorithm
+from .strings import tr
+
+CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
+
+
+class FusionAlgorithm(Algorithm):
+    """A pair of rasters in, one raster with all bands at the fine pixels out."""
+
+    def tags(self) -> list[str]:
+        words = tr(
+            "pansharpening,pan-sharpening,hypersharpening,image fusion,data fusion,super resolution,downscaling,"
+            "hyperspectral,multispectral,EnMAP,PRISMA,Sentinel-2"
+        )
+        return words.split(",")
+
+    def add_fusion_outputs(self) -> None:
+        """The outputs that say what was used and how well the result explains both rasters."""
+        self.addOutput(QgsProcessingOutputString("USED_METHOD", tr("Method that was used")))
+        for name, label in (
+            ("HSI_CONSISTENCY", tr("Agreement with the hyperspectral raster (dB)")),
+            ("MSI_CONSISTENCY", tr("Agreement with the multispectral raster (dB)")),
+            ("PSF_FWHM_USED", tr("Width of the PSF that was used (HSI pixels)")),
+            ("SHIFT_X_USED", tr("Shift to the east that was used (MSI pixels)")),
+            ("SHIFT_Y_USED", tr("Shift to the south that was used (MSI pixels)")),
+        ):
+            self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def fusion_request(self, parameters: dict[str, Any], context: QgsProcessingContext, **own: Any) -> FusionRequest:
+        """The shared parameters as plain values, with those that only one algorithm has as `own`."""
+        hsi, msi = (self.source(parameters, name, context) or "" for name in ("HSI", "MSI"))
+        return FusionRequest(
+            hsi=hsi,
+            msi=msi,
+            mask=self.source(parameters, "MASK", context),
+            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            srf_file=self.optional_text(parameters, "SRF_FILE", context),
+            psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
+            psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
+            shift_x=self.optional_number(parameters, "SHIFT_X", context),
+            shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            extent=self.optional_extent(parameters, "EXTENT", msi, context),
+            options=self.parameterAsString(parameters, "OPTIONS", context),
+            data_type=self.parameterAsEnumString(parameters, "DATA_TYPE", context),
+            output=self.output_raster(parameters, "OUTPUT", context) or "",
+            report=self.output_file(parameters, "REPORT", context),
+            **own,
+        )

@@ -1,0 +1,121 @@
+"""Parameters that several algorithms share, declared once."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterDefinition,
+    QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
+    QgsProcessingParameterString,
+)
+
+from .strings import RESOURCES, tr
+
+ESTIMATE = "estimate"
+DATA_TYPES = ("Float32", "Int16")
+
+
+def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParameterDefinition:
+    """The same parameter, folded away under `Advanced`."""
+    parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    return parameter
+
+
+def raster(name: str, label: str, optional: bool = False) -> QgsProcessingParameterRasterLayer:
+    """A raster that goes in."""
+    return QgsProcessingParameterRasterLayer(name, label, optional=optional)
+
+
+def number(name: str, label: str, default: float | None = None, **limits: Any) -> QgsProcessingParameterNumber:
+    """A real number; without a default it may be left empty. Limits: minValue, maxValue."""
+    kind = QgsProcessingParameterNumber.Type.Double
+    return QgsProcessingParameterNumber(name, label, kind, default, optional=default is None, **limits)
+
+
+def integer(name: str, label: str, default: int, **limits: Any) -> QgsProcessingParameterNumber:
+    """A whole number. Limits: minValue, maxValue."""
+    return QgsProcessingParameterNumber(name, label, QgsProcessingParameterNumber.Type.Integer, default, **limits)
+
+
+def boolean(name: str, label: str, default: bool) -> QgsProcessingParameterBoolean:
+    """A yes or no."""
+    return QgsProcessingParameterBoolean(name, label, default)
+
+
+def choice(name: str, label: str, options: tuple[str, ...], default: str) -> QgsProcessingParameterEnum:
+    """One of a few names, which are the values that scripts and models store."""
+    return QgsProcessingParameterEnum(name, label, list(options), False, default, usesStaticStrings=True)
+
+
+def text(name: str, label: str, default: str = "", hints: tuple[str, ...] = ()) -> QgsProcessingParameterString:
+    """A line of text; `hints` are offered in a list."""
+    parameter = QgsProcessingParameterString(name, label, default, optional=not default)
+    if hints:
+        parameter.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})
+    return parameter
+
+
+def file(name: str, label: str, extension_filter: str) -> QgsProcessingParameterFile:
+    """A file that may be given."""
+    kind = QgsProcessingParameterFile.Behavior.File
+    return QgsProcessingParameterFile(name, label, kind, optional=True, fileFilter=extension_filter)
+
+
+def extent() -> QgsProcessingParameterExtent:
+    """EXTENT: the part of the overlap to write."""
+    return QgsProcessingParameterExtent("EXTENT", tr("Extent to write (empty = all of the overlap)"), optional=True)
+
+
+def raster_output(name: str, label: str, optional: bool = False) -> QgsProcessingParameterRasterDestination:
+    """A raster that comes out."""
+    return QgsProcessingParameterRasterDestination(name, label, None, optional, not optional)
+
+
+def file_output(name: str, label: str, extension_filter: str) -> QgsProcessingParameterFileDestination:
+    """A file that comes out if it is wanted."""
+    return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, False)
+
+
+def report_output() -> QgsProcessingParameterFileDestination:
+    """REPORT: one HTML file."""
+    return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"))
+
+
+def sensor_set() -> list[QgsProcessingParameterDefinition]:
+    """What is known of the two sensors; everything may be left to estimation."""
+    return [
+        choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
+        file("SRF_FILE", tr("Spectral response functions of the multispectral bands"), tr("CSV files (*.csv)")),
+        number("PSF_FWHM", tr("Width of the PSF (FWHM, HSI pixels; empty = estimate)"), minValue=0.1, maxValue=10.0),
+        number(
+            "PSF_FWHM_Y",
+            tr("Width of the PSF from north to south (FWHM, HSI pixels; empty = estimate)"),
+            minValue=0.1,
+            maxValue=10.0,
+        ),
+        number("SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
+        number("SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
+    ]
+
+
+def raster_set() -> list[QgsProcessingParameterDefinition]:
+    """How the fused raster is stored."""
+    return [
+        text("OPTIONS", tr("GeoTIFF creation options (NAME=VALUE, separated by |)")),
+        choice("DATA_TYPE", tr("Data type of the fused raster"), DATA_TYPES, DATA_TYPES[0]),
+    ]
+
+
+def sensor_names() -> tuple[str, ...]:
+    """The names in sensors.csv, in the file's order; reads no numbers, so that loading the provider needs no numpy."""
+    with open(RESOURCES / "sensors.csv", newline="", encoding="utf-8") as stream:
+        return tuple(dict.fromkeys(row["sensor"] for row in csv.DictReader(stream)))
