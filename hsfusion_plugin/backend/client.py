@@ -1,0 +1,282 @@
+"""The client: tiles to a backend and back, over the Open Inference Protocol v2. The same for the local child and any endpoint."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, NoReturn
+from urllib.parse import quote
+
+import numpy as np
+import requests
+
+from ...models import protocol
+from ...models.errors import RunCancelled
+from .errors import BackendError, BackendOutOfMemory, BackendRefused, BackendUnreachable, BadReply, TileTooLarge
+from .transport import POLL_S, Transport
+
+RETRIED = (408, 429, 502, 503, 504)
+TRIES = 5
+LONGEST_WAIT_S = 30.0
+_FIRST_REPLY_S = 600.0  # a cold GPU server may load weights first
+_SHORT_REPLY_S = 30.0
+_KNOWN = (
+    "connection refused",
+    "connection reset",
+    "name or service not known",
+    "network is unreachable",
+    "no route to host",
+    "certificate has expired",
+)
+
+
+def never() -> bool:
+    """Nobody cancels."""
+    return False
+
+
+class Client:
+    """Speaks with one backend; threads may share it.
+
+    `check` is called while waiting and before each new try, and raises if waiting is in vain (the local child has died).
+    `patience_s` is how long a server that says it is busy is asked again.
+    """
+
+    def __init__(
+        self, endpoint: str, token: str = "", check: Callable[[], None] | None = None, patience_s: float = 600.0
+    ) -> None:
+        self._transport = Transport(endpoint, token)
+        self._check = check
+        self._patience_s = patience_s
+        self._sha256: dict[str, str] = {}
+        self._slowest_s = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def endpoint(self) -> str:
+        """Where the backend is, without the protocol's paths."""
+        return self._transport.endpoint
+
+    def ready(self) -> bool:
+        """Whether the backend answers that it is ready, asked once."""
+        try:
+            return self._transport.call("GET", "/v2/health/ready", never, read_s=_SHORT_REPLY_S).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def server(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
+        """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device, limits)."""
+        return self._json("/v2", cancelled)
+
+    def models(self, cancelled: Callable[[], bool] = never) -> list[dict[str, Any]]:
+        """The backend's models: dicts with `name`, `sha256` and `card`. From then on their hashes must not change."""
+        models = self._json("/v2/models", cancelled).get("models")
+        if not (
+            isinstance(models, list)
+            and all(isinstance(model, dict) and isinstance(model.get("name"), str) for model in models)
+        ):
+            raise BadReply(f"The endpoint {self.endpoint} does not list its models as an HSFusion server does.")
+        for model in models:
+            self._pin(model["name"], model.get("sha256"))
+        return models
+
+    def sha256(self, model: str) -> str:
+        """The hash of a model as the backend gave it; empty if it never did (a server that is not ours)."""
+        return self._sha256.get(model, "")
+
+    def infer(
+        self,
+        model: str,
+        tensors: Mapping[str, np.ndarray],
+        request: Mapping[str, Any],
+        cancelled: Callable[[], bool] = never,
+        expect: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """One tile through the whole sampling loop: input tensors to output tensors (float32, finite).
+
+        `request` goes along as JSON (arrays become lists); `expect` gives the outputs' names and shapes. Raises RunCancelled, TileTooLarge or
+        BackendOutOfMemory (a smaller tile may do), BackendRefused, BackendUnreachable, BackendDied, BadReply.
+        """
+        parameters = {"hsfusion": json.dumps(request, default=_plain), "model_sha256": self.sha256(model)}
+        body, length = protocol.encode_request(tensors, parameters)
+        headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
+        path = f"/v2/models/{quote(model, safe='')}/infer"
+        start = time.monotonic()
+        reply = self._message(path, body, headers, cancelled)
+        with self._lock:
+            self._slowest_s = max(self._slowest_s, time.monotonic() - start)
+        self._pin(model, reply.parameters.get("model_sha256"))
+        return _validated(reply.tensors, expect)
+
+    def _message(
+        self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool]
+    ) -> protocol.Message:
+        def read(response: requests.Response) -> protocol.Message:
+            text = response.headers.get(protocol.HEAD_LENGTH, "")
+            return protocol.decode_reply(response.content, int(text) if text.isdigit() else None)
+
+        read_s = None if self._check else max(60.0, 10 * self._slowest_s) if self._slowest_s else _FIRST_REPLY_S
+        return self._call("POST", path, cancelled, read, body, headers, read_s)
+
+    def _json(self, path: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        def read(response: requests.Response) -> dict[str, Any]:
+            reply = response.json()
+            if not isinstance(reply, dict):
+                raise ValueError(path)
+            return reply
+
+        return self._call("GET", path, cancelled, read, read_s=_SHORT_REPLY_S)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        cancelled: Callable[[], bool],
+        read: Callable[[requests.Response], Any],
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        read_s: float | None = None,
+    ) -> Any:
+        """A call with its retries: on answers that mean "later", on broken connections and on replies cut short."""
+        stop = self._watching(cancelled)
+        patient_until = time.monotonic() + self._patience_s
+        failures, waits = 0, 0
+        while True:
+            advice = 0.0
+            try:
+                response = self._transport.call(method, path, stop, body, headers, read_s)
+                if response.status_code == 200:
+                    return read(response)
+                if response.status_code not in RETRIED:
+                    self._refuse(response)
+                advice = _retry_after(response)
+                busy = response.status_code in (429, 503)
+                problem: BackendError = BackendUnreachable(
+                    f"The endpoint {self.endpoint} is too busy (HTTP {response.status_code}): try again later."
+                )
+            except (protocol.ProtocolError, ValueError) as error:
+                busy, problem = (
+                    False,
+                    BadReply(
+                        f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, and look at the server's log."
+                    ),
+                )
+            except requests.exceptions.SSLError as error:
+                raise BackendRefused(
+                    f"The certificate of {self.endpoint} is not trusted ({_reason(error)}): install its authority's certificate."
+                ) from error
+            except requests.RequestException as error:
+                busy, problem = (
+                    False,
+                    BackendUnreachable(
+                        f"The endpoint {self.endpoint} does not answer ({_reason(error)}): check the address and that the server runs."
+                    ),
+                )
+            waits += 1
+            failures += 0 if busy else 1
+            if failures >= TRIES or (busy and time.monotonic() > patient_until):
+                raise problem
+            _wait(max(advice, min(LONGEST_WAIT_S, 0.25 * 2**waits) * random.uniform(0.5, 1.0)), stop)  # nosec B311
+
+    def _watching(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
+        def stop() -> bool:
+            if self._check:
+                self._check()
+            return cancelled()
+
+        return stop
+
+    def _refuse(self, response: requests.Response) -> NoReturn:
+        """Raise what a final answer means."""
+        status = response.status_code
+        try:
+            reply = response.json()
+            code, sentence = str(reply.get("code", "")), " ".join(str(reply.get("error", "")).split())[:400]
+        except (ValueError, AttributeError):
+            code, sentence = "", ""
+        if status in (401, 403):
+            raise BackendRefused(
+                f"The endpoint {self.endpoint} refused the token (HTTP {status}): check HSFUSION_TOKEN or the HSFusion options."
+            )
+        if 300 <= status < 400:
+            raise BackendRefused(
+                f"The endpoint {self.endpoint} redirects (HTTP {status}), which is not followed: set HSFUSION_ENDPOINT to the final address."
+            )
+        if code == protocol.OUT_OF_MEMORY or status == 507:
+            raise BackendOutOfMemory(sentence or "The backend ran out of memory: choose a smaller TILE_SIZE.")
+        if status == 413:
+            raise TileTooLarge(
+                sentence
+                or f"The endpoint {self.endpoint} does not take requests of this size: choose a smaller TILE_SIZE."
+            )
+        if code == protocol.CANCELLED:
+            raise RunCancelled("The run was cancelled.")
+        if not sentence and status == 404:
+            sentence = f"The endpoint {self.endpoint} does not know {urlpath(response)} (HTTP 404): is it an Open Inference Protocol v2 server with this model?"
+        raise BackendRefused(sentence or f"The endpoint {self.endpoint} refused the request (HTTP {status}).")
+
+    def _pin(self, model: str, sha256: Any) -> None:
+        if not sha256:
+            return
+        if self._sha256.setdefault(model, str(sha256)) != sha256:
+            raise BadReply(f"The model '{model}' on {self.endpoint} changed during the run: start the run again.")
+
+
+def urlpath(response: requests.Response) -> str:
+    """The path of the address that a response came from."""
+    return requests.utils.urlparse(response.url).path
+
+
+def _validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray]:
+    for name, shape in (expect or {}).items():
+        if name not in tensors:
+            raise BadReply(f"The backend's reply lacks the tensor '{name}'.")
+        if tensors[name].shape != tuple(shape):
+            raise BadReply(
+                f"The backend's reply has '{name}' of shape {tensors[name].shape} instead of {tuple(shape)}."
+            )
+    result = {}
+    for name, array in tensors.items():
+        if array.dtype.kind != "f":
+            raise BadReply(f"The backend's reply has '{name}' of type {array.dtype} instead of floating point.")
+        if not np.isfinite(array).all():
+            raise BadReply(
+                f"The backend's reply has values in '{name}' that are not finite: the model or its device is at fault."
+            )
+        result[name] = array.astype(np.float32, copy=False)
+    return result
+
+
+def _retry_after(response: requests.Response) -> float:
+    try:
+        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
+    except ValueError:  # a date, which nobody sends
+        return 0.0
+
+
+def _wait(seconds: float, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if stop():
+            raise RunCancelled("The run was cancelled.")
+        time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a few words, out of the nest of exceptions of requests and urllib3."""
+    if isinstance(error, requests.Timeout):
+        return "timed out"
+    text = str(error)
+    for known in _KNOWN:
+        if known in text.lower():
+            return known
+    return " ".join(text.split())[:160] or type(error).__name__
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot travel in a request")

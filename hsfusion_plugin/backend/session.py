@@ -1,0 +1,55 @@
+"""Open the backend that the settings name, whichever it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...models.protocol import WIRE_VERSION
+from ...models.version import VERSION
+from .child import LocalBackend
+from .client import Client, never
+from .errors import BackendRefused
+from .settings import Settings
+
+
+def backend_kind(settings: Settings, kind: str = "auto") -> str:
+    """`local` or `remote`: what the run asks for, else what the settings say, else remote where an endpoint is set."""
+    for wanted in (kind, settings.backend):
+        if wanted != "auto":
+            return wanted
+    return "remote" if settings.endpoint else "local"
+
+
+@contextlib.contextmanager
+def open_backend(
+    settings: Settings, kind: str = "auto", progress: Any = None, models: Iterable[Path] = ()
+) -> Iterator[Client]:
+    """A client for the backend, which is there for the time of the `with` block.
+
+    `models` are model files or folders beyond the settings' (local only; a remote server has its own). Raises NoBackend, BackendRefused,
+    BackendUnreachable, RunCancelled: in one sentence each, before any tile is sent.
+    """
+    if backend_kind(settings, kind) == "local":
+        with LocalBackend(settings, progress, models) as client:
+            yield client
+        return
+    if not settings.endpoint:
+        raise BackendRefused(
+            "No endpoint is set for the remote backend: set HSFUSION_ENDPOINT, or choose the local backend."
+        )
+    client = Client(settings.endpoint, settings.token)
+    cancelled = progress.cancelled if progress is not None else never
+    server = client.server(cancelled)
+    ours = server.get("hsfusion") or {}
+    if ours.get("wire", WIRE_VERSION) != WIRE_VERSION:
+        raise BackendRefused(
+            f"The server at {client.endpoint} is HSFusion {server.get('version')}, this plugin is {VERSION}, and they speak different protocols: update the older one."
+        )
+    if progress is not None:
+        progress.debug(
+            f"Backend: {client.endpoint}, {server.get('name')} {server.get('version')}, device {ours.get('device', 'unknown')}"
+        )
+    yield client

@@ -1,0 +1,81 @@
+"""The backend's settings: environment variables over QGIS's settings over defaults. Usable outside QGIS, where there are only the former."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...models.errors import HSFusionError
+
+PLUGIN_FOLDER = Path(__file__).resolve().parents[2]  # the real folder, also when a profile only links to it
+BUNDLED_MODELS = PLUGIN_FOLDER / "resources" / "models"
+GROUP = "hsfusion"
+KINDS = ("auto", "local", "remote")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where tiles are worked on. Empty text means: not set."""
+
+    backend: str = "auto"
+    python: str = ""
+    endpoint: str = ""
+    token: str = field(default="", repr=False)
+    device: str = "auto"
+    models: tuple[Path, ...] = ()
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings now in force; HSFusionError if HSFUSION_BACKEND is none of auto, local and remote."""
+        environment = os.environ if environment is None else environment
+        saved = _qgis_values()
+
+        def value(name: str) -> str:
+            return (environment.get(f"HSFUSION_{name.upper()}") or saved.get(name, "")).strip()
+
+        backend = value("backend") or "auto"
+        if backend not in KINDS:
+            raise HSFusionError(f"HSFUSION_BACKEND is '{backend}': it must be one of {', '.join(KINDS)}.")
+        return cls(
+            backend=backend,
+            python=value("python"),
+            endpoint=value("endpoint"),
+            token=value("token") or _qgis_token(saved.get("authcfg", "")),
+            device=value("device") or "auto",
+            models=tuple(Path(text).expanduser() for text in value("models").split(os.pathsep) if text.strip()),
+        )
+
+    @property
+    def model_places(self) -> list[Path]:
+        """All folders (or files) of models on this machine, the user's before the bundled ones."""
+        return [*self.models, BUNDLED_MODELS]
+
+
+def _qgis_values() -> Mapping[str, str]:
+    """What the options page keeps; the token is not among it, secrets are kept by QGIS's authentication manager."""
+    try:
+        from qgis.core import QgsSettings
+    except ImportError:
+        return {}
+    settings = QgsSettings()
+    names = ("backend", "python", "endpoint", "authcfg", "device", "models")
+    return {name: str(settings.value(f"{GROUP}/{name}", "") or "") for name in names}
+
+
+def _qgis_token(authcfg: str) -> str:
+    """The secret of an authentication configuration: the password of a Basic one, the Authorization header of an API-header one."""
+    if not authcfg:
+        return ""
+    from qgis.core import QgsApplication, QgsAuthMethodConfig
+
+    config = QgsAuthMethodConfig()
+    loaded = QgsApplication.authManager().loadAuthenticationConfig(authcfg, config, True)
+    done, config = loaded if isinstance(loaded, tuple) else (loaded, config)
+    if not done:
+        raise HSFusionError(
+            f"The authentication configuration '{authcfg}' of the HSFusion options cannot be opened: enter QGIS's master password or set HSFUSION_TOKEN."
+        )
+    secret = config.config("password") or config.config("Authorization") or config.config("token")
+    return secret[7:] if secret.lower().startswith("bearer ") else secret

@@ -1,0 +1,140 @@
+"""Model files as seen from outside: find them, read the card in them, name them by their hash; without torch.
+
+A model file is NAME.safetensors: eight bytes of header length, a JSON header, the tensors. The header's free-text metadata
+holds the model card as YAML under `card` and the SHA-256 of the tensors under `data_sha256` (https://github.com/huggingface/safetensors, "Format").
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import HSFusionError
+
+SUFFIX = ".safetensors"
+REQUIRED = ("name", "architecture", "spectral_mode")
+_LONGEST_HEADER = 100_000_000  # the format's own limit
+
+
+class ModelError(HSFusionError):
+    """A model file is missing, damaged or not one of ours."""
+
+
+class UnknownModel(ModelError):
+    """No model of this name is installed."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """An installed model: its name (the file's stem), its file, the hash of that file and its card."""
+
+    name: str
+    path: Path
+    sha256: str
+    card: dict[str, Any]
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The safetensors header of a file and the offset at which its tensors start; ModelError if it is missing or damaged."""
+    path = Path(path)
+    damaged = ModelError(f"The model file {path} is damaged or not a safetensors file: copy or download it again.")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LONGEST_HEADER
+            if length > min(_LONGEST_HEADER, size - 8):
+                raise damaged
+            header = json.loads(file.read(length).decode("utf-8"))
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise damaged
+    except FileNotFoundError:
+        raise ModelError(f"There is no model file {path}: check the path, or choose an installed model.") from None
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}): check its permissions.") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise damaged from None
+    return header, 8 + length
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The model card in a model file; ModelError, in one sentence, if the file is missing, damaged or foreign."""
+    metadata = read_header(path)[0].get("__metadata__") or {}
+    if "card" not in metadata:
+        raise ModelError(f"The file {path} has no HSFusion model card: it belongs to another program.")
+    try:
+        card = yaml.safe_load(metadata["card"])
+    except (yaml.YAMLError, AttributeError):
+        card = None
+    if not isinstance(card, dict):
+        raise ModelError(f"The model card in {path} cannot be read: copy or download the model again.")
+    missing = [key for key in REQUIRED if key not in card]
+    if missing:
+        raise ModelError(
+            f"The model card in {path} lacks {', '.join(missing)}: it was made for another version of HSFusion."
+        )
+    return card
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a whole file, as hexadecimal text; remembered as long as the file's size and time stay the same."""
+    path = Path(path).resolve()
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, _size: int, _time: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def model_info(path: Path) -> ModelInfo:
+    """Everything that is known of one model file; ModelError as `read_card`."""
+    path = Path(path)
+    card = read_card(path)
+    return ModelInfo(name=path.stem, path=path, sha256=sha256(path), card=card)
+
+
+def model_files(places: Iterable[Path]) -> dict[str, Path]:
+    """Model name -> file, for places that are folders of model files or model files themselves; the first place wins."""
+    found: dict[str, Path] = {}
+    for place in map(Path, places):
+        for path in sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]:
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_models(places: Iterable[Path]) -> tuple[list[ModelInfo], list[ModelError]]:
+    """The usable models in folders (or files), and what is wrong with the others."""
+    models: list[ModelInfo] = []
+    broken: list[ModelError] = []
+    for path in model_files(places).values():
+        try:
+            models.append(model_info(path))
+        except ModelError as error:
+            broken.append(error)
+    return models, broken
+
+
+def find_model(name: str, places: Iterable[Path]) -> ModelInfo:
+    """The model of this name; UnknownModel with the names there are, or ModelError if its file is damaged or foreign."""
+    files = model_files(places)
+    if name not in files:
+        names = ", ".join(sorted(files)) or "none"
+        raise UnknownModel(
+            f"There is no model called '{name}' (installed: {names}): choose one of these, or add its file to a model folder."
+        )
+    return model_info(files[name])

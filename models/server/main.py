@@ -1,0 +1,141 @@
+"""`scripts/serve.py` and `hsfusion-serve`: run the server, as a local child of QGIS (`--child`) or on its own."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import importlib.util
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import HSFusionError
+from ..version import VERSION
+from .parent import Parent
+
+NEEDED = ("numpy", "yaml", "torch", "safetensors", "fastapi", "uvicorn")
+BUNDLED_MODELS = Path(__file__).resolve().parents[2] / "resources" / "models"
+
+log = logging.getLogger("hsfusion.server")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and serve until told to stop; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="hsfusion-serve", description="HSFusion's inference server (Open Inference Protocol v2)."
+    )
+    parser.add_argument(
+        "--models",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PLACE",
+        help="a folder of models, or a model file; may be repeated",
+    )
+    parser.add_argument("--device", default=os.environ.get("HSFUSION_DEVICE") or "auto", help="auto, cpu or cuda:N")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; only this machine by default")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--tiles", type=int, default=8, help="tiles in the house at once, running and waiting")
+    parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
+    parser.add_argument("--tls-key", type=Path, help="private key (PEM)")
+    parser.add_argument(
+        "--child",
+        action="store_true",
+        help="be the local child of the process that holds the other end of stdin and stdout",
+    )
+    parser.add_argument("--version", action="version", version=VERSION)
+    options = parser.parse_args(arguments)
+    options.models = [*options.models, BUNDLED_MODELS]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    faulthandler.enable()
+    return serve_child(options) if options.child else serve(options)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve on a fixed address; the token comes from HSFUSION_TOKEN."""
+    token = os.environ.get("HSFUSION_TOKEN") or None
+    if token is None and options.host not in ("127.0.0.1", "::1", "localhost"):
+        log.error(
+            "Set HSFUSION_TOKEN before serving on %s: without a token everybody on the network could use this server.",
+            options.host,
+        )
+        return 1
+    missing = missing_packages()
+    if missing:
+        log.error("%s", missing)
+        return 1
+    try:
+        server = _server(
+            options,
+            token,
+            host=options.host,
+            port=options.port,
+            ssl_certfile=options.tls_cert,
+            ssl_keyfile=options.tls_key,
+        )
+    except HSFusionError as error:
+        log.error("%s", error)
+        return 1
+    server.run()
+    return 0 if server.started else 1
+
+
+def serve_child(options: argparse.Namespace) -> int:
+    """Serve the parent alone, on a random loopback port that the greeting names."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the whole process group; the parent decides when we end
+    parent = Parent()
+    token = parent.secret()
+    parent.watch()
+    if not token:
+        parent.fail("no-token", "The backend was started without a token.")
+        return 1
+    missing = missing_packages()
+    if missing:
+        parent.fail("missing-package", missing)
+        return 1
+    try:
+        server = _server(options, token)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+    except HSFusionError as error:
+        parent.fail("refused", str(error))
+        return 1
+    except Exception as error:  # an import that fails, a broken CUDA, no loopback: the parent puts it into its sentence
+        log.exception("start failed")
+        parent.fail("start-failed", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return 1
+    parent.greet(version=VERSION, port=listener.getsockname()[1], python=sys.version.split()[0])
+    server.capture_signals = contextlib.nullcontext  # SIGTERM shall end the child at once: it has nothing to finish
+    server.run(sockets=[listener])
+    return 0
+
+
+def missing_packages() -> str:
+    """A sentence about the packages that this interpreter lacks; empty if it has all of them."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    return f"The interpreter {sys.executable} has no {' and no '.join(missing)}" if missing else ""
+
+
+def _server(options: argparse.Namespace, token: str | None, **address: Any) -> Any:
+    import uvicorn
+
+    from ..engine import Engine
+    from .app import create_app
+    from .limits import Limits
+
+    engine = Engine(options.models, options.device)
+    log.info("HSFusion %s on %s (%s)", VERSION, engine.device, engine.device_reason)
+    app = create_app(engine, token, Limits(tiles=options.tiles))
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_keep_alive=120, timeout_graceful_shutdown=5, **address
+        )
+    )
