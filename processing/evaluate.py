@@ -13,15 +13,15 @@ from .strings import tr
 
 # In models/metrics, which is not imported before the algorithm runs: loading the provider needs no numpy.
 NUMBERS = {
-    "PSNR": tr("PSNR, global (dB)"),
-    "PSNR_BAND_MEAN": tr("PSNR, band mean with a common peak (dB)"),
-    "PSNR_BAND_PEAK": tr("PSNR, band mean with each band's own peak (dB)"),
-    "RMSE": tr("RMSE (raster units)"),
-    "SAM": tr("SAM (degrees)"),
-    "ERGAS": tr("ERGAS"),
-    "SSIM": tr("SSIM"),
-    "Q2N": tr("Q2n"),
-    "CC": tr("CC"),
+    "PSNR": "PSNR, global (dB)",
+    "PSNR_BAND_MEAN": "PSNR, band mean with a common peak (dB)",
+    "PSNR_BAND_PEAK": "PSNR, band mean with each band's own peak (dB)",
+    "RMSE": "RMSE (raster units)",
+    "SAM": "SAM (degrees)",
+    "ERGAS": "ERGAS",
+    "SSIM": "SSIM",
+    "Q2N": "Q2n",
+    "CC": "CC",
 }
 
 
@@ -50,7 +50,7 @@ class Evaluate(Algorithm):
             file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
         )
         for name, label in NUMBERS.items():
-            self.addOutput(QgsProcessingOutputNumber(name, label))
+            self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
         from ..hsfusion_plugin.jobs.evaluation import EvaluationRequest
@@ -79,5 +79,5 @@ class Evaluate(Algorithm):
         }
         results.update({name: path for name, path in files.items() if path})
         for name, label in NUMBERS.items():
-            progress.info(f"{label}: {results[name]:.6g}")
+            progress.info(f"{tr(label)}: {results[name]:.6g}")
         return results

@@ -1,0 +1,271 @@
+"""Evaluation: a fused raster against its reference, to scores, maps, a table and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...models.metrics import Scores, evaluate
+from .. import reports
+from ..errors import HSFusionError
+from ..rasters.colour import colour_bands
+from ..rasters.metadata import BandInfo
+from ..rasters.raster import Raster
+from ..rasters.staging import check_writable
+from ..rasters.style import write_ramp_style
+from ..rasters.writer import RasterWriter
+from .evaluation_table import check_table_name, write_table
+from .memory import available_memory
+from .progress import Progress
+
+_BLOCK_VALUES = 16_000_000
+_SAME_PLACE = 0.01  # pixels by which two grids may differ at any corner
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """One evaluation; the fields are the parameters of `hsfusion:evaluate`. peak None or 0 = the reference's maximum."""
+
+    reference: str
+    fused: str
+    ratio: float = 4.0
+    peak: float = 0.0
+    sam_map: str | None = None
+    error_map: str | None = None
+    report: str | None = None
+    table: str | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters under their public names."""
+        return {name.upper(): value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Both rasters read whole: (bands, rows, cols) of the bands `index` of the files, in `unit`."""
+
+    reference: np.ndarray
+    fused: np.ndarray
+    index: np.ndarray
+    unit: str
+
+
+def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = None) -> Scores:
+    """Compare two rasters on the same grid and write what is asked for.
+
+    Bad bands of either raster and nodata of either take no part and are counted. HSFusionError, one sentence each: another
+    size, band count, grid or CRS, no valid pixel in common, a ratio below 1, outputs that cannot be written.
+    """
+    progress = progress or Progress()
+    outputs = {
+        "SAM_MAP": request.sam_map,
+        "ERROR_MAP": request.error_map,
+        "REPORT": request.report,
+        "TABLE": request.table,
+    }
+    for role, path in outputs.items():
+        if path:
+            check_writable(path, role=role)
+    if request.table:
+        check_table_name(request.table)
+    if not request.ratio >= 1:
+        raise HSFusionError(
+            f"RATIO is {request.ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
+        )
+    reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
+    warnings = check_same_grid(reference, fused)
+    progress.phase("Reading")
+    pair = _read(reference, fused, progress.part(0.0, 0.4))
+    progress.phase("Computing the metrics")
+    progress.check()
+    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None)
+    warnings += _doubts(scores, pair)
+    scores = replace(
+        scores,
+        bands=pair.index[scores.bands],
+        bands_total=reference.count,
+        bands_excluded=reference.count - len(scores.bands),
+    )
+    for warning in warnings:
+        progress.warn(warning)
+    progress.step(0.8)
+    progress.phase("Writing")
+    if request.sam_map:
+        _write_map(request.sam_map, scores.sam_map, "SAM (degrees)", reference, "SAM_MAP")
+    if request.error_map:
+        _write_map(request.error_map, scores.error_map, f"RMSE over bands ({pair.unit})", reference, "ERROR_MAP")
+    if request.table:
+        write_table(request.table, scores, reference.wavelengths, request.parameters())
+    progress.step(0.9)
+    if request.report:
+        reports.write_evaluation_report(request.report, _report(request, scores, pair, reference, fused, warnings))
+    progress.step(1.0)
+    return scores
+
+
+def check_same_grid(reference: Raster, fused: Raster) -> list[str]:
+    """Refuse rasters of other size, band count, grid or CRS; returns warnings."""
+    if (reference.cols, reference.rows) != (fused.cols, fused.rows):
+        raise HSFusionError(
+            f"FUSED has {fused.cols} x {fused.rows} pixels and REFERENCE {reference.cols} x {reference.rows}: "
+            "clip or resample one of them to the other's grid."
+        )
+    if reference.count != fused.count:
+        raise HSFusionError(
+            f"FUSED has {fused.count} bands and REFERENCE {reference.count}: choose the reference with the same bands."
+        )
+    if not (reference.georeferenced and fused.georeferenced):
+        return ["A raster has no georeference, so pixels were compared by row and column."]
+    if reference.crs_wkt and fused.crs_wkt and not _same_crs(reference.crs_wkt, fused.crs_wkt):
+        raise HSFusionError("FUSED and REFERENCE have different CRSs: warp one of them to the other's grid.")
+    offset = _grid_offset(reference, fused)
+    if offset > _SAME_PLACE:
+        raise HSFusionError(
+            f"FUSED and REFERENCE have the same size, but their grids lie up to {offset:.3g} pixels apart: "
+            "warp one of them to the other's grid."
+        )
+    warnings = []
+    if reference.wavelengths is not None and fused.wavelengths is not None:
+        apart = np.nanmax(np.abs(reference.wavelengths - fused.wavelengths))
+        if apart > 1.0:
+            warnings.append(
+                f"Wavelengths of the same band differ by up to {apart:.1f} nm: check the order of the bands."
+            )
+    return warnings
+
+
+def _same_crs(first: str, second: str) -> bool:
+    from osgeo import osr
+
+    return bool(osr.SpatialReference(first).IsSame(osr.SpatialReference(second)))
+
+
+def _grid_offset(reference: Raster, fused: Raster) -> float:
+    """Largest distance of corresponding corners in pixels of the reference."""
+    a, b = np.array(reference.geotransform).reshape(2, 3), np.array(fused.geotransform).reshape(2, 3)
+    size = np.sqrt(abs(np.linalg.det(a[:, 1:])))
+    corners = np.array([(1, x, y) for x in (0, reference.cols) for y in (0, reference.rows)]).T
+    return float(np.linalg.norm((a - b) @ corners, axis=0).max() / size)
+
+
+def _read(reference: Raster, fused: Raster, progress: Progress) -> _Pair:
+    index = np.flatnonzero(~(reference.bad | fused.bad))
+    if index.size == 0:
+        raise HSFusionError("Every band is marked bad in REFERENCE or FUSED, so there is nothing to compare.")
+    rows, cols = reference.rows, reference.cols
+    # Two float32 cubes, and what the metrics hold beside them: a few bands and blocks in float64.
+    needed = rows * cols * (index.size * 2 * 4 + 24 * 8) + 500_000_000
+    if needed > available_memory():
+        raise HSFusionError(
+            f"Comparing {index.size} bands of {cols} x {rows} pixels needs {needed / 1e9:.1f} GB of memory and "
+            f"{available_memory() / 1e9:.1f} GB are free: clip both rasters to the same smaller extent."
+        )
+    scales = [[(r.bands[i].scale, r.bands[i].offset) for i in index] for r in (reference, fused)]
+    unscale = scales[0] != scales[1]
+    cubes = tuple(np.empty((index.size, rows, cols), np.float32) for _ in range(2))
+    step = max(1, _BLOCK_VALUES // (cols * index.size))
+    for start in range(0, rows, step):
+        progress.check()
+        window = range(start, min(start + step, rows))
+        for raster, cube in zip((reference, fused), cubes):
+            cube[:, window.start : window.stop] = raster.read(window, range(cols), index, unscale=unscale)
+        progress.step(window.stop / rows)
+    return _Pair(*cubes, index, "physical units" if unscale else "raster units")
+
+
+def _doubts(scores: Scores, pair: _Pair) -> list[str]:
+    """Warnings about results that look like a slip rather than an error of fusion."""
+    doubts = []
+    fused_mean = float(np.median(scores.mean_bands + scores.bias_bands))
+    reference_mean = float(np.median(scores.mean_bands))
+    if reference_mean > 0 and not 0.2 < fused_mean / reference_mean < 5:
+        doubts.append(
+            f"The fused image's values are {fused_mean / reference_mean:.3g} times the reference's: check that both have the same units."
+        )
+    if scores.pixels_missing:
+        doubts.append(f"{scores.pixels_missing} pixels that the reference has are nodata in the fused image.")
+    if scores.pixels_zero:
+        doubts.append(
+            f"{scores.pixels_zero} pixels with an all-zero spectrum take no part in SAM: is 0 their nodata value?"
+        )
+    return doubts
+
+
+def _write_map(path: str, values: np.ndarray, description: str, grid: Raster, role: str) -> None:
+    rows, cols = values.shape
+    info = [BandInfo(description=description)]
+    with RasterWriter(
+        path, rows, cols, 1, grid.geotransform, grid.crs_wkt, bands=info, finish=write_ramp_style, role=role
+    ) as writer:
+        writer.write(0, 0, values[None].astype(np.float32))
+
+
+def _report(
+    request: EvaluationRequest, scores: Scores, pair: _Pair, reference: Raster, fused: Raster, warnings: list[str]
+) -> reports.EvaluationReport:
+    colours = colour_bands(reference, [int(b) for b in scores.bands])
+    place = {int(band): i for i, band in enumerate(pair.index)}
+    layers = [place[band] for band in colours]
+    if reference.wavelengths is not None:
+        shown = "bands at " + ", ".join(f"{reference.wavelengths[band]:.0f}" for band in colours) + " nm"
+    else:
+        shown = "band " + ", ".join(str(band + 1) for band in colours)
+    return reports.EvaluationReport(
+        title="Evaluation of a fused image",
+        summary=f"{Path(request.fused).name} compared with the reference {Path(request.reference).name}.",
+        origin=reports.Origin(request.parameters(), _command(request), reports.software_versions()),
+        scores=scores,
+        pictures=(
+            reports.Picture("Reference", pair.reference[layers], note=f"{shown}, stretched from 2 to 98 %"),
+            reports.Picture("Fused", pair.fused[layers], note="same bands, same stretch"),
+        ),
+        spectra=_spectra(scores, pair, reference),
+        wavelengths_nm=reference.wavelengths,
+        msi_bands=msi_ranges(fused),
+        unit=pair.unit,
+        warnings=tuple(warnings),
+    )
+
+
+def _command(request: EvaluationRequest) -> str:
+    """The command that repeats the run; outputs are named by their absolute path, so that it works from any folder."""
+    parameters: dict[str, object] = request.parameters()
+    for name in ("REFERENCE", "FUSED", "SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"):
+        value = parameters[name]
+        if value and (name not in ("REFERENCE", "FUSED") or Path(str(value)).exists()):
+            parameters[name] = str(Path(str(value)).absolute())
+    return reports.repeat_command("evaluate", parameters)
+
+
+def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.PixelSpectra]:
+    """Pixels from dark to bright, and the one with the largest spectral angle."""
+    brightness = np.where(np.isnan(scores.sam_map), np.nan, np.nanmean(pair.reference, axis=0))
+    pixels = [(place, "") for place in reports.pick_pixels(brightness)]
+    if np.isfinite(scores.sam_map).any():
+        worst = np.unravel_index(np.nanargmax(scores.sam_map), scores.sam_map.shape)
+        pixels.append(((int(worst[0]), int(worst[1])), ", the largest spectral angle"))
+    result = []
+    for (row, col), remark in pixels:
+        lines = {}
+        for name, cube in (("reference", pair.reference), ("fused", pair.fused)):
+            lines[name] = np.full(reference.count, np.nan)
+            lines[name][pair.index] = cube[:, row, col]
+        angle = scores.sam_map[row, col]
+        title = f"column {col + 1}, row {row + 1} (SAM {angle:.2f}°{remark})"
+        x, y = (col + 0.5) / reference.cols, (row + 0.5) / reference.rows
+        result.append(reports.PixelSpectra(title, lines, x, y))
+    return result
+
+
+def msi_ranges(fused: Raster) -> tuple[tuple[str, float, float], ...]:
+    """(name, from nm, to nm) of the MSI's bands, from the provenance beside a raster that HSFusion fused; () if unknown."""
+    try:
+        record = json.loads(Path(fused.path).with_suffix(".json").read_text(encoding="utf-8"))
+        ranges = record["msi_bands"] if isinstance(record, Mapping) else ()
+        return tuple((str(name), float(low), float(high)) for name, low, high in ranges)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()

@@ -1,0 +1,23 @@
+"""Reports: one self-contained HTML file each, from a jinja2 template and plotly figures."""
+
+from __future__ import annotations
+
+from .contents import EvaluationReport, FusionReport, Map, Origin, Picture, PixelSpectra, Quantity
+from .origin import repeat_command, software_versions
+from .page import write_evaluation_report, write_fusion_report
+from .pictures import pick_pixels
+
+__all__ = [
+    "EvaluationReport",
+    "FusionReport",
+    "Map",
+    "Origin",
+    "Picture",
+    "PixelSpectra",
+    "Quantity",
+    "pick_pixels",
+    "repeat_command",
+    "software_versions",
+    "write_evaluation_report",
+    "write_fusion_report",
+]
