@@ -9,12 +9,12 @@ from osgeo import gdal
 
 
 @contextmanager
-def collected_errors() -> Iterator[list[str]]:
-    """Keep GDAL's messages off stderr within the block; yields the list in which its failures gather."""
+def collected_errors(least: int = gdal.CE_Failure) -> Iterator[list[str]]:
+    """Keep GDAL's messages off stderr within the block; yields the list in which those of `least` severity gather."""
     failures: list[str] = []
 
     def handler(severity: int, _number: int, message: str) -> None:
-        if severity >= gdal.CE_Failure:
+        if severity >= least:
             failures.append(message.strip())
 
     gdal.PushErrorHandler(handler)

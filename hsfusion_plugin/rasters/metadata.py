@@ -54,8 +54,8 @@ def wavelength_in_text(text: str) -> float | None:
 def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
     """BandInfo of every band in file order.
 
-    A wavelength of zero or less, as PRISMA gives its dead bands, is read as "no wavelength, bad"; so is an alpha band, which is
-    a mask and not a measurement.
+    A wavelength of zero or less, as PRISMA gives its dead bands, is read as "no wavelength, bad"; so is an alpha band without
+    a wavelength, which is a mask and not a measurement.
     """
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
     sources = (_from_imagery(bands), _from_items(dataset, bands), _from_lists(dataset), _from_descriptions(bands))
@@ -68,7 +68,8 @@ def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
     infos = []
     for i, band in enumerate(bands):
         own = _number(band.GetMetadataItem("bbl"))
-        dead = wavelength[i] <= 0 or band.GetColorInterpretation() == gdal.GCI_AlphaBand
+        alpha = band.GetColorInterpretation() == gdal.GCI_AlphaBand and not wavelength[i] > 0
+        dead = wavelength[i] <= 0 or alpha
         infos.append(
             BandInfo(
                 wavelength_nm=float(wavelength[i]) if wavelength[i] > 0 else None,

@@ -46,6 +46,9 @@ class Raster:
         self.rgb_bands = tuple(colours.index(c) for c in rgb) if all(c in colours for c in rgb) else None
         self.bands: list[BandInfo] = read_band_infos(dataset)
         self.descriptions = [b.description for b in self.bands]
+        alpha = [c == gdal.GCI_AlphaBand for c in colours]
+        # 8-bit files call their fourth band alpha even where it is the near infrared.
+        self._has_alpha = any(a and b.wavelength_nm is None for a, b in zip(alpha, self.bands))
         self.bad = np.array([b.bad for b in self.bands])
         self.wavelengths = _complete([b.wavelength_nm for b in self.bands], self.bad)
         self.fwhm = _complete([b.fwhm_nm for b in self.bands], self.bad)
@@ -149,12 +152,15 @@ class Raster:
                 value = layer.dtype.type(nodata)
                 # Writers round huge markers such as -3.4e38 differently.
                 layer[np.abs(layer - value) <= 1e-6 * abs(value) if abs(nodata) > 1e10 else layer == value] = np.nan
-        if not flags & gdal.GMF_ALL_VALID and (nodata is None or flags & gdal.GMF_PER_DATASET):
-            info = dataset.GetRasterBand(band + 1)
-            if info.GetColorInterpretation() == gdal.GCI_AlphaBand:
-                return
-            mask = info.GetMaskBand().ReadRaster(*window, layer.shape[1], layer.shape[0], gdal.GDT_Byte)
+        if self._masked(flags, nodata):
+            mask_band = dataset.GetRasterBand(band + 1).GetMaskBand()
+            mask = mask_band.ReadRaster(*window, layer.shape[1], layer.shape[0], gdal.GDT_Byte)
             layer[np.frombuffer(mask, np.uint8).reshape(layer.shape) == 0] = np.nan
+
+    def _masked(self, flags: int, nodata: float | None) -> bool:
+        if flags & gdal.GMF_ALPHA:
+            return self._has_alpha
+        return not flags & gdal.GMF_ALL_VALID and (nodata is None or bool(flags & gdal.GMF_PER_DATASET))
 
 
 def _complete(values: list[float | None], bad: np.ndarray) -> np.ndarray | None:

@@ -6,8 +6,7 @@ QGIS ignores GDAL's colour interpretation, and a layer post-processor never runs
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from osgeo import gdal
@@ -46,8 +45,7 @@ def write_style(path: str | Path) -> bool:
     """
     raster = Raster.open(path)
     view = view_of(raster)
-    with _stand_in(raster) as layer:
-        return layer is not None and _save(layer, _colour_renderer(layer, view), path)
+    return _save(raster, path, lambda layer: _colour_renderer(layer, view))
 
 
 def _colour_renderer(layer: QgsRasterLayer, view: View) -> QgsRasterRenderer:
@@ -76,8 +74,7 @@ def write_ramp_style(path: str | Path, band: int = 0, low: float | None = None, 
     raster = Raster.open(path)
     bottom = 0.0 if low is None else low
     top = stretch(raster.thumbnail([band], unscale=True)[0])[1] if high is None else high
-    with _stand_in(raster) as layer:
-        return layer is not None and _save(layer, _ramp_renderer(layer, band, bottom, max(top, bottom + 1e-6)), path)
+    return _save(raster, path, lambda layer: _ramp_renderer(layer, band, bottom, max(top, bottom + 1e-6)))
 
 
 def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float) -> QgsRasterRenderer:
@@ -93,29 +90,6 @@ def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float) ->
     return renderer
 
 
-@contextmanager
-def _stand_in(raster: Raster) -> Iterator[QgsRasterLayer | None]:
-    """A layer of a few pixels with the raster's bands; None if QGIS cannot open it.
-
-    A style knows bands and limits, no pixels; opening the raster itself would make QGIS take statistics and leave an .aux.xml.
-    """
-    name = f"/vsimem/hsfusion-{uuid.uuid4().hex}.tif"
-    kind = gdal.GetDataTypeByName(raster.dtype)
-    tiny = gdal.GetDriverByName("GTiff").Create(name, 2, 2, raster.count, kind)
-    for i, info in enumerate(raster.bands):
-        tiny.GetRasterBand(i + 1).SetScale(info.scale)
-        tiny.GetRasterBand(i + 1).SetOffset(info.offset)
-    tiny = None
-    layer = QgsRasterLayer(name, "style", "gdal")
-    try:
-        yield layer if layer.isValid() else None
-    finally:
-        del layer
-        for left in (name, name + ".aux.xml"):
-            if gdal.VSIStatL(left) is not None:
-                gdal.Unlink(left)
-
-
 def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhancement:
     enhancement = QgsContrastEnhancement(data_type)
     enhancement.setContrastEnhancementAlgorithm(
@@ -126,7 +100,26 @@ def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhan
     return enhancement
 
 
-def _save(layer: QgsRasterLayer, renderer: QgsRasterRenderer, path: str | Path) -> bool:
-    layer.setRenderer(renderer)
-    with staged(Path(path).with_suffix(".qml")) as inside:
-        return layer.saveNamedStyle(str(inside))[1]
+def _save(raster: Raster, path: str | Path, renderer_of: Callable[[QgsRasterLayer], QgsRasterRenderer]) -> bool:
+    """Write the style through a layer of a few pixels that has the raster's bands.
+
+    A style knows bands and limits, no pixels; opening the raster itself would make QGIS take statistics and leave an .aux.xml.
+    """
+    name = f"/vsimem/hsfusion-{uuid.uuid4().hex}.tif"
+    tiny = gdal.GetDriverByName("GTiff").Create(name, 2, 2, raster.count, gdal.GetDataTypeByName(raster.dtype))
+    for i, info in enumerate(raster.bands):
+        tiny.GetRasterBand(i + 1).SetScale(info.scale)
+        tiny.GetRasterBand(i + 1).SetOffset(info.offset)
+    tiny = None
+    layer = QgsRasterLayer(name, "style", "gdal")
+    try:
+        if not layer.isValid():
+            return False
+        layer.setRenderer(renderer_of(layer))
+        with staged(Path(path).with_suffix(".qml"), role="style") as inside:
+            return layer.saveNamedStyle(str(inside))[1]
+    finally:
+        layer = None  # closes the file before it goes
+        for left in (name, name + ".aux.xml"):
+            if gdal.VSIStatL(left) is not None:
+                gdal.Unlink(left)

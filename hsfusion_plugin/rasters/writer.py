@@ -112,7 +112,7 @@ class RasterWriter:
 
     def _create(self) -> None:
         dataset = None
-        with collected_errors() as failures:
+        with collected_errors(gdal.CE_Warning) as failures:  # GDAL only warns of an option that it does not know
             kind = gdal.GDT_Float32 if self.dtype == "Float32" else gdal.GDT_Int16
             driver = gdal.GetDriverByName("GTiff")
             dataset = driver.Create(str(self._staged), self.cols, self.rows, self.count, kind, self._options)
