@@ -22,6 +22,7 @@ SENSOR = "Sentinel-2A"
 SNR_DB = 35
 METRICS = {"PSNR": "PSNR dB", "SAM": "SAM deg", "ERGAS": "ERGAS", "SSIM": "SSIM"}
 CONSISTENCY = {"HSI_CONSISTENCY": "with HSI dB", "MSI_CONSISTENCY": "with MSI dB"}
+QT_CHATTER = ("QStandardPaths", "<string>", "Qt: ", "qt.")
 
 
 @dataclass
@@ -69,7 +70,8 @@ def run(what: str, command: list) -> tuple[dict, float]:
     seconds = time.monotonic() - started
     print(f"{seconds:7.1f} s", flush=True)
     if done.returncode != 0:
-        said = "\n    ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-8:])
+        lines = dict.fromkeys((done.stderr.strip() or done.stdout.strip()).splitlines())  # QGIS says some things twice
+        said = "\n    ".join([line for line in lines if not line.startswith(QT_CHATTER)][-8:])
         raise Failed(f"{what} failed with exit code {done.returncode}:\n    {said}")
     answer = done.stdout[done.stdout.find("{") :]
     return (json.loads(answer).get("results", {}) if answer.startswith("{") else {}), seconds
