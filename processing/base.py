@@ -45,16 +45,18 @@ class Algorithm(QgsProcessingAlgorithm):
         """The work, on any thread; returns the outputs by name."""
         raise HSFusionError(f"{self.name()} declares no job.")
 
+    GROUP = "fusion"  # or "evaluation", "tools"
+
     # What QGIS asks for
 
     def createInstance(self) -> Algorithm:
         return type(self)()
 
     def group(self) -> str:
-        return tr("Fusion")
+        return {"fusion": tr("Fusion"), "evaluation": tr("Evaluation"), "tools": tr("Tools")}[self.GROUP]
 
     def groupId(self) -> str:
-        return "fusion"
+        return self.GROUP
 
     def icon(self) -> QIcon:
         return QIcon(str(ICONS / "hsfusion.svg"))

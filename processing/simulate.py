@@ -17,6 +17,8 @@ DEFAULT_SENSOR = "Sentinel-2A"
 
 
 class Simulate(Algorithm):
+    GROUP = "evaluation"
+
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
             raster("REFERENCE", tr("Reference (hyperspectral raster at fine pixels)")),
@@ -45,12 +47,6 @@ class Simulate(Algorithm):
 
     def displayName(self) -> str:
         return tr("Simulate a pair from a reference")
-
-    def group(self) -> str:
-        return tr("Evaluation")
-
-    def groupId(self) -> str:
-        return "evaluation"
 
     def shortDescription(self) -> str:
         return tr(

@@ -23,8 +23,9 @@ def tr(text: str) -> str:
 
 @cache
 def help_text(name: str) -> str:
-    """The Markdown of resources/help/NAME.md with its includes."""
-    text = (RESOURCES / "help" / f"{name}.md").read_text(encoding="utf-8").strip()
+    """The Markdown of resources/help/NAME.md with its includes; empty if the installation lacks it."""
+    path = RESOURCES / "help" / f"{name}.md"
+    text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     return _INCLUDE.sub(lambda found: help_text(found.group(1)), text)
 
 
