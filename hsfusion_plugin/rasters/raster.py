@@ -149,7 +149,8 @@ class Raster:
         nodata, flags = self._nodata[band], self._mask_flags[band]
         if nodata is not None and np.isfinite(nodata):
             with np.errstate(invalid="ignore", over="ignore"):
-                value = layer.dtype.type(nodata)
+                # A Float32 file may name the smallest double.
+                value = layer.dtype.type(np.clip(nodata, np.finfo(layer.dtype).min, np.finfo(layer.dtype).max))
                 # Writers round huge markers such as -3.4e38 differently.
                 layer[np.abs(layer - value) <= 1e-6 * abs(value) if abs(nodata) > 1e10 else layer == value] = np.nan
         if self._masked(flags, nodata):

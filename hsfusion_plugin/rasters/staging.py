@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,16 @@ from ...models.errors import HSFusionError
 _COMPANIONS = (".aux.xml", ".ovr", ".msk")  # GDAL's notes on a raster, wrong once the raster is another one
 
 
-def check_writable(path: str | Path, size: int = 0, role: str = "OUTPUT") -> Path:
-    """Final path, absolute; HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left."""
+def check_writable(
+    path: str | Path, size: int = 0, role: str = "OUTPUT", inputs: Sequence[str | Path | None] = ()
+) -> Path:
+    """Final path, absolute.
+
+    HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left, and when the path is one of `inputs`.
+    """
     target = Path(path).absolute()
+    if any(given and target.resolve() == Path(given).resolve() for given in inputs):
+        raise HSFusionError(f"{role}: '{target}' is one of the inputs and would be lost; choose another name.")
     folder = target.parent
     if not folder.is_dir():
         raise HSFusionError(f"{role}: the folder '{folder}' does not exist; create it or choose another one.")

@@ -90,6 +90,10 @@ def test_nodata_is_nan(make, kind, nodata):
     assert expected[1, 4, 5]
 
 
+def test_a_marker_that_float32_cannot_hold_blanks_nothing(make):
+    assert np.isfinite(whole(make(scene(), nodata=-1.7976931348623157e308))).all()
+
+
 def test_nan_and_infinity_are_nan(make):
     array = scene()
     array[0, 0, :3] = np.nan, np.inf, -np.inf

@@ -143,6 +143,14 @@ def test_a_folder_where_nothing_can_be_made():
         check_writable(folder / "out.tif")
 
 
+def test_an_input_is_not_overwritten(tmp_path):
+    write(tmp_path / "msi.tif", cube())
+    (tmp_path / "link.tif").symlink_to(tmp_path / "msi.tif")
+    with pytest.raises(HSFusionError, match="one of the inputs"):
+        check_writable(tmp_path / "msi.tif", inputs=[None, "", 'NETCDF:"x.nc":a', tmp_path / "link.tif"])
+    assert check_writable(tmp_path / "new.tif", inputs=[tmp_path / "msi.tif"]) == tmp_path / "new.tif"
+
+
 def test_no_room_is_said_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
