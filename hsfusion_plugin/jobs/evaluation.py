@@ -21,9 +21,9 @@ from ..rasters.writer import RasterWriter
 from .evaluation_table import check_table_name, write_table
 from .memory import available_memory
 from .progress import Progress
+from .same_grid import SharedGrid, shared_grid
 
 _BLOCK_VALUES = 16_000_000
-_SAME_PLACE = 0.01  # pixels by which two grids may differ at any corner
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,18 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
             f"RATIO is {request.ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
         )
     reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
-    warnings = check_same_grid(reference, fused)
+    grid = shared_grid(reference, fused)
     progress.phase("Reading")
-    pair = _read(reference, fused, progress.part(0.0, 0.4))
+    pair = _read(reference, fused, grid, progress.part(0.0, 0.4))
     progress.phase("Computing the metrics")
-    progress.check()
-    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None)
-    warnings += _doubts(scores, pair)
+    listener = progress.part(0.4, 0.8)
+
+    def step(fraction: float) -> None:
+        listener.check()
+        listener.step(fraction)
+
+    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None, step=step)
+    warnings = [*grid.warnings, *_doubts(scores, pair)]
     scores = replace(
         scores,
         bands=pair.index[scores.bands],
@@ -95,9 +100,9 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     progress.step(0.8)
     progress.phase("Writing")
     if request.sam_map:
-        _write_map(request.sam_map, scores.sam_map, "SAM (degrees)", reference, "SAM_MAP")
+        _write_map(request.sam_map, scores.sam_map, "SAM (degrees)", grid, "SAM_MAP")
     if request.error_map:
-        _write_map(request.error_map, scores.error_map, f"RMSE over bands ({pair.unit})", reference, "ERROR_MAP")
+        _write_map(request.error_map, scores.error_map, f"RMSE over bands ({pair.unit})", grid, "ERROR_MAP")
     if request.table:
         write_table(request.table, scores, reference.wavelengths, request.parameters())
     progress.step(0.9)
@@ -107,56 +112,11 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     return scores
 
 
-def check_same_grid(reference: Raster, fused: Raster) -> list[str]:
-    """Refuse rasters of other size, band count, grid or CRS; returns warnings."""
-    if (reference.cols, reference.rows) != (fused.cols, fused.rows):
-        raise HSFusionError(
-            f"FUSED has {fused.cols} x {fused.rows} pixels and REFERENCE {reference.cols} x {reference.rows}: "
-            "clip or resample one of them to the other's grid."
-        )
-    if reference.count != fused.count:
-        raise HSFusionError(
-            f"FUSED has {fused.count} bands and REFERENCE {reference.count}: choose the reference with the same bands."
-        )
-    if not (reference.georeferenced and fused.georeferenced):
-        return ["A raster has no georeference, so pixels were compared by row and column."]
-    if reference.crs_wkt and fused.crs_wkt and not _same_crs(reference.crs_wkt, fused.crs_wkt):
-        raise HSFusionError("FUSED and REFERENCE have different CRSs: warp one of them to the other's grid.")
-    offset = _grid_offset(reference, fused)
-    if offset > _SAME_PLACE:
-        raise HSFusionError(
-            f"FUSED and REFERENCE have the same size, but their grids lie up to {offset:.3g} pixels apart: "
-            "warp one of them to the other's grid."
-        )
-    warnings = []
-    if reference.wavelengths is not None and fused.wavelengths is not None:
-        apart = np.nanmax(np.abs(reference.wavelengths - fused.wavelengths))
-        if apart > 1.0:
-            warnings.append(
-                f"Wavelengths of the same band differ by up to {apart:.1f} nm: check the order of the bands."
-            )
-    return warnings
-
-
-def _same_crs(first: str, second: str) -> bool:
-    from osgeo import osr
-
-    return bool(osr.SpatialReference(first).IsSame(osr.SpatialReference(second)))
-
-
-def _grid_offset(reference: Raster, fused: Raster) -> float:
-    """Largest distance of corresponding corners in pixels of the reference."""
-    a, b = np.array(reference.geotransform).reshape(2, 3), np.array(fused.geotransform).reshape(2, 3)
-    size = np.sqrt(abs(np.linalg.det(a[:, 1:])))
-    corners = np.array([(1, x, y) for x in (0, reference.cols) for y in (0, reference.rows)]).T
-    return float(np.linalg.norm((a - b) @ corners, axis=0).max() / size)
-
-
-def _read(reference: Raster, fused: Raster, progress: Progress) -> _Pair:
+def _read(reference: Raster, fused: Raster, grid: SharedGrid, progress: Progress) -> _Pair:
     index = np.flatnonzero(~(reference.bad | fused.bad))
     if index.size == 0:
         raise HSFusionError("Every band is marked bad in REFERENCE or FUSED, so there is nothing to compare.")
-    rows, cols = reference.rows, reference.cols
+    rows, cols = grid.shape
     # Two float32 cubes, and what the metrics hold beside them: a few bands and blocks in float64.
     needed = rows * cols * (index.size * 2 * 4 + 24 * 8) + 500_000_000
     if needed > available_memory():
@@ -170,10 +130,10 @@ def _read(reference: Raster, fused: Raster, progress: Progress) -> _Pair:
     step = max(1, _BLOCK_VALUES // (cols * index.size))
     for start in range(0, rows, step):
         progress.check()
-        window = range(start, min(start + step, rows))
-        for raster, cube in zip((reference, fused), cubes):
-            cube[:, window.start : window.stop] = raster.read(window, range(cols), index, unscale=unscale)
-        progress.step(window.stop / rows)
+        stop = min(start + step, rows)
+        for raster, (down, across), cube in zip((reference, fused), (grid.reference, grid.fused), cubes):
+            cube[:, start:stop] = raster.read(down[start:stop], across, index, unscale=unscale)
+        progress.step(stop / rows)
     return _Pair(*cubes, index, "physical units" if unscale else "raster units")
 
 
@@ -195,7 +155,7 @@ def _doubts(scores: Scores, pair: _Pair) -> list[str]:
     return doubts
 
 
-def _write_map(path: str, values: np.ndarray, description: str, grid: Raster, role: str) -> None:
+def _write_map(path: str, values: np.ndarray, description: str, grid: SharedGrid, role: str) -> None:
     rows, cols = values.shape
     info = [BandInfo(description=description)]
     with RasterWriter(
@@ -256,7 +216,7 @@ def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.Pix
             lines[name][pair.index] = cube[:, row, col]
         angle = scores.sam_map[row, col]
         title = f"column {col + 1}, row {row + 1} (SAM {angle:.2f}°{remark})"
-        x, y = (col + 0.5) / reference.cols, (row + 0.5) / reference.rows
+        x, y = (col + 0.5) / scores.sam_map.shape[1], (row + 0.5) / scores.sam_map.shape[0]
         result.append(reports.PixelSpectra(title, lines, x, y))
     return result
 

@@ -54,13 +54,13 @@ def band_figure(
         )
     layout: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 70, "r": 20, "t": 40 if msi_bands and named else 14, "b": 50},
+        "margin": {"l": 70, "r": 20, "t": 40 if (msi_bands and named) or len(lines) > 1 else 14, "b": 50},
         "font": _FONT,
         "plot_bgcolor": "#ffffff",
         "paper_bgcolor": "#ffffff",
         "xaxis": {**_AXIS, "title": {"text": "Wavelength (nm)" if known else "Band"}},
         "yaxis": {**_AXIS, "title": {"text": y_title}, "exponentformat": "power"},
-        "legend": {"x": 1, "xanchor": "right", "y": 1, "bgcolor": "rgba(255,255,255,0.7)"},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         "showlegend": len(lines) > 1,
     }
     if known and msi_bands:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,11 @@ def local_moments(x: np.ndarray, y: np.ndarray, mask: np.ndarray, kernel: np.nda
 
 
 def ssim_bands(
-    reference: np.ndarray, fused: np.ndarray, data_range: float, mask: np.ndarray | None = None
+    reference: np.ndarray,
+    fused: np.ndarray,
+    data_range: float,
+    mask: np.ndarray | None = None,
+    step: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """SSIM of each band (L,): Wang et al. 2004, 11 x 11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, float64.
 
@@ -66,11 +71,15 @@ def ssim_bands(
     def similarity(m: LocalMoments) -> np.ndarray:
         return ((2 * m.x * m.y + c1) * (2 * m.xy + c2)) / ((m.x**2 + m.y**2 + c1) * (m.xx + m.yy + c2))
 
-    return _band_means(reference, fused, mask, GAUSSIAN_11, similarity)
+    return _band_means(reference, fused, mask, GAUSSIAN_11, similarity, step)
 
 
 def uiqi_bands(
-    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, kernel: np.ndarray = UNIFORM_8
+    reference: np.ndarray,
+    fused: np.ndarray,
+    mask: np.ndarray | None = None,
+    kernel: np.ndarray = UNIFORM_8,
+    step: Callable[[float], None] | None = None,
 ) -> np.ndarray:
     """UIQI of each band (L,): Wang and Bovik 2002, sliding 8 x 8 uniform window unless another kernel is given.
 
@@ -85,10 +94,17 @@ def uiqi_bands(
         structure = np.where(flat, 1.0, 2 * m.xy / np.where(flat, 1.0, spread))
         return structure * np.where(dark, 1.0, 2 * m.x * m.y / np.where(dark, 1.0, level))
 
-    return _band_means(reference, fused, mask, kernel, quality)
+    return _band_means(reference, fused, mask, kernel, quality, step)
 
 
-def _band_means(reference, fused, mask, kernel, similarity) -> np.ndarray:
+def _band_means(
+    reference: np.ndarray,
+    fused: np.ndarray,
+    mask: np.ndarray | None,
+    kernel: np.ndarray,
+    similarity: Callable[[LocalMoments], np.ndarray],
+    step: Callable[[float], None] | None,
+) -> np.ndarray:
     mask = pixel_mask(reference, fused, mask)
     values = np.full(len(reference), np.nan)
     if min(mask.shape) < len(kernel):
@@ -99,4 +115,6 @@ def _band_means(reference, fused, mask, kernel, similarity) -> np.ndarray:
         moments = local_moments(x, y, mask, kernel)
         if moments.counted.any():
             values[band] = similarity(moments)[moments.counted].mean()
+        if step is not None:
+            step((band + 1) / len(reference))
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,11 +93,13 @@ def evaluate(
     ratio: float,
     peak: float | None = None,
     bands: Sequence[int] | None = None,
+    step: Callable[[float], None] | None = None,
 ) -> Scores:
     """Compare a fused cube with its reference, both (L, H, W) in the same units, NaN = nodata.
 
     ratio: HSI pixel / MSI pixel, > 1 (ERGAS). peak: for PSNR and SSIM (None or 0 = the reference's maximum over the
-    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones.
+    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones. step: told the
+    fraction done, band by band; what it raises ends the work.
     Raises HSFusionError when shapes differ, nothing is in common, ratio < 1 or the peak is not positive.
     """
     reference, fused = np.asarray(reference), np.asarray(fused)
@@ -110,8 +112,8 @@ def evaluate(
     peak = float(peak) if peak else float(statistics.maximum.max())
     psnr_bands = radiometric.psnr_bands(statistics, peak)
     psnr_own_peak = radiometric.psnr_bands_own_peak(statistics)
-    ssim = ssim_bands(reference, fused, peak, mask)
-    uiqi = uiqi_bands(reference, fused, mask)
+    ssim = ssim_bands(reference, fused, peak, mask, _part(step, 0.0, 0.5))
+    uiqi = uiqi_bands(reference, fused, mask, step=_part(step, 0.5, 0.85))
     angles = sam_map(reference, fused, mask)
     angle = sam_of_map(angles, reference, mask)
     return Scores(
@@ -148,6 +150,10 @@ def evaluate(
         pixels_missing=common.pixels_missing,
         pixels_zero=angle.zero,
     )
+
+
+def _part(step: Callable[[float], None] | None, start: float, stop: float) -> Callable[[float], None] | None:
+    return None if step is None else lambda fraction: step(start + (stop - start) * fraction)
 
 
 def _error_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray) -> np.ndarray:
