@@ -110,7 +110,9 @@ def _save(raster: Raster, path: str | Path, renderer_of: Callable[[QgsRasterLaye
     for i, info in enumerate(raster.bands):
         tiny.GetRasterBand(i + 1).SetScale(info.scale)
         tiny.GetRasterBand(i + 1).SetOffset(info.offset)
-    tiny = None
+        tiny.GetRasterBand(i + 1).WriteRaster(0, 0, 2, 2, bytes(range(4)), buf_type=gdal.GDT_Byte)
+    tiny.SetGeoTransform((0.0, 1.0, 0.0, 2.0, 0.0, -1.0))
+    tiny = None  # with a grid and values, so that QGIS has nothing to complain of
     layer = QgsRasterLayer(name, "style", "gdal")
     try:
         if not layer.isValid():

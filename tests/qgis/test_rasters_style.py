@@ -119,6 +119,14 @@ def test_stretch():
     assert low == 7.0 < high
 
 
+def test_nothing_is_said(qgis_app, make, capfd):
+    path = make(VISIBLE)
+    capfd.readouterr()
+    assert write_style(path)
+    assert write_ramp_style(path)
+    assert "".join(capfd.readouterr()) == ""
+
+
 def test_without_a_qgis_application_nothing_breaks(make):
     """A job started from a plain script has no QGIS around it; its raster matters more than its style."""
     path = make(VISIBLE)
