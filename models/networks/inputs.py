@@ -43,7 +43,7 @@ def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
     parts = [
         forms.y_up,
         forms.glp - forms.y_up,
-        forms.misfit / scale,
+        4.0 * forms.misfit / scale,
         (forms.loc - forms.glp) / scale,
         (forms.map - forms.glp) / scale,
     ]

@@ -1,0 +1,53 @@
+"""The model card that a training run writes into its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..networks.subspace_unet import MULTIPLE
+from ..version import VERSION
+from .config import TrainingConfig
+
+HALO = 48  # fine pixels: what the tiling test needs so that tiles agree
+
+
+def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a user and the backend need to know of these weights."""
+    sensors = config.sensors
+    return {
+        "name": config.name,
+        "architecture": "subspace-unet",
+        "settings": {"components": config.components, "width": config.width, "depth": config.depth},
+        "spectral_mode": "subspace",
+        "components": config.components,
+        "ratios": [float(min(sensors.ratios)), float(max(sensors.ratios))],
+        "fwhm": list(map(float, sensors.fwhm)),
+        "snr_db": list(map(float, sensors.snr_db)),
+        "msi_bands": [int(sensors.msi_bands[0]), int(sensors.msi_bands[1])],
+        "objective": "x0 of the residual to the average of LOC and MAP, in units of its expected spread",
+        "schedule": {"kind": "zero-terminal-cosine", "steps": config.diffusion_steps},
+        "default_steps": config.default_steps,
+        "normalisation": "unit variance per noise-whitened component over the scene",
+        "tile_invariant": True,
+        "tile_multiple": MULTIPLE,
+        "halo": HALO,
+        "training": {
+            "scenes": list(config.scenes),
+            "held_out": list(config.held_out),
+            "steps": steps,
+            "batch": config.batch,
+            "patch": config.patch,
+            "minutes": round(minutes, 1),
+            "configuration": _plain(config.to_dict()),
+        },
+        "scores": _plain(history[-1]["scores"]) if history else {},
+        "licence": config.licence,
+        "code_version": VERSION,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists: YAML's safe dialect has none."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
