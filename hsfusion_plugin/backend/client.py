@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable
 from urllib.parse import quote
 
 import numpy as np
@@ -15,7 +15,8 @@ import requests
 
 from ...models import protocol
 from ...models.errors import RunCancelled
-from .errors import BackendError, BackendOutOfMemory, BackendRefused, BackendUnreachable, BadReply, TileTooLarge
+from .errors import BackendError, BackendRefused, BackendUnreachable, BadReply
+from .replies import reason, refuse, retry_after, validated
 from .transport import POLL_S, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
@@ -23,14 +24,6 @@ TRIES = 5
 LONGEST_WAIT_S = 30.0
 _FIRST_REPLY_S = 600.0  # a cold GPU server may load weights first
 _SHORT_REPLY_S = 30.0
-_KNOWN = (
-    "connection refused",
-    "connection reset",
-    "name or service not known",
-    "network is unreachable",
-    "no route to host",
-    "certificate has expired",
-)
 
 
 def never() -> bool:
@@ -109,7 +102,7 @@ class Client:
         with self._lock:
             self._slowest_s = max(self._slowest_s, time.monotonic() - start)
         self._pin(model, reply.parameters.get("model_sha256"))
-        return _validated(reply.tensors, expect)
+        return validated(reply.tensors, expect)
 
     def _message(
         self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool]
@@ -145,35 +138,27 @@ class Client:
         patient_until = time.monotonic() + self._patience_s
         failures, waits = 0, 0
         while True:
-            advice = 0.0
+            advice, busy = 0.0, False
             try:
                 response = self._transport.call(method, path, stop, body, headers, read_s)
                 if response.status_code == 200:
                     return read(response)
                 if response.status_code not in RETRIED:
-                    self._refuse(response)
-                advice = _retry_after(response)
-                busy = response.status_code in (429, 503)
+                    refuse(response, self.endpoint)
+                advice, busy = retry_after(response), response.status_code in (429, 503)
                 problem: BackendError = BackendUnreachable(
-                    f"The endpoint {self.endpoint} is too busy (HTTP {response.status_code}): try again later."
+                    f"{self.endpoint} has no time (HTTP {response.status_code}): try again later."
                 )
             except (protocol.ProtocolError, ValueError) as error:
-                busy, problem = (
-                    False,
-                    BadReply(
-                        f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, and look at the server's log."
-                    ),
+                problem = BadReply(
+                    f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, or look at its log."
                 )
             except requests.exceptions.SSLError as error:
-                raise BackendRefused(
-                    f"The certificate of {self.endpoint} is not trusted ({_reason(error)}): install its authority's certificate."
-                ) from error
+                sentence = f"The certificate of {self.endpoint} is not trusted ({reason(error)}): install its authority's certificate."
+                raise BackendRefused(sentence) from error
             except requests.RequestException as error:
-                busy, problem = (
-                    False,
-                    BackendUnreachable(
-                        f"The endpoint {self.endpoint} does not answer ({_reason(error)}): check the address and that the server runs."
-                    ),
+                problem = BackendUnreachable(
+                    f"{self.endpoint} does not answer ({reason(error)}): check the address and that the server runs."
                 )
             waits += 1
             failures += 0 if busy else 1
@@ -189,72 +174,11 @@ class Client:
 
         return stop
 
-    def _refuse(self, response: requests.Response) -> NoReturn:
-        """Raise what a final answer means."""
-        status = response.status_code
-        try:
-            reply = response.json()
-            code, sentence = str(reply.get("code", "")), " ".join(str(reply.get("error", "")).split())[:400]
-        except (ValueError, AttributeError):
-            code, sentence = "", ""
-        if status in (401, 403):
-            raise BackendRefused(
-                f"The endpoint {self.endpoint} refused the token (HTTP {status}): check HSFUSION_TOKEN or the HSFusion options."
-            )
-        if 300 <= status < 400:
-            raise BackendRefused(
-                f"The endpoint {self.endpoint} redirects (HTTP {status}), which is not followed: set HSFUSION_ENDPOINT to the final address."
-            )
-        if code == protocol.OUT_OF_MEMORY or status == 507:
-            raise BackendOutOfMemory(sentence or "The backend ran out of memory: choose a smaller TILE_SIZE.")
-        if status == 413:
-            raise TileTooLarge(
-                sentence
-                or f"The endpoint {self.endpoint} does not take requests of this size: choose a smaller TILE_SIZE."
-            )
-        if code == protocol.CANCELLED:
-            raise RunCancelled("The run was cancelled.")
-        if not sentence and status == 404:
-            sentence = f"The endpoint {self.endpoint} does not know {urlpath(response)} (HTTP 404): is it an Open Inference Protocol v2 server with this model?"
-        raise BackendRefused(sentence or f"The endpoint {self.endpoint} refused the request (HTTP {status}).")
-
     def _pin(self, model: str, sha256: Any) -> None:
         if not sha256:
             return
         if self._sha256.setdefault(model, str(sha256)) != sha256:
             raise BadReply(f"The model '{model}' on {self.endpoint} changed during the run: start the run again.")
-
-
-def urlpath(response: requests.Response) -> str:
-    """The path of the address that a response came from."""
-    return requests.utils.urlparse(response.url).path
-
-
-def _validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray]:
-    for name, shape in (expect or {}).items():
-        if name not in tensors:
-            raise BadReply(f"The backend's reply lacks the tensor '{name}'.")
-        if tensors[name].shape != tuple(shape):
-            raise BadReply(
-                f"The backend's reply has '{name}' of shape {tensors[name].shape} instead of {tuple(shape)}."
-            )
-    result = {}
-    for name, array in tensors.items():
-        if array.dtype.kind != "f":
-            raise BadReply(f"The backend's reply has '{name}' of type {array.dtype} instead of floating point.")
-        if not np.isfinite(array).all():
-            raise BadReply(
-                f"The backend's reply has values in '{name}' that are not finite: the model or its device is at fault."
-            )
-        result[name] = array.astype(np.float32, copy=False)
-    return result
-
-
-def _retry_after(response: requests.Response) -> float:
-    try:
-        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
-    except ValueError:  # a date, which nobody sends
-        return 0.0
 
 
 def _wait(seconds: float, stop: Callable[[], bool]) -> None:
@@ -263,17 +187,6 @@ def _wait(seconds: float, stop: Callable[[], bool]) -> None:
         if stop():
             raise RunCancelled("The run was cancelled.")
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in a few words, out of the nest of exceptions of requests and urllib3."""
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    text = str(error)
-    for known in _KNOWN:
-        if known in text.lower():
-            return known
-    return " ".join(text.split())[:160] or type(error).__name__
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,8 @@ def open_backend(
     ours = server.get("hsfusion") or {}
     if ours.get("wire", WIRE_VERSION) != WIRE_VERSION:
         raise BackendRefused(
-            f"The server at {client.endpoint} is HSFusion {server.get('version')}, this plugin is {VERSION}, and they speak different protocols: update the older one."
+            f"The server at {client.endpoint} (HSFusion {server.get('version')}) and this plugin ({VERSION}) "
+            "speak different protocols: update the older one."
         )
     if progress is not None:
         progress.debug(

@@ -19,6 +19,7 @@ class Parent:
         sys.stdout.flush()
         self._greeting = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
+        sys.stdout.reconfigure(line_buffering=True)
 
     def secret(self) -> str:
         """The bearer token: the first line on stdin. Secrets are not for the command line, which every user of a machine can read."""
