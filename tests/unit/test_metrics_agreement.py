@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.metrics import evaluate
 from hsfusion.models.metrics.hypercomplex import q2n

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.metrics import CONVENTIONS, NUMBERS, evaluate
 from hsfusion.models.metrics.hypercomplex import q2n, sign_table
 from hsfusion.models.metrics.spectral import sam
 from hsfusion.models.metrics.structural import GAUSSIAN_11, local_moments, ssim_bands, uiqi_bands
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def cube(bands: int = 4, rows: int = 40, cols: int = 44, seed: int = 1) -> np.ndarray:
