@@ -203,7 +203,9 @@ def _command(request: EvaluationRequest) -> str:
 
 def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.PixelSpectra]:
     """Pixels from dark to bright, and the one with the largest spectral angle."""
-    brightness = np.where(np.isnan(scores.sam_map), np.nan, np.nanmean(pair.reference, axis=0))
+    brightness = np.where(np.isnan(scores.sam_map), np.nan, 0.0)
+    for band in np.flatnonzero(np.isin(pair.index, scores.bands)):
+        brightness += pair.reference[band]
     pixels = [(place, "") for place in reports.pick_pixels(brightness)]
     if np.isfinite(scores.sam_map).any():
         worst = np.unravel_index(np.nanargmax(scores.sam_map), scores.sam_map.shape)

@@ -24,7 +24,7 @@ from .request import SimulationRequest
 from .simulated_bands import simulated_bands
 
 FEWEST_PIXELS = 8  # of the coarse raster, in each direction
-VALUES_AT_ONCE = 24_000_000
+VALUES_AT_ONCE = 4_000_000
 HSI_STREAM, MSI_STREAM = 1, 2
 
 
@@ -71,8 +71,8 @@ class Simulator:
         self.unscale = len({(self.raster.bands[i].scale, self.raster.bands[i].offset) for i in self.bands}) > 1
 
     def tiles(self) -> list[tuple[range, range]]:
-        """Windows of coarse pixels; multiples of the block size of the files where the ratio allows."""
-        side = max(8, min(256, int(2048 / self.sampling.ratio) // 16 * 16))
+        """Windows of coarse pixels: small enough for a quick answer to a cancel, multiples of 16 as the files' blocks are."""
+        side = max(8, int(512 / self.sampling.ratio) // 16 * 16)
         rows, cols = self.coarse_shape
         return [
             (range(r, min(r + side, rows)), range(c, min(c + side, cols)))
@@ -102,6 +102,7 @@ class Simulator:
             self.progress.check()
             some = self.bands[start : start + step]
             fine = self.raster.read(rows, cols, some, unscale=self.unscale)
+            self.progress.check()
             for band, weights in zip(msi, self.response[:, start : start + step]):
                 seen = np.flatnonzero(weights)  # nodata in a band that this one does not see is no reason for nodata
                 band += np.tensordot(weights[seen], fine[inner][seen], 1)
@@ -213,7 +214,7 @@ class _Power:
 def _add_noise(values: np.ndarray, std: np.ndarray, seed: int, rows: range, cols: range, stream: int) -> None:
     """Add noise of `std` per band to (bands, rows, cols), a few rows at a time."""
     bands = len(values)
-    step = max(1, VALUES_AT_ONCE // 8 // (bands * len(cols)))
+    step = max(1, VALUES_AT_ONCE // 2 // (bands * len(cols)))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         field = gaussian_field(seed, some, cols, bands, stream)

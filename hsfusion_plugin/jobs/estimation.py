@@ -1,0 +1,142 @@
+"""Everything that is estimated once for a scene, from the whole overlap or, where that is large, from blocks spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...models.errors import HSFusionError
+from ...models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
+from ...models.scene.blocks import Block, coarse_samples
+from ...models.scene.estimation import NOMINAL_FWHM, estimate_psf
+from ...models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ...models.scene.subspace import fit_subspace
+from ...models.scene.tiling import place_of
+from ..errors import RESOURCES
+from .pair import Pair
+from .progress import Progress
+from .request import FusionRequest
+
+LARGEST_WHOLE = 256 * 256  # coarse pixels up to which the whole overlap is one block
+BLOCK = 64  # coarse pixels
+BLOCKS_PER_AXIS = 4
+UNEXPLAINED = 0.05
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal"."""
+
+    scene: SceneModel
+    blocks: list[Block]
+    sampling: Sampling
+    psf_source: str
+    shift_source: str
+    warnings: list[str]
+
+
+def estimate(pair: Pair, request: FusionRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
+    """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
+    alignment, warnings = pair.alignment, []
+    sampling = Sampling(
+        alignment.ratio,
+        request.psf_fwhm_y or request.psf_fwhm or NOMINAL_FWHM,
+        request.psf_fwhm or NOMINAL_FWHM,
+        alignment.phase_y + (request.shift_y or 0.0),
+        alignment.phase_x + (request.shift_x or 0.0),
+    )
+    progress.phase("Reading what the estimates need")
+    blocks = read_blocks(pair, sampling, progress)
+    samples = coarse_samples(blocks, sampling)
+    subspace = fit_subspace(samples.spectra, components)
+    source = "given"
+    if request.psf_fwhm is None:
+        progress.phase("Estimating the point spread function")
+        psf = estimate_psf(blocks, subspace, sampling)
+        source = "estimated" if psf.determined else "nominal"
+        if not psf.determined:
+            warnings.append(f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give PSF_FWHM if you know better.")
+        sampling = replace(sampling, fwhm_y=request.psf_fwhm_y or psf.fwhm, fwhm_x=psf.fwhm)
+    progress.phase("Estimating response, noise and regression")
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal_response(pair, request))
+    for number, share in zip(pair.msi_bands, scene.unexplained):
+        if share > UNEXPLAINED:
+            warnings.append(f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ.")
+    for warning in warnings:
+        progress.warn(warning)
+    shift = "given" if request.shift_x is not None or request.shift_y is not None else "from the two grids"
+    return Estimates(scene, blocks, sampling, source, shift, warnings)
+
+
+def read_blocks(pair: Pair, sampling: Sampling, progress: Progress) -> list[Block]:
+    """The whole overlap as one block, or BLOCKS_PER_AXIS^2 blocks spread evenly over a larger one."""
+    rows, cols = pair.alignment.coarse_shape
+    if rows * cols <= LARGEST_WHOLE:
+        windows = [(range(rows), range(cols))]
+    else:
+        windows = [(r, c) for r in _spread(rows) for c in _spread(cols)]
+    blocks = []
+    for coarse_rows, coarse_cols in windows:
+        progress.check()
+        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+    return blocks
+
+
+def _spread(size: int) -> list[range]:
+    if size <= BLOCK * BLOCKS_PER_AXIS:
+        return [range(s, min(s + BLOCK, size)) for s in range(0, size, BLOCK)]
+    starts = np.linspace(0, size - BLOCK, BLOCKS_PER_AXIS).astype(int)
+    return [range(int(s), int(s) + BLOCK) for s in starts]
+
+
+def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
+    shape = pair.alignment.scene_shape
+    core = [
+        range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
+        for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
+    ]
+    place = place_of(core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio)))  # room for any PSF of the search
+    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
+    z, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
+    return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
+
+
+def nominal_response(pair: Pair, request: FusionRequest) -> np.ndarray | None:
+    """R (l, L) of the sensor or file that the user names, over the bands that take part; None = estimate from the pair alone."""
+    if request.srf_file is None and request.sensor == "estimate":
+        return None
+    if pair.wavelengths is None:
+        raise HSFusionError("SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at estimate.")
+    if request.srf_file is not None:
+        response = read_response(request.srf_file, pair.wavelengths)
+        if len(response) != pair.msi.count and len(response) != len(pair.msi_bands):
+            raise HSFusionError(f"SRF_FILE describes {len(response)} bands and the MSI has {pair.msi.count}: give one column per band.")
+        return response[pair.msi_bands] if len(response) == pair.msi.count else response
+    sensor = load_sensors(RESOURCES / "sensors.csv").get(request.sensor)
+    if sensor is None:
+        raise HSFusionError(f"SENSOR: {request.sensor} is not in the list of sensors: choose one of the list, or estimate.")
+    bands = match_bands(sensor, pair.msi.wavelengths, pair.msi.descriptions, pair.msi.count, pair.msi_bands)
+    return gaussian_response(sensor.centre_nm[bands], sensor.fwhm_nm[bands], pair.wavelengths)
+
+
+def match_bands(
+    sensor: Sensor, wavelengths: np.ndarray | None, descriptions: Sequence[str], count: int, used: Sequence[int]
+) -> list[int]:
+    """Which bands of the sensor the used MSI bands are: by wavelength, then by name, else in order where the counts agree."""
+    if wavelengths is not None:
+        nearest = [int(np.argmin(np.abs(sensor.centre_nm - wavelengths[i]))) for i in used]
+        if all(abs(sensor.centre_nm[n] - wavelengths[i]) <= max(10.0, 0.5 * sensor.fwhm_nm[n]) for n, i in zip(nearest, used)):
+            return nearest
+    names = [b.upper().lstrip("B").lstrip("0") for b in sensor.bands]
+    words = [[w.upper().lstrip("B").lstrip("0") for w in descriptions[i].replace("(", " ").split()] for i in used]
+    found = [next((names.index(w) for w in line if w in names), -1) for line in words]
+    if all(f >= 0 for f in found) and len(set(found)) == len(found):
+        return found
+    if count == len(sensor.bands):
+        return list(used)
+    raise HSFusionError(
+        f"The MSI's {count} bands cannot be told apart among the {len(sensor.bands)} of {sensor.name}: name its bands after the sensor's, "
+        "give them wavelengths, or leave SENSOR at estimate."
+    )

@@ -1,0 +1,74 @@
+"""The two rasters of a fusion as one thing: aligned, their usable bands known, read as arrays and masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...models.errors import HSFusionError
+from ..rasters.align import Alignment, align
+from ..rasters.bands import usable_bands
+from ..rasters.masks import read_mask
+from ..rasters.raster import Raster
+from .progress import Progress
+from .request import FusionRequest
+
+
+@dataclass(frozen=True)
+class Pair:
+    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order."""
+
+    hsi: Raster
+    msi: Raster
+    mask: Raster | None
+    alignment: Alignment
+    hsi_bands: list[int]
+    msi_bands: list[int]
+
+    @classmethod
+    def open(cls, request: FusionRequest, progress: Progress) -> Pair:
+        """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
+        hsi, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
+        mask = Raster.open(request.mask, "MASK") if request.mask else None
+        alignment = align(hsi, msi, request.extent, mask)
+        for warning in alignment.warnings:
+            progress.warn(warning)
+        hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
+        msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
+        if len(hsi_bands) < 2:
+            raise HSFusionError(
+                f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
+            )
+        if len(hsi_bands) < len(msi_bands):
+            raise HSFusionError(
+                f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
+            )
+        return cls(hsi, msi, mask, alignment, hsi_bands, msi_bands)
+
+    @property
+    def wavelengths(self) -> np.ndarray | None:
+        """Wavelengths in nm of the HSI bands that take part, or None."""
+        return None if self.hsi.wavelengths is None else self.hsi.wavelengths[self.hsi_bands]
+
+    def read_hsi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands."""
+        a = self.alignment
+        return _filled(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+
+    def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
+        a = self.alignment
+        values, mask = _filled(self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands))
+        if self.mask is not None:
+            mask = mask * read_mask(self.mask, a, rows, cols)
+        return values, mask
+
+
+def _shifted(window: range, whole: range) -> range:
+    return range(whole.start + window.start, whole.start + window.stop)
+
+
+def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    valid = np.isfinite(values).all(axis=0)
+    return np.where(valid, values, np.float32(0)), valid.astype(np.float32)
