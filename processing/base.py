@@ -154,7 +154,8 @@ def _guarded(feedback: QgsProcessingFeedback, work: Any, *arguments: Any) -> Any
     except QgsProcessingException:
         raise
     except HSFusionError as error:
-        feedback.pushDebugInfo(traceback.format_exc())
+        if error.__cause__ is not None:
+            feedback.pushDebugInfo(f"{type(error.__cause__).__name__}: {error.__cause__}")
         raise QgsProcessingException(str(error)) from error
     except MemoryError as error:
         feedback.pushDebugInfo(traceback.format_exc())

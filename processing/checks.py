@@ -16,11 +16,16 @@ from qgis.core import (
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
     QgsProcessingParameterNumber,
+    QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
     QgsProperty,
 )
 
+from ..hsfusion_plugin.errors import HSFusionError
 from .strings import tr
+
+TIFF = (".tif", ".tiff")
 
 
 def first_problem(
@@ -43,15 +48,24 @@ def first_problem(
             problem = _number_problem(definition, value)
         elif isinstance(definition, QgsProcessingParameterFile):
             problem = _file_problem(definition, value)
+        elif isinstance(definition, QgsProcessingParameterRasterLayer):
+            problem = _raster_problem(definition.name(), value, context)
         if problem:
             return problem
     return _output_problem(algorithm, parameters)
 
 
+def _is_path(value: Any, context: QgsProcessingContext) -> bool:
+    return (
+        isinstance(value, str) and bool(value) and QgsProcessingUtils.mapLayerFromString(value, context, False) is None
+    )
+
+
 def _suggest(sentence: str, value: str, options: list[str]) -> str:
     near = difflib.get_close_matches(value, options, 3, 0.5)
-    listed = near or options
-    return tr("{}; did you mean {}?").format(sentence, ", ".join(listed))
+    if near:
+        return tr("{}; did you mean {}?").format(sentence, tr(" or ").join(near))
+    return tr("{}; choose one of {}.").format(sentence, ", ".join(options))
 
 
 def _choice_problem(definition: QgsProcessingParameterEnum, value: Any) -> str | None:
@@ -80,8 +94,23 @@ def _number_problem(definition: QgsProcessingParameterNumber, value: Any) -> str
 
 def _file_problem(definition: QgsProcessingParameterFile, value: Any) -> str | None:
     if Path(str(value)).is_file():
-        return None
+        if definition.checkValueIsAcceptable(value):
+            return None
+        return tr("{} is {}, which is none of: {}.").format(definition.name(), value, definition.fileFilter())
     return tr("{} is {}, but there is no such file.").format(definition.name(), value)
+
+
+def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str | None:
+    """QGIS says of every raster that it cannot open that it was not found."""
+    if not _is_path(value, context):
+        return None
+    from ..hsfusion_plugin.rasters.raster import Raster
+
+    try:
+        Raster.open(value, name)
+    except HSFusionError as error:
+        return str(error)
+    return None
 
 
 def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any]) -> str | None:
@@ -100,6 +129,8 @@ def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any
         if path is None:
             continue
         name = definition.name()
+        if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in TIFF:
+            return tr("{} is {}, but only GeoTIFF is written: end its name in .tif.").format(name, path)
         if path in taken:
             return tr("{} would overwrite {}: give it another name.").format(name, taken[path])
         taken[path] = name
