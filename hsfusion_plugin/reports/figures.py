@@ -24,11 +24,12 @@ def band_figure(
     msi_bands: Ranges = (),
     height: int = 320,
     named: bool = True,
+    from_zero: bool = False,
 ) -> dict[str, Any]:
     """A figure of lines (L,) over the bands, in order of wavelength where that is known.
 
     A line has a gap at NaN and where bands are missing (more than five times the usual step between wavelengths).
-    msi_bands: (name, from nm, to nm), shaded and, if `named`, named at the top.
+    msi_bands: (name, from nm, to nm), shaded and, if `named`, named at the top; from_zero: the y axis starts at 0.
     """
     length = max((len(values) for values in lines.values()), default=0)
     known = wavelengths_nm is not None and len(wavelengths_nm) == length
@@ -59,18 +60,24 @@ def band_figure(
         "plot_bgcolor": "#ffffff",
         "paper_bgcolor": "#ffffff",
         "xaxis": {**_AXIS, "title": {"text": "Wavelength (nm)" if known else "Band"}},
-        "yaxis": {**_AXIS, "title": {"text": y_title}, "exponentformat": "power"},
+        "yaxis": {
+            **_AXIS,
+            "title": {"text": y_title},
+            "exponentformat": "power",
+            "rangemode": "tozero" if from_zero else "normal",
+        },
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         "showlegend": len(lines) > 1,
     }
+    if known:
+        layout["xaxis"]["range"] = _span(x)
     if known and msi_bands:
-        layout["xaxis"]["range"] = _span(x, msi_bands)
         layout["shapes"], names = _shading(msi_bands)
         layout["annotations"] = names if named else []
     return {"data": data, "layout": layout}
 
 
-def _span(x: np.ndarray, msi_bands: Ranges) -> list[float]:
+def _span(x: np.ndarray) -> list[float]:
     """The axis shows the HSI's wavelengths; an MSI's panchromatic or thermal band does not widen it."""
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
     edge = 0.02 * (high - low) or 10.0

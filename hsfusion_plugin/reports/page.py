@@ -57,13 +57,16 @@ def write_evaluation_report(path: str | Path, report: EvaluationReport) -> None:
             draw_map(Map("Error: RMSE over bands", scores.error_map, report.unit)),
         ],
         spectra=_spectra(charts, report),
-        error_chart=charts.add(band_figure(errors, f"RMSE ({report.unit})", report.wavelengths_nm, report.msi_bands)),
+        error_chart=charts.add(
+            band_figure(errors, f"RMSE ({report.unit})", report.wavelengths_nm, report.msi_bands, from_zero=True)
+        ),
         relative_chart=charts.add(
             band_figure(
                 {"RMSE": _on_all_bands(relative, scores.bands, length)},
                 "RMSE (% of the band mean)",
                 report.wavelengths_nm,
                 report.msi_bands,
+                from_zero=True,
             )
         ),
         charts=charts,
