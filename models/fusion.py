@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .diffusion.samplers import ddim
+from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
 from .networks.inputs import channel_of, condition_channels, conditions, pad_components, scalar_count, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, SubspaceUNet
@@ -73,7 +75,7 @@ class SubspaceRunner:
 
     def __init__(self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu") -> None:
         self.components = int(card["components"])
-        self.diffusion_steps = int(card["schedule"]["steps"])
+        self.signals = from_card(card["schedule"])
         self.default_steps = int(card["default_steps"])
         self.error_scale = float(card.get("error_scale", 1.0))
         self.device = torch.device(device)
@@ -149,13 +151,7 @@ class SubspaceRunner:
         mean = to_coefficients(estimate.mean)
         std = self.error_scale * STD_PER_ABSOLUTE_ERROR * scale * estimate.log_error[0, :, :height, :width].exp()
         samples: list[Tensor] = []
-        if not job.samples:
-            return mean, std, samples
-        from .diffusion.samplers import ddim
-        from .diffusion.schedules import subsequence, zero_terminal_cosine
-
-        signals = zero_terminal_cosine(self.diffusion_steps)
-        levels = signals[subsequence(self.diffusion_steps, job.steps or self.default_steps)]
+        levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
         for number in range(job.samples):
             noise = gaussian_field(job.seed, job.place.fine_rows, job.place.fine_cols, self.components, stream=number)
             start = _padded(torch.from_numpy(noise)[None].to(given))

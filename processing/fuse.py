@@ -40,7 +40,7 @@ class Fuse(FusionAlgorithm):
             advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
             advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
             advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
-            advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 1, minValue=0, maxValue=64)),
+            advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 0, minValue=0, maxValue=64)),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),

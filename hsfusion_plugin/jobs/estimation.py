@@ -14,7 +14,7 @@ from ...models.scene.estimation import NOMINAL_FWHM, estimate_psf
 from ...models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ...models.scene.subspace import fit_subspace
 from ...models.scene.tiling import place_of
-from ..errors import RESOURCES
+from ..paths import RESOURCES
 from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest

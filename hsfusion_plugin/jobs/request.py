@@ -32,7 +32,7 @@ class FusionRequest:
     consistency: bool = True
     guard: bool = True
     steps: int = 0
-    samples: int = 1
+    samples: int = 0
     seed: int = 0
     backend: str = "auto"
     tile_size: int = 0

@@ -61,7 +61,7 @@ class SceneModel:
     """The coefficient model and what turns coefficients into spectra.
 
     z_mean, z_scale (l,): standardisation of the MSI. outside (L, l), outside_intercept (L,): regression of what lies outside the subspace on
-    the standardised MSI; gate (L,): share of that part which is signal. spectral_response (l, L), spectral_offset (l,): the SRF in the
+    the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off. spectral_response (l, L), spectral_offset (l,): the SRF in the
     rasters' own units; unexplained (l,): share of the MSI's variance that the HSI does not explain.
     """
 
@@ -72,6 +72,7 @@ class SceneModel:
     outside: np.ndarray
     outside_intercept: np.ndarray
     gate: np.ndarray
+    outside_std: np.ndarray
     spectral_response: np.ndarray
     spectral_offset: np.ndarray
     unexplained: np.ndarray
@@ -110,6 +111,8 @@ def fit_scene(
 
     spectra_outside = samples.spectra - subspace.expand(x.T).T
     outside, outside_intercept = _ridge(low, spectra_outside, 1e-3)
+    gate = _signal_share(blocks, samples.valid, spectra_outside)
+    rest_outside = spectra_outside - low @ outside.T - outside_intercept
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)
     prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
     size = np.linalg.norm(subspace.basis, axis=0)
@@ -136,7 +139,8 @@ def fit_scene(
         z_scale=z_scale,
         outside=outside,
         outside_intercept=outside_intercept,
-        gate=_signal_share(blocks, samples.valid, spectra_outside),
+        gate=gate,
+        outside_std=gate * _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise),
         spectral_response=spectral.response,
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,

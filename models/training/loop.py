@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..diffusion.schedules import zero_terminal_cosine
 from ..errors import HSFusionError
 from ..fusion import build_network
 from .config import TrainingConfig
-from .levels import zero_terminal_cosine
 from .pool import PatchPool
 from .simulation import Patch
 

@@ -1,0 +1,114 @@
+"""How well a fused image explains what it was made from, and pictures of it, gathered tile by tile."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...models.observation import Degradation
+from ...models.observation.axis import coarse_centres, gaussian_reach
+from ...models.scene.model import SceneModel
+from .tiles import FusedTile
+
+LARGEST_PICTURE = 640
+SPECTRA_AT = ((0.2, 0.25), (0.4, 0.7), (0.65, 0.35), (0.85, 0.8))
+
+
+class Consistency:
+    """PSNR of D X against Y and of R X + o against Z, in dB; peak = the largest value of each image."""
+
+    def __init__(self, scene: SceneModel) -> None:
+        self.scene = scene
+        self._hsi, self._msi = np.zeros(3), np.zeros(3)  # sum of squares, count, peak
+
+    def add(self, fused: FusedTile) -> None:
+        """Take in a tile: the coarse pixels whose PSF lies wholly in its core, and all its fine pixels."""
+        s, shape = self.scene.coefficients.sampling, self.scene.coefficients.scene_shape
+        tile = fused.tile
+        rows = _inside(tile.core_rows, tile.place.coarse_rows, shape[0], s.ratio, s.fwhm_y, s.shift_y)
+        cols = _inside(tile.core_cols, tile.place.coarse_cols, shape[1], s.ratio, s.fwhm_x, s.shift_x)
+        known = np.isfinite(fused.values[0]).astype(np.float32)
+        if len(rows) and len(cols):
+            down = Degradation(s, shape, tile.core_rows, tile.core_cols, rows, cols)
+            seen, support = down.masked(np.nan_to_num(fused.values), known)
+            at = (
+                slice(rows.start - tile.place.coarse_rows.start, rows.stop - tile.place.coarse_rows.start),
+                slice(cols.start - tile.place.coarse_cols.start, cols.stop - tile.place.coarse_cols.start),
+            )
+            good = (support > 0.98) & (fused.hsi_mask[at] > 0)
+            self._hsi = _gathered(self._hsi, seen[:, good], fused.hsi[(slice(None), *at)][:, good])
+        good = (known > 0) & np.isfinite(fused.msi[0])
+        predicted = self.scene.spectral_response @ fused.values[:, good] + self.scene.spectral_offset[:, None]
+        self._msi = _gathered(self._msi, predicted, fused.msi[:, good])
+
+    @property
+    def hsi_db(self) -> float:
+        """NaN where no coarse pixel lies wholly in a tile."""
+        return _decibel(self._hsi)
+
+    @property
+    def msi_db(self) -> float:
+        """The same for the MSI."""
+        return _decibel(self._msi)
+
+
+def _inside(core: range, coarse: range, size: int, ratio: float, fwhm: float, shift: float) -> range:
+    centres, reach = coarse_centres(coarse, ratio, shift), gaussian_reach(ratio, fwhm)
+    low = -np.inf if core.start == 0 else core.start + reach
+    high = np.inf if core.stop == size else core.stop - 1 - reach
+    good = np.flatnonzero((centres >= low) & (centres <= high))
+    return coarse[good[0] : good[-1] + 1] if len(good) else range(coarse.start, coarse.start)
+
+
+def _gathered(sums: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    if wanted.size == 0:
+        return sums
+    error = np.sum((found.astype(np.float64) - wanted) ** 2)
+    return np.array([sums[0] + error, sums[1] + wanted.size, max(sums[2], float(wanted.max()))])
+
+
+def _decibel(sums: np.ndarray) -> float:
+    error, count, peak = sums
+    return float(10 * np.log10(peak**2 * count / error)) if count and error > 0 and peak > 0 else float("nan")
+
+
+class Gallery:
+    """Thinned-out pictures (3 or 1, rows, cols) of the output window, and whole spectra at a few places of it."""
+
+    def __init__(self, rows: range, cols: range, hsi_bands: list[int], msi_bands: list[int]) -> None:
+        self.rows, self.cols = rows, cols
+        self.step = max(1, -(-max(len(rows), len(cols)) // LARGEST_PICTURE))
+        self._hsi_bands, self._msi_bands = hsi_bands, msi_bands
+        shape = -(-len(rows) // self.step), -(-len(cols) // self.step)
+        self.interpolated, self.fused = (np.full((len(hsi_bands), *shape), np.nan, np.float32) for _ in range(2))
+        self.msi = np.full((len(msi_bands), *shape), np.nan, np.float32)
+        self.std: np.ndarray | None = None
+        self.spectra: list[tuple[int, int, np.ndarray, np.ndarray]] = []  # row, column, interpolated, fused
+
+    def add(self, fused: FusedTile, scene: SceneModel) -> None:
+        """Take in a tile."""
+        tile = fused.tile
+        (to_rows, from_rows), (to_cols, from_cols) = (
+            _thinned(core, whole, self.step) for core, whole in ((tile.core_rows, self.rows), (tile.core_cols, self.cols))
+        )
+        there, here = (slice(None), to_rows, to_cols), (slice(None), from_rows, from_cols)
+        self.interpolated[there] = fused.interpolated(self._hsi_bands, scene)[here]
+        self.fused[there] = fused.values[self._hsi_bands][here]
+        self.msi[there] = fused.msi[self._msi_bands][here]
+        if fused.std is not None:
+            if self.std is None:
+                self.std = np.full(self.fused.shape[1:], np.nan, np.float32)
+            self.std[there[1:]] = np.sqrt((fused.std[(slice(None), from_rows, from_cols)] ** 2).mean(axis=0))
+        for share_y, share_x in SPECTRA_AT:
+            row, col = self.rows[int(share_y * len(self.rows))], self.cols[int(share_x * len(self.cols))]
+            if row in tile.core_rows and col in tile.core_cols:
+                at = (slice(None), row - tile.core_rows.start, col - tile.core_cols.start)
+                every = list(range(len(fused.values)))
+                self.spectra.append((row, col, fused.interpolated(every, scene)[at], fused.values[at]))
+
+
+def _thinned(core: range, whole: range, step: int) -> tuple[slice, slice]:
+    """Where a core's thinned pixels go in the picture, and where they come from in the core."""
+    first = -(-(core.start - whole.start) // step)
+    last = -(-(core.stop - whole.start) // step)
+    offset = first * step - (core.start - whole.start)
+    return slice(first, last), slice(offset, len(core), step)

@@ -1,0 +1,103 @@
+"""hsfusion:fuse: the diffusion model in the backend, checked against the closed forms before the scene is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..backend.session import backend_kind, open_backend
+from ..backend.settings import Settings
+from ..errors import HSFusionError
+from .estimation import estimate
+from .fusion_report import write_report
+from .guard import Verdict, decide
+from .methods import ClosedForm, Diffusion, Method
+from .model_choice import check_card, chosen_name, is_closed_form, local_card, remote_card
+from .outputs import check_outputs
+from .pair import Pair
+from .progress import Progress
+from .request import FusionRequest
+from .work import Clock, fuse_scene, numbers
+
+
+def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
+    """Fuse with `request.model`; returns the outputs by name. Raises HSFusionError, Cancelled.
+
+    Where the guard finds a closed form better at reduced resolution, that is what OUTPUT holds, and USED_METHOD says so.
+    """
+    clock = Clock()
+    check_outputs(request)
+    closed = is_closed_form(request.model) and not request.model_file
+    if closed and request.uncertainty:
+        raise HSFusionError(f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out.")
+    pair = Pair.open(request, progress)
+    with _opened(request, pair, closed, progress) as (method, about):
+        with clock.phase("estimation"):
+            estimates = estimate(pair, request, progress.part(0.02, 0.15))
+        guard, verdict = "", None
+        if request.guard and not closed:
+            with clock.phase("guard"):
+                progress.phase("Checking at reduced resolution")
+                verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
+            guard = verdict.sentence(method.name)
+            progress.info(guard)
+        shipped = _shipped(method, verdict, request, progress)
+        about = {**about, "method": shipped.name, "guard": _plain(verdict, guard)}
+        result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
+    write_report("fuse", request, pair, estimates, result, shipped.name, guard, clock)
+    return {
+        "OUTPUT": request.output,
+        "UNCERTAINTY": request.uncertainty,
+        "REPORT": request.report,
+        "USED_METHOD": shipped.name,
+        "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
+        **numbers(estimates, result.consistency),
+    }
+
+
+@contextmanager
+def _opened(request: FusionRequest, pair: Pair, closed: bool, progress: Progress) -> Iterator[tuple[Method, dict[str, Any]]]:
+    """The method that MODEL names, with its backend running, and what provenance says of both."""
+    if closed:
+        yield ClosedForm(request.model), {}
+        return
+    settings, name = Settings.read(), chosen_name(request.model, request.model_file)
+    kind = backend_kind(settings, request.backend)
+    if kind == "remote" and request.model_file:
+        raise HSFusionError("MODEL_FILE is for the local backend; a remote server runs its own models: name one of them as MODEL.")
+    extra = [Path(request.model_file)] if request.model_file else []
+    if kind == "local":
+        card, sha256 = local_card(name, request.model_file, settings.model_places)
+        warnings = check_card(name, card, pair)
+    progress.phase("Starting the backend")
+    with open_backend(settings, kind, progress, extra) as client:
+        models = client.models(progress.cancelled)
+        if kind == "remote":
+            card, sha256 = remote_card(name, models)
+            warnings = check_card(name, card, pair)
+        for warning in warnings:
+            progress.warn(warning)
+        method = Diffusion(
+            name, client, request, int(card.get("halo", 64)), int(card.get("tile_multiple", 8)), progress.cancelled, progress.warn
+        )
+        yield method, {"model": {"name": name, "sha256": sha256, "card": card.get("name")}, "backend": {"kind": kind, "endpoint": client.endpoint}}
+
+
+def _shipped(method: Method, verdict: Verdict | None, request: FusionRequest, progress: Progress) -> Method:
+    if verdict is None or verdict.shipped == method.name:
+        return method
+    if request.uncertainty and verdict.residual is None:
+        raise HSFusionError(
+            "UNCERTAINTY cannot be given, because the scene is too small for the check at reduced resolution: leave it out, or set GUARD to false."
+        )
+    if request.uncertainty:
+        progress.warn(f"UNCERTAINTY is the error of {verdict.shipped} at reduced resolution, one number per band.")
+    return ClosedForm(verdict.shipped, band_std=verdict.residual)
+
+
+def _plain(verdict: Verdict | None, sentence: str) -> dict[str, Any]:
+    if verdict is None:
+        return {"used": False}
+    return {"used": True, "shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores, "sentence": sentence}

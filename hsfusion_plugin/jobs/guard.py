@@ -1,0 +1,118 @@
+"""The guard: Wald's protocol on blocks of the scene compares a method with the closed forms where the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...models.scene.blocks import Block
+from ...models.scene.fusion import expand_tile, outside_part
+from ...models.scene.model import fit_scene
+from ...models.scene.tile import Place
+from ...models.scene.tiling import Tile
+from ...models.scene.wald import LEAST_SIZE, reduced_block, reduced_sampling
+from .estimation import BLOCK, Estimates
+from .methods import CLOSED_FORMS, Arrays, ClosedForm, Method
+from .progress import Progress
+
+LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as it is
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """scores: method -> RMSE over all bands at reduced resolution, in the HSI's units; {} where the scene is too small to decide.
+
+    residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed form.
+    """
+
+    shipped: str
+    scores: dict[str, float]
+    residual: np.ndarray | None
+    gain: float
+
+    def sentence(self, guarded: str) -> str:
+        """What the check found, for the log and the report."""
+        if not self.scores:
+            return (
+                f"Not decidable: the scene has fewer than {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece, so nothing could be checked "
+                f"at reduced resolution; {self.shipped} was used."
+            )
+        others = ", ".join(f"{name} {value:.4g}" for name, value in sorted(self.scores.items(), key=lambda item: item[1]))
+        direction = "better" if self.gain >= 0 else "worse"
+        return (
+            f"Checked at reduced resolution (Wald's protocol): {guarded} is {abs(self.gain):.2f} dB {direction} than the best closed form, "
+            f"so {self.shipped} was used. RMSE: {others}."
+        )
+
+
+def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None, progress: Progress) -> Verdict:
+    """Run `guarded` and every closed form one scale down and choose the one with the smallest error.
+
+    Where the scene is too small the average of LOC and MAP is chosen.
+    """
+    scene, sampling = estimates.scene, estimates.sampling
+    pairs = [(b, reduced_block(b, sampling)) for b in _small_blocks(estimates)]
+    usable = [(block.y, reduced) for block, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= 36]
+    if not usable:
+        return Verdict("average", {}, None, 0.0)
+    reduced_scene = fit_scene(
+        [reduced for _, reduced in usable], reduced_sampling(sampling), scene.subspace.components, scene.subspace, wavelengths
+    )
+    errors: dict[str, np.ndarray] = {}
+    count = 0.0
+    for number, (truth, block) in enumerate(usable):
+        progress.check()
+        valid = block.z_mask > 0
+        count += valid.sum()
+        coefficients = replace(reduced_scene.coefficients, scene_shape=block.scene_shape)
+        local = replace(reduced_scene, coefficients=coefficients)
+        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+        tile = Tile(block.fine_rows, block.fine_cols, place)
+        z = local.standardise(block.z) * block.z_mask
+        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        outside = outside_part(local, block.y, block.y_mask, z, block.z_mask, place)
+        wanted = truth[:, : block.scene_shape[0], : block.scene_shape[1]]
+        for method in (guarded, *(ClosedForm(name) for name in CLOSED_FORMS)):
+            x, _ = method(Arrays(y, z, block.y_mask, block.z_mask), coefficients, tile)
+            square = (expand_tile(local, x, outside) - wanted)[:, valid].astype(np.float64) ** 2
+            errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
+        progress.step((number + 1) / len(usable))
+    scores = {name: float(np.sqrt(e.mean() / count)) for name, e in errors.items()}
+    shipped = min(scores, key=lambda name: scores[name])
+    best_closed = min(value for name, value in scores.items() if name != guarded.name)
+    gain = 20.0 * float(np.log10(best_closed / scores[guarded.name]))
+    return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain)
+
+
+def _small_blocks(estimates: Estimates) -> list[Block]:
+    """The blocks of the estimates, a large single one cut to its middle."""
+    blocks = []
+    for block in estimates.blocks:
+        height, width = block.y.shape[-2:]
+        if max(height, width) <= LARGEST_BLOCK:
+            blocks.append(block)
+            continue
+        rows, cols = (slice(max(0, (n - BLOCK) // 2), max(0, (n - BLOCK) // 2) + min(BLOCK, n)) for n in (height, width))
+        ratio = estimates.sampling.ratio
+        reach = int(np.ceil(3 * ratio))
+        fine = []
+        for cut, coarse, window in ((rows, block.coarse_rows, block.fine_rows), (cols, block.coarse_cols, block.fine_cols)):
+            start = max(window.start, int((coarse.start + cut.start) * ratio) - reach)
+            stop = min(window.stop, int(np.ceil((coarse.start + cut.stop) * ratio)) + reach)
+            fine.append(slice(start - window.start, stop - window.start))
+        blocks.append(
+            replace(
+                block,
+                y=block.y[:, rows, cols],
+                y_mask=block.y_mask[rows, cols],
+                z=block.z[:, fine[0], fine[1]],
+                z_mask=block.z_mask[fine[0], fine[1]],
+                fine_rows=block.fine_rows[fine[0]],
+                fine_cols=block.fine_cols[fine[1]],
+                coarse_rows=block.coarse_rows[rows],
+                coarse_cols=block.coarse_cols[cols],
+            )
+        )
+    return blocks
+

@@ -1,0 +1,57 @@
+"""Which model a run uses, and whether its card covers the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...models.cards import find_model, model_info
+from ..errors import HSFusionError
+from .methods import CLOSED_FORMS
+from .pair import Pair
+
+AUTO = "hsfusion-base"
+
+
+def is_closed_form(model: str) -> bool:
+    """Whether MODEL names a method that needs no weights."""
+    return model in CLOSED_FORMS
+
+
+def chosen_name(model: str, model_file: str | None) -> str:
+    """The model's name: that of the file, where one is given, else MODEL with `auto` resolved."""
+    if model_file:
+        return Path(model_file).stem
+    return AUTO if model == "auto" else model
+
+
+def local_card(name: str, model_file: str | None, places: list[Path]) -> tuple[dict[str, Any], str]:
+    """Card and sha256 of an installed model or a file; HSFusionError where it is missing, damaged or foreign."""
+    info = model_info(Path(model_file)) if model_file else find_model(name, places)
+    return info.card, info.sha256
+
+
+def remote_card(name: str, models: list[Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
+    """Card and sha256 from a server's list; HSFusionError where the server has no such model."""
+    for model in models:
+        if model["name"] == name:
+            return dict(model.get("card") or {}), str(model.get("sha256") or "")
+    names = ", ".join(sorted(str(m["name"]) for m in models)) or "none"
+    raise HSFusionError(f"The server has no model '{name}' (it has: {names}): choose one of these.")
+
+
+def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
+    """Warnings where the pair lies outside what the model has seen; HSFusionError where it cannot run on it at all."""
+    if card.get("spectral_mode") != "subspace":
+        raise HSFusionError(f"The model {name} works on full spectra, which this version cannot run: choose {AUTO}.")
+    ratio = pair.alignment.ratio
+    low, high = card.get("ratios", [1.0, 1e9])
+    if not low <= ratio <= high:
+        raise HSFusionError(
+            f"The model {name} is made for ratios {low:g} to {high:g} and this pair has {ratio:g}: choose another model, or a closed form such as average."
+        )
+    fewest, most = card.get("msi_bands", [1, 10**6])
+    if not fewest <= len(pair.msi_bands) <= most:
+        return [f"The model {name} was trained with {fewest} to {most} MSI bands and this pair has {len(pair.msi_bands)}."]
+    return []

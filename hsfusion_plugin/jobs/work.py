@@ -1,0 +1,133 @@
+"""The way of the data, shared by diffusion and closed forms: tiles through a method into the outputs, and what is told about it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...models.scene.tiling import plan_tiles
+from ...models.version import VERSION
+from .. import reports
+from ..rasters.colour import colour_bands
+from .consistency import Consistency, Gallery
+from .estimation import Estimates
+from .methods import Method
+from .outputs import msi_ranges, open_outputs, outside_range
+from .pair import Pair
+from .progress import Progress
+from .request import FusionRequest
+from .tiles import fused_tiles
+
+TILE_SIZE = 384
+
+
+@dataclass
+class Clock:
+    """Seconds per phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run reports beside its rasters."""
+
+    consistency: Consistency
+    gallery: Gallery
+    record: dict[str, Any]
+    tiles: int
+
+
+def fuse_scene(
+    pair: Pair, estimates: Estimates, method: Method, request: FusionRequest, about: Mapping[str, Any], clock: Clock, progress: Progress
+) -> Result:
+    """Fuse the output window tile by tile and write it; `about` (method, model, backend) joins the provenance."""
+    scene, alignment = estimates.scene, pair.alignment
+    tiles = plan_tiles(
+        alignment.output_rows,
+        alignment.output_cols,
+        alignment.scene_shape,
+        estimates.sampling,
+        request.tile_size or TILE_SIZE,
+        method.halo,
+        method.multiple,
+    )
+    progress.info(f"Fusing {len(alignment.output_cols)} x {len(alignment.output_rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
+    colours = list(colour_bands(pair.hsi, pair.hsi_bands))
+    gallery = Gallery(
+        alignment.output_rows,
+        alignment.output_cols,
+        [pair.hsi_bands.index(b) for b in colours],
+        [pair.msi_bands.index(b) for b in colour_bands(pair.msi, pair.msi_bands)],
+    )
+    consistency = Consistency(scene)
+    record = {**provenance(pair, estimates, request), **about}
+    largest = max(float(block.y.max()) for block in estimates.blocks)
+    progress.phase("Fusing")
+    with open_outputs(pair, request, 1.1 * largest, record) as outputs:
+        with clock.phase("tiles"):
+            for tile in fused_tiles(pair, scene, method, tiles, True, progress):
+                outputs.write(tile)
+                consistency.add(tile)
+                gallery.add(tile, scene)
+        record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
+        record["seconds"] = clock.seconds
+        progress.check()
+    if outputs.fused.clipped:
+        progress.warn(f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them.")
+    progress.info(f"Consistency with the HSI {consistency.hsi_db:.1f} dB, with the MSI {consistency.msi_db:.1f} dB.")
+    return Result(consistency, gallery, record, len(tiles))
+
+
+def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict[str, Any]:
+    """How a result came to be: the request, what was estimated, versions."""
+    scene, sampling = estimates.scene, estimates.sampling
+    return {
+        "version": VERSION,
+        "parameters": request.parameters(),
+        "ratio": sampling.ratio,
+        "psf": {"fwhm_y": sampling.fwhm_y, "fwhm_x": sampling.fwhm_x, "unit": "HSI pixels", "source": estimates.psf_source},
+        "shift": {"y": sampling.shift_y, "x": sampling.shift_x, "unit": "MSI pixels", "source": estimates.shift_source},
+        "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
+        "gain": scene.spectral_response.sum(axis=1),
+        "unexplained": scene.unexplained,
+        "noise": {"hsi_std": scene.subspace.band_noise, "msi_std": scene.msi_noise},
+        "components": scene.subspace.components,
+        "hsi_bands": [b + 1 for b in pair.hsi_bands],
+        "msi_bands": msi_ranges(pair),
+        "bands_outside_msi_range": outside_range(pair),
+        "software": reports.software_versions(),
+    }
+
+
+def numbers(estimates: Estimates, consistency: Consistency) -> dict[str, float]:
+    """The numeric outputs; NaN becomes null in JSON."""
+    sampling = estimates.sampling
+    return {
+        "HSI_CONSISTENCY": consistency.hsi_db,
+        "MSI_CONSISTENCY": consistency.msi_db,
+        "PSF_FWHM_USED": math.sqrt(sampling.fwhm_y * sampling.fwhm_x),
+        "SHIFT_X_USED": sampling.shift_x,
+        "SHIFT_Y_USED": sampling.shift_y,
+    }
+
+
+def snr_db(estimates: Estimates) -> float:
+    """Median over bands of the HSI's mean square over its noise variance."""
+    power = np.mean([(b.y.astype(np.float64) ** 2).mean(axis=(1, 2)) for b in estimates.blocks], axis=0)
+    return float(np.median(10 * np.log10(power / np.maximum(estimates.scene.subspace.band_noise**2, 1e-30))))
