@@ -88,18 +88,18 @@ def interpolate(hsi: Path, msi: Path, output: Path) -> Fused:
     return Fused("interpolation", output, seconds)
 
 
-def fuse(hsi: Path, msi: Path, sensor: str | None, folder: Path) -> list[Fused]:
+def fuse(hsi: Path, msi: Path, folder: Path, model: str, sensor: str | None = None) -> list[Fused]:
     """GLP-HS, then diffusion."""
     pair = {"HSI": hsi, "MSI": msi, "SENSOR": sensor}
     classical, diffusion = folder / "fused_glp_hs.tif", folder / "fused.tif"
     classical_run = qgis("hsfusion:fuseclassical", **pair, METHOD="glp-hs", OUTPUT=classical)
     backend = os.environ.get("HSFUSION_BACKEND", "local")
     fused_run = qgis(
-        "hsfusion:fuse", **pair, MODEL="auto", BACKEND=backend, OUTPUT=diffusion, REPORT=folder / "fusion.html"
+        "hsfusion:fuse", **pair, MODEL=model, BACKEND=backend, OUTPUT=diffusion, REPORT=folder / "fusion.html"
     )
     return [
         Fused("GLP-HS", classical, classical_run[1], classical_run[0]),
-        Fused("diffusion", diffusion, fused_run[1], fused_run[0]),
+        Fused("diffusion" if model == "auto" else model, diffusion, fused_run[1], fused_run[0]),
     ]
 
 
@@ -122,7 +122,7 @@ def products(folder: Path) -> dict[str, Path]:
     }
 
 
-def demo(folder: Path, reference: Path, snr: float) -> tuple[str, dict[str, Path]]:
+def demo(folder: Path, reference: Path, snr: float, model: str) -> tuple[str, dict[str, Path]]:
     """Simulate a pair from a real scene, fuse it, compare with the truth."""
     noise = f"SNR {snr:g} dB" if snr else "no noise"
     print(f"Scene: {reference.name} -> HSI at 1:{RATIO}, MSI as {SENSOR}, {noise}")
@@ -130,7 +130,7 @@ def demo(folder: Path, reference: Path, snr: float) -> tuple[str, dict[str, Path
     noise_parameters = {"SNR_HSI": snr, "SNR_MSI": snr, "SEED": 1}
     pair = {"OUTPUT_HSI": hsi, "OUTPUT_MSI": msi}
     qgis("hsfusion:simulate", REFERENCE=reference, RATIO=RATIO, PSF_FWHM=1, SENSOR=SENSOR, **noise_parameters, **pair)
-    rows = [interpolate(hsi, msi, folder / "interpolated.tif"), *fuse(hsi, msi, None, folder)]
+    rows = [interpolate(hsi, msi, folder / "interpolated.tif"), *fuse(hsi, msi, folder, model)]
     for row in rows:
         report = row.raster.with_name(f"evaluation_{row.raster.stem}.html")
         row.results, _ = qgis("hsfusion:evaluate", REFERENCE=reference, FUSED=row.raster, RATIO=RATIO, REPORT=report)
@@ -139,10 +139,10 @@ def demo(folder: Path, reference: Path, snr: float) -> tuple[str, dict[str, Path
     return table(rows, METRICS), {**products(folder), **evaluation}
 
 
-def own_pair(folder: Path, hsi: Path, msi: Path, sensor: str | None) -> tuple[str, dict[str, Path]]:
+def own_pair(folder: Path, hsi: Path, msi: Path, model: str, sensor: str | None) -> tuple[str, dict[str, Path]]:
     """Fuse the user's own pair; without a truth, the figures tell how well the result explains both inputs."""
     print(f"Pair: {hsi.name} + {msi.name}")
-    rows = fuse(hsi, msi, sensor, folder)
+    rows = fuse(hsi, msi, folder, model, sensor)
     quicklook([hsi, *(row.raster for row in rows)], folder / "quicklook.png")
     return table(rows, CONSISTENCY), products(folder)
 
@@ -155,6 +155,7 @@ def main() -> int:
         "pair", nargs="*", type=Path, metavar="HSI.tif MSI.tif", help="your own pair instead of the bundled scene"
     )
     parser.add_argument("--clean", action="store_true", help="simulate the bundled scene's pair without noise")
+    parser.add_argument("--model", default="auto", help="an installed model (default: the one that fits)")
     parser.add_argument("--sensor", help="your MSI's sensor, a name of resources/sensors.csv (default: estimate)")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "build" / "demo", help="folder for the results (default: build/demo)"
@@ -172,9 +173,9 @@ def main() -> int:
     try:
         if arguments.pair:
             hsi, msi = (raster.resolve() for raster in arguments.pair)
-            figures, paths = own_pair(folder, hsi, msi, arguments.sensor)
+            figures, paths = own_pair(folder, hsi, msi, arguments.model, arguments.sensor)
         else:
-            figures, paths = demo(folder, SAMPLE, 0 if arguments.clean else SNR_DB)
+            figures, paths = demo(folder, SAMPLE, 0 if arguments.clean else SNR_DB, arguments.model)
     except Failed as error:
         print(f"\nscripts/demo: {error}", file=sys.stderr)
         return 1
