@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import threading
 from typing import Any, Callable
@@ -148,7 +149,7 @@ def _checked(endpoint: str, token: str) -> tuple[str, bool]:
         )
     if parts.username or parts.password:
         raise BackendRefused("The endpoint holds a user name or password: leave them out and set HSFUSION_TOKEN.")
-    loopback = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
+    loopback = _is_loopback(parts.hostname)
     if token and parts.scheme == "http" and not loopback:
         raise BackendRefused(
             f"A token would travel unencrypted to {parts.netloc}: use an https address, or a tunnel to this machine."
@@ -156,3 +157,10 @@ def _checked(endpoint: str, token: str) -> tuple[str, bool]:
     path = parts.path.rstrip("/")
     path = path[:-3] if path.endswith("/v2") else path
     return f"{parts.scheme}://{parts.netloc}{path}", loopback
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"

@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--tiles", type=int, default=8, help="tiles in the house at once, running and waiting")
+    parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
     parser.add_argument("--tls-key", type=Path, help="private key (PEM)")
     parser.add_argument(
@@ -133,7 +134,7 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
 
     engine = Engine(options.models, options.device)
     log.info("HSFusion %s on %s (%s)", VERSION, engine.device, engine.device_reason)
-    app = create_app(engine, token, Limits(tiles=options.tiles))
+    app = create_app(engine, token, Limits(request_bytes=options.request_mib << 20, tiles=options.tiles))
     return uvicorn.Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, timeout_keep_alive=120, timeout_graceful_shutdown=5, **address

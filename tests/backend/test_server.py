@@ -1,0 +1,170 @@
+"""The server on its own: routes, limits, the line, TLS; asked with plain requests, as any client would."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from hsfusion.hsfusion_plugin.backend.client import Client
+from hsfusion.models import protocol
+from hsfusion.models.server.auth import allowed
+
+FAKE_SERVE = Path(__file__).resolve().with_name("_fake_serve.py")
+TOKEN = "token-of-this-test"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server(model_folder):
+    """The base address of a server with room for two tiles and requests of one MiB."""
+    port = free_port()
+    command = [sys.executable, "-I", str(FAKE_SERVE), "--device", "cpu", "--models", str(model_folder)]
+    command += ["--port", str(port), "--tiles", "2", "--request-mib", "1"]
+    process = subprocess.Popen(command, env={**os.environ, "HSFUSION_TOKEN": TOKEN}, stderr=subprocess.PIPE)
+    base = f"http://127.0.0.1:{port}"
+    client = Client(base)
+    end = time.monotonic() + 60
+    while not client.ready():
+        assert process.poll() is None and time.monotonic() < end, process.stderr.read().decode()
+        time.sleep(0.1)
+    yield base
+    process.terminate()
+    process.communicate(timeout=20)
+
+
+@pytest.fixture
+def session():
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {TOKEN}"
+        yield session
+
+
+def body_of(tensors=None, **request):
+    tensors = {"y": np.ones((1, 2, 2), np.float32)} if tensors is None else tensors
+    body, length = protocol.encode_request(tensors, {"hsfusion": json.dumps(request)})
+    return {"data": body, "headers": {protocol.HEAD_LENGTH: str(length)}}
+
+
+def test_health_needs_no_token_and_all_else_does(server, session):
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        assert requests.get(server + path, timeout=10).status_code == 200
+    for path in ("/v2", "/v2/models", "/v2/models/fake", "/v2/models/none"):
+        assert requests.get(server + path, timeout=10).json()["code"] == "unauthorized"
+    assert requests.post(server + "/v2/models/fake/infer", **body_of(), timeout=10).status_code == 401
+    assert session.get(server + "/v2", timeout=10).json()["extensions"][0] == "binary_tensor_data"
+    for path in ("/docs", "/openapi.json"):
+        assert session.get(server + path, timeout=10).status_code == 404
+
+
+def test_models(server, session):
+    names = [model["name"] for model in session.get(server + "/v2/models", timeout=10).json()["models"]]
+    assert "fake" in names
+    model = session.get(server + "/v2/models/fake", timeout=10).json()
+    assert json.loads(model["parameters"]["card"])["spectral_mode"] == "fake"
+    assert session.get(server + "/v2/models/fake/ready", timeout=10).status_code == 200
+    missing = session.get(server + "/v2/models/none", timeout=10)
+    assert (missing.status_code, missing.json()["code"]) == (404, "unknown-model")
+
+
+def test_a_plain_json_client_gets_plain_json(server, session):
+    request = {"inputs": [{"name": "y", "datatype": "FP32", "shape": [1, 1, 2], "data": [1.0, 2.5]}]}
+    reply = session.post(server + "/v2/models/fake/infer", json=request, timeout=20).json()
+    assert reply["outputs"][0]["data"] == [2.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"data": b"nonsense"}, 400, "says that its head"),
+        ({"headers": {protocol.HEAD_LENGTH: "-5"}}, 400, "must be a number"),
+        ({"headers": {}}, 400, "not that of"),
+    ],
+)
+def test_malformed_requests(server, session, change, status, words):
+    reply = session.post(server + "/v2/models/fake/infer", **{**body_of(), **change}, timeout=10)
+    assert reply.status_code == status and words in reply.json()["error"]
+
+
+def test_other_refusals(server, session):
+    body, length = protocol.encode_request({}, {"hsfusion": "[1]"})
+    url, headers = server + "/v2/models/fake/infer", {protocol.HEAD_LENGTH: str(length)}
+    assert "must be a JSON object" in session.post(url, data=body, headers=headers, timeout=10).json()["error"]
+    body, length = protocol.encode_request({}, {"model_sha256": "0" * 64})
+    reply = session.post(url, data=body, headers={protocol.HEAD_LENGTH: str(length)}, timeout=10)
+    assert (reply.status_code, reply.json()["code"]) == (409, "model-changed")
+    reply = session.post(url, **body_of(deed="bug"), timeout=10)
+    assert (reply.status_code, reply.json()["code"]) == (500, "internal")
+
+
+def test_too_large_announced_and_unannounced(server, session):
+    big = body_of({"y": np.zeros(2**19, np.float32)})
+    reply = session.post(server + "/v2/models/fake/infer", **big, timeout=10)
+    assert (reply.status_code, reply.json()["code"]) == (413, "too-large")
+    chunks = (big["data"][i : i + 65536] for i in range(0, len(big["data"]), 65536))
+    try:
+        reply = session.post(server + "/v2/models/fake/infer", data=chunks, headers=big["headers"], timeout=10)
+        assert reply.status_code == 413
+    except requests.ConnectionError:  # the server may hang up while we still send
+        pass
+    assert session.post(server + "/v2/models/fake/infer", **body_of(), timeout=10).status_code == 200
+
+
+def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {TOKEN}"
+        slow = [
+            threading.Thread(
+                target=requests.post,
+                args=(server + "/v2/models/fake/infer",),
+                kwargs={**body_of(seconds=1.0), "timeout": 20},
+            )
+            for _ in range(2)
+        ]
+        for thread in slow:
+            thread._kwargs["headers"]["Authorization"] = f"Bearer {TOKEN}"
+            thread.start()
+        time.sleep(0.4)
+        reply = session.post(server + "/v2/models/fake/infer", **body_of(), timeout=10)
+        assert (reply.status_code, reply.json()["code"]) == (429, "busy")
+        assert int(reply.headers["Retry-After"]) >= 1
+        for thread in slow:
+            thread.join()
+
+    client, served = Client(server, TOKEN), []
+    tile = {"y": np.ones((1, 2, 2), np.float32)}
+    crowd = [
+        threading.Thread(target=lambda: served.append(client.infer("fake", tile, {"seconds": 0.1}))) for _ in range(6)
+    ]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert len(served) == 6
+
+
+def test_tokens():
+    assert allowed(None, None) and allowed("Bearer a", "a") and allowed("bearer a", "a")
+    for header in (None, "", "a", "Bearer", "Bearer b", "Basic a", "Bearer ä", "Bearer a b"):
+        assert not allowed(header, "a")
+
+
+def test_a_server_for_others_needs_a_token(model_folder):
+    environment = {name: value for name, value in os.environ.items() if name != "HSFUSION_TOKEN"}
+    command = [sys.executable, "-I", str(FAKE_SERVE), "--host", "0.0.0.0", "--models", str(model_folder)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and "Set HSFUSION_TOKEN" in result.stderr
