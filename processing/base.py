@@ -21,7 +21,7 @@ from qgis.PyQt.QtGui import QIcon
 from ..hsfusion_plugin.errors import HSFusionError
 from ..hsfusion_plugin.jobs.progress import Progress
 from .checks import first_problem
-from .feedback import FeedbackProgress
+from .feedback import FeedbackProgress, interruptible
 from .strings import ICONS, RESOURCES, parameter_help, shown_help, tr
 
 
@@ -93,7 +93,8 @@ class Algorithm(QgsProcessingAlgorithm):
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        return _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
+        with interruptible(feedback):
+            return _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
 
     # Parameters as plain values
 

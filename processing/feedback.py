@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsProcessingFeedback
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qgis.core import QgsApplication, QgsProcessingFeedback
 
 from ..hsfusion_plugin.jobs.progress import Progress
 
@@ -30,3 +36,21 @@ class FeedbackProgress(Progress):
         if text is not None:
             self._feedback.setProgressText(text)
         self._feedback.setProgress(100.0 * fraction)
+
+
+@contextmanager
+def interruptible(feedback: QgsProcessingFeedback) -> Iterator[None]:
+    """Ctrl+C and termination cancel the run in qgis_process.
+
+    With --json QGIS itself swallows the first, and the second would leave the unfinished files behind.
+    """
+    if QgsApplication.platform() != "qgis_process" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def cancel(number: int, frame: Any) -> None:
+        feedback.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, cancel)
+    yield  # the process ends with the run, so what was there before need not come back

@@ -1,0 +1,160 @@
+"""What scripts and models rely on: ids, parameters, outputs, help (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SENSOR_SET = ["SENSOR", "SRF_FILE", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y"]
+RASTER_SET = ["OPTIONS", "DATA_TYPE"]
+USED = ["USED_METHOD", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED"]
+INTERFACE = {
+    "fuse": (
+        ["HSI", "MSI", "MASK", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SEED"]
+        + ["BACKEND", "TILE_SIZE", "EXTENT", *RASTER_SET, "OUTPUT", "UNCERTAINTY", "REPORT"],
+        ["OUTPUT", "UNCERTAINTY", "REPORT", *USED, "GUARD_GAIN"],
+    ),
+    "fuseclassical": (
+        ["HSI", "MSI", "MASK", "METHOD", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "REPORT"],
+        ["OUTPUT", "REPORT", *USED],
+    ),
+    "simulate": (
+        ["REFERENCE", "RATIO", "PSF", "PSF_FWHM", "SENSOR", "SRF_FILE", "SNR_HSI", "SNR_MSI", "SHIFT_X", "SHIFT_Y"]
+        + ["SEED", "OUTPUT_HSI", "OUTPUT_MSI"],
+        ["OUTPUT_HSI", "OUTPUT_MSI"],
+    ),
+    "evaluate": (
+        ["REFERENCE", "FUSED", "RATIO", "PEAK", "SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
+        ["PSNR", "PSNR_BAND_MEAN", "PSNR_BAND_PEAK", "RMSE", "SAM", "ERGAS", "SSIM", "Q2N", "CC"]
+        + ["SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
+    ),
+}
+ENUMS = {
+    ("fuse", "BACKEND"): ["auto", "local", "remote"],
+    ("fuse", "DATA_TYPE"): ["Float32", "Int16"],
+    ("fuseclassical", "METHOD"): ["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure"],
+    ("simulate", "PSF"): ["gaussian", "block-mean"],
+}
+
+
+def test_the_algorithms_of_the_design_and_no_others(provider):
+    assert {algorithm.name() for algorithm in provider.algorithms()} == set(INTERFACE)
+
+
+@pytest.mark.parametrize("name", INTERFACE)
+def test_interface(provider, name):
+    algorithm = provider.algorithm(name)
+    parameters, outputs = INTERFACE[name]
+    assert {p.name() for p in algorithm.parameterDefinitions()} == set(parameters)
+    assert {o.name() for o in algorithm.outputDefinitions()} == set(outputs)
+
+
+@pytest.mark.parametrize(("name", "parameter"), ENUMS)
+def test_enums_are_static_strings(provider, name, parameter):
+    definition = provider.algorithm(name).parameterDefinition(parameter)
+    assert definition.usesStaticStrings()
+    assert definition.options() == ENUMS[name, parameter]
+
+
+def test_sensor_names(provider):
+    assert provider.algorithm("fuse").parameterDefinition("SENSOR").options()[:2] == ["estimate", "Sentinel-2A"]
+    assert "estimate" not in provider.algorithm("simulate").parameterDefinition("SENSOR").options()
+
+
+@pytest.mark.parametrize("name", INTERFACE)
+def test_help_tags_and_icon(provider, name):
+    algorithm = provider.algorithm(name)
+    text = algorithm.shortHelpString()
+    assert "<" not in text and "**" not in text, "plain text in a terminal"
+    for key in [*INTERFACE[name][0], *INTERFACE[name][1]]:
+        assert key in text, f"the help of {name} says nothing about {key}"
+    for definition in algorithm.parameterDefinitions():
+        assert definition.help() or definition.isDestination(), f"{definition.name()} has no tooltip"
+        assert definition.description() != definition.name()
+    assert "hyperspectral" in algorithm.tags()
+    assert algorithm.shortDescription().endswith(".")
+    assert not algorithm.icon().isNull()
+    assert Path(algorithm.helpUrl().removeprefix("file://")).is_file()
+
+
+@pytest.mark.parametrize("name", INTERFACE)
+def test_few_parameters_at_first_sight(provider, name):
+    from qgis.core import QgsProcessingParameterDefinition
+
+    advanced = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+    shown = [p.name() for p in provider.algorithm(name).parameterDefinitions() if not p.flags() & advanced]
+    assert len(shown) <= 8, shown
+
+
+def test_what_is_empty_is_estimated(provider):
+    for name in ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y"):
+        assert provider.algorithm("fuse").parameterDefinition(name).defaultValue() is None
+
+
+@pytest.mark.parametrize("method", ["gsa", "sfim-hs", "cnmf", "hysure"])
+def test_what_is_not_built_is_refused(provider, sample, method, tmp_path):
+    from qgis.core import QgsProcessingContext
+
+    fine, message = provider.algorithm("fuseclassical").checkParameterValues(
+        {"METHOD": method, "HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")},
+        QgsProcessingContext(),
+    )
+    assert not fine and message == f"METHOD {method} is not built yet: choose glp-hs, loc, map, average."
+
+
+def test_a_model_and_a_model_file_are_one_too_many(provider, sample, tmp_path):
+    from qgis.core import QgsProcessingContext
+
+    model = tmp_path / "own.safetensors"
+    model.write_bytes(b"x")
+    parameters = {
+        "HSI": str(sample),
+        "MSI": str(sample),
+        "OUTPUT": str(tmp_path / "fused.tif"),
+        "MODEL_FILE": str(model),
+    }
+    algorithm = provider.algorithm("fuse")
+    assert algorithm.checkParameterValues(parameters, QgsProcessingContext())[0]
+    fine, message = algorithm.checkParameterValues({**parameters, "MODEL": "glp-hs"}, QgsProcessingContext())
+    assert not fine and "MODEL_FILE is given too" in message
+
+
+def test_qgis_processing_is_qgis_own(qgis_app, root):
+    from qgis import processing
+
+    assert root not in Path(processing.__file__).resolve().parents
+
+
+def test_plugin_without_interface():
+    """As qgis_process loads it: no interface, no initGui."""
+    script = (
+        "from qgis.core import QgsApplication\n"
+        "import hsfusion\n"
+        "app = QgsApplication([], False)\n"
+        "plugin = hsfusion.classFactory(None)\n"
+        "plugin.initProcessing()\n"
+        "registry = QgsApplication.processingRegistry()\n"
+        "assert registry.algorithmById('hsfusion:fuse') is not None\n"
+        "plugin.unload()\n"
+        "assert registry.providerById('hsfusion') is None\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_loading_is_quick_and_light():
+    """No torch, no requests, not even numpy; the time of the imports alone, without those of QGIS."""
+    script = (
+        "import sys, time, qgis.core, qgis.PyQt.QtGui\n"
+        "began = time.process_time()\n"
+        "import hsfusion.hsfusion_plugin.plugin, hsfusion.processing.provider as p\n"
+        "[a().initAlgorithm() for a in p.ALGORITHMS]\n"
+        "print(time.process_time() - began)\n"
+        "print(*[m for m in ('numpy', 'osgeo', 'requests', 'yaml', 'jinja2', 'plotly', 'torch') if m in sys.modules])\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    seconds, heavy = shown.split("\n")[:2]
+    assert float(seconds) < 0.3
+    assert heavy == ""
