@@ -112,7 +112,7 @@ def model_files(places: Iterable[Path]) -> dict[str, Path]:
     """Model name -> file, for places that are folders of model files or model files themselves; the first place wins."""
     found: dict[str, Path] = {}
     for place in map(Path, places):
-        files = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place] if place.suffix == SUFFIX else []
+        files = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place] if place.is_file() else []
         for path in files:
             found.setdefault(path.stem, path)
     return found

@@ -15,7 +15,7 @@ import requests
 
 from ...models import protocol
 from ...models.errors import RunCancelled
-from .errors import BackendError, BackendRefused, BackendUnreachable, BadReply
+from .errors import BackendError, BackendRefused, BackendUnreachable, BadReply, TileTooLarge
 from .replies import reason, refuse, retry_after, validated
 from .transport import POLL_S, Transport
 
@@ -46,6 +46,7 @@ class Client:
         self._patience_s = patience_s
         self._sha256: dict[str, str] = {}
         self._slowest_s = 0.0
+        self._largest: int | None = None
         self._lock = threading.Lock()
 
     @property
@@ -62,7 +63,11 @@ class Client:
 
     def server(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
         """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device, limits)."""
-        return self._json("/v2", cancelled)
+        server = self._json("/v2", cancelled)
+        ours = server.get("hsfusion")
+        if isinstance(ours, dict) and isinstance(ours.get("request_bytes"), int):
+            self._largest = ours["request_bytes"]
+        return server
 
     def models(self, cancelled: Callable[[], bool] = never) -> list[dict[str, Any]]:
         """The backend's models: dicts with `name`, `sha256` and `card`. From then on their hashes must not change."""
@@ -95,6 +100,12 @@ class Client:
         """
         parameters = {"hsfusion": json.dumps(request, default=_plain), "model_sha256": self.sha256(model)}
         body, length = protocol.encode_request(tensors, parameters)
+        if (
+            self._largest is not None and len(body) > self._largest
+        ):  # a server that refuses may hang up while we still send
+            raise TileTooLarge(
+                f"{self.endpoint} takes requests up to {self._largest >> 20} MiB: choose a smaller TILE_SIZE."
+            )
         headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
         path = f"/v2/models/{quote(model, safe='')}/infer"
         start = time.monotonic()

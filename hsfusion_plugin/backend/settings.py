@@ -44,13 +44,20 @@ class Settings:
             endpoint=value("endpoint"),
             token=value("token") or _qgis_token(saved.get("authcfg", "")),
             device=value("device") or "auto",
-            models=tuple(Path(text).expanduser() for text in value("models").split(os.pathsep) if text.strip()),
+            models=model_folders(environment),
         )
 
     @property
     def model_places(self) -> list[Path]:
         """All folders (or files) of models on this machine, the user's before the bundled ones."""
         return [*self.models, BUNDLED_MODELS]
+
+
+def model_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The user's own model folders (or files); touches no secret, so it may be asked at any time."""
+    environment = os.environ if environment is None else environment
+    text = environment.get("HSFUSION_MODELS") or _qgis_values().get("models", "")
+    return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
 
 
 def _qgis_values() -> Mapping[str, str]:

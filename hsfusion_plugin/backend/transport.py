@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import threading
 from typing import Any, Callable
@@ -78,7 +79,7 @@ class Transport:
     def __init__(self, endpoint: str, token: str) -> None:
         self.endpoint, loopback = _checked(endpoint, token)
         self._auth = _Bearer(token)
-        self._trust_env = not loopback  # proxies and certificates of the environment are for the world outside
+        self._trust_env = not loopback  # proxies are for the world outside
         self._idle: list[requests.Session] = []
         self._lock = threading.Lock()
 
@@ -131,6 +132,7 @@ class Transport:
                 return self._idle.pop()
         session = requests.Session()
         session.trust_env = self._trust_env
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         session.auth = self._auth
         session.headers["Accept-Encoding"] = (
             "identity"  # Triton would else compress tensors, thirty times slower than sending them

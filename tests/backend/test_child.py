@@ -121,6 +121,13 @@ def test_the_server_stops_between_steps_when_the_client_leaves(fake_backend, til
         assert time.monotonic() - start < 5
 
 
+def test_ctrl_c_is_the_parents_business(fake_backend, tile):
+    with fake_backend as client:
+        os.kill(fake_backend.pid, signal.SIGINT)
+        time.sleep(0.2)
+        assert client.infer("fake", tile, {})["x"].shape == (1, 3, 4, 5)
+
+
 PARENT = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package

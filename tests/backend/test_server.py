@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import pytest
 import requests
 
 from hsfusion.hsfusion_plugin.backend.client import Client
+from hsfusion.hsfusion_plugin.backend.errors import BackendRefused, TileTooLarge
 from hsfusion.models import protocol
+from hsfusion.models.errors import RunCancelled
 from hsfusion.models.server.auth import allowed
 
 FAKE_SERVE = Path(__file__).resolve().with_name("_fake_serve.py")
@@ -122,6 +125,10 @@ def test_too_large_announced_and_unannounced(server, session):
     except requests.ConnectionError:  # the server may hang up while we still send
         pass
     assert session.post(server + "/v2/models/fake/infer", **body_of(), timeout=10).status_code == 200
+    client = Client(server, TOKEN)
+    assert client.server()["hsfusion"]["request_bytes"] == 2**20
+    with pytest.raises(TileTooLarge, match="up to 1 MiB"):
+        client.infer("fake", {"y": np.zeros(2**19, np.float32)}, {})
 
 
 def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
@@ -155,6 +162,35 @@ def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
     for thread in crowd:
         thread.join()
     assert len(served) == 6
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_tls(model_folder, tmp_path, monkeypatch):
+    key, certificate, port = tmp_path / "key.pem", tmp_path / "certificate.pem", free_port()
+    openssl = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    openssl += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(openssl, check=True, capture_output=True)
+    command = [sys.executable, "-I", str(FAKE_SERVE), "--device", "cpu", "--models", str(model_folder)]
+    command += ["--port", str(port), "--tls-cert", str(certificate), "--tls-key", str(key)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        endpoint, end = f"https://localhost:{port}", time.monotonic() + 60
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        while not Client(endpoint).ready():
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        assert Client(endpoint).infer("fake", {"y": np.ones(2, np.float32)}, {})["x"].tolist() == [[2.0, 2.0]]
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        with pytest.raises(BackendRefused, match="certificate of .* is not trusted"):
+            Client(endpoint).models()
+        begun = time.monotonic()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        with pytest.raises(RunCancelled):
+            Client(endpoint).infer("fake", {}, {"seconds": 60.0}, cancelled=lambda: time.monotonic() > begun + 0.3)
+        assert time.monotonic() - begun < 1.5
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_tokens():
