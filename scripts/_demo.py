@@ -27,7 +27,7 @@ QT_CHATTER = ("QStandardPaths", "<string>", "Qt: ", "qt.")
 
 @dataclass
 class Fused:
-    """One fusion: what it is called, where it lies, how long it took, what QGIS said of it."""
+    """One fusion: what it is called, where it lies, how long it took, QGIS's results (and figures) for it."""
 
     name: str
     raster: Path
@@ -88,28 +88,27 @@ def interpolate(hsi: Path, msi: Path, output: Path) -> Fused:
     return Fused("interpolation", output, seconds)
 
 
-def fuse(hsi: Path, msi: Path, folder: Path, model: str, sensor: str | None = None) -> list[Fused]:
-    """GLP-HS, then diffusion."""
-    pair = {"HSI": hsi, "MSI": msi, "SENSOR": sensor}
-    classical, diffusion = folder / "fused_glp_hs.tif", folder / "fused.tif"
-    classical_run = qgis("hsfusion:fuseclassical", **pair, METHOD="glp-hs", OUTPUT=classical)
+def classical(hsi: Path, msi: Path, folder: Path, **parameters: object) -> Fused:
+    """GLP-HS, the closed form to compare with."""
+    raster = folder / "fused_glp_hs.tif"
+    results, seconds = qgis("hsfusion:fuseclassical", HSI=hsi, MSI=msi, METHOD="glp-hs", OUTPUT=raster, **parameters)
+    return Fused("GLP-HS", raster, seconds, results)
+
+
+def fuse(name: str, hsi: Path, msi: Path, raster: Path, **parameters: object) -> Fused:
+    """hsfusion:fuse; its name tells what the guard chose."""
     backend = os.environ.get("HSFUSION_BACKEND", "local")
-    fused_run = qgis(
-        "hsfusion:fuse", **pair, MODEL=model, BACKEND=backend, OUTPUT=diffusion, REPORT=folder / "fusion.html"
-    )
-    return [
-        Fused("GLP-HS", classical, classical_run[1], classical_run[0]),
-        Fused("diffusion" if model == "auto" else model, diffusion, fused_run[1], fused_run[0]),
-    ]
+    results, seconds = qgis("hsfusion:fuse", HSI=hsi, MSI=msi, BACKEND=backend, OUTPUT=raster, **parameters)
+    return Fused(name.format(results.get("USED_METHOD")), raster, seconds, results)
 
 
 def table(rows: list[Fused], columns: dict[str, str]) -> str:
     """Methods down, figures across."""
-    lines = [f"{'':<16}" + "".join(f"{title:>13}" for title in columns.values()) + f"{'seconds':>10}"]
+    lines = [f"{'':<24}" + "".join(f"{title:>13}" for title in columns.values()) + f"{'seconds':>10}"]
     for row in rows:
         cells = (row.results.get(key) for key in columns)
         figures = "".join(f"{cell:13.4f}" if isinstance(cell, (int, float)) else f"{'-':>13}" for cell in cells)
-        lines.append(f"{row.name:<16}{figures}{row.seconds:10.1f}")
+        lines.append(f"{row.name:<24}{figures}{row.seconds:10.1f}")
     return "\n".join(lines)
 
 
@@ -130,7 +129,12 @@ def demo(folder: Path, reference: Path, snr: float, model: str) -> tuple[str, di
     noise_parameters = {"SNR_HSI": snr, "SNR_MSI": snr, "SEED": 1}
     pair = {"OUTPUT_HSI": hsi, "OUTPUT_MSI": msi}
     qgis("hsfusion:simulate", REFERENCE=reference, RATIO=RATIO, PSF_FWHM=1, SENSOR=SENSOR, **noise_parameters, **pair)
-    rows = [interpolate(hsi, msi, folder / "interpolated.tif"), *fuse(hsi, msi, folder, model)]
+    rows = [
+        interpolate(hsi, msi, folder / "interpolated.tif"),
+        classical(hsi, msi, folder),
+        fuse("diffusion", hsi, msi, folder / "fused_unguarded.tif", MODEL=model, GUARD=False),
+        fuse("guarded: {}", hsi, msi, folder / "fused.tif", MODEL=model, REPORT=folder / "fusion.html"),
+    ]
     for row in rows:
         report = row.raster.with_name(f"evaluation_{row.raster.stem}.html")
         row.results, _ = qgis("hsfusion:evaluate", REFERENCE=reference, FUSED=row.raster, RATIO=RATIO, REPORT=report)
@@ -142,7 +146,11 @@ def demo(folder: Path, reference: Path, snr: float, model: str) -> tuple[str, di
 def own_pair(folder: Path, hsi: Path, msi: Path, model: str, sensor: str | None) -> tuple[str, dict[str, Path]]:
     """Fuse the user's own pair; without a truth, the figures tell how well the result explains both inputs."""
     print(f"Pair: {hsi.name} + {msi.name}")
-    rows = fuse(hsi, msi, folder, model, sensor)
+    report = folder / "fusion.html"
+    rows = [
+        classical(hsi, msi, folder, SENSOR=sensor),
+        fuse("guarded: {}", hsi, msi, folder / "fused.tif", MODEL=model, SENSOR=sensor, REPORT=report),
+    ]
     quicklook([hsi, *(row.raster for row in rows)], folder / "quicklook.png")
     return table(rows, CONSISTENCY), products(folder)
 

@@ -93,7 +93,8 @@ def test_demo_from_end_to_end(root, tmp_path):
     env = {k: v for k, v in os.environ.items() if not k.startswith("HSFUSION_")}
     done = subprocess.run([*command, "--output", tmp_path / "a"], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr
-    psnr = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines() if line.count(".") >= 4}
+    rows = [line.split() for line in done.stdout.splitlines() if line.count(".") >= 5]
+    psnr = {row[0]: float(row[-5]) for row in rows}
     assert psnr["GLP-HS"] > psnr["interpolation"] and psnr["diffusion"] > psnr["interpolation"]
     for name in ("fused.tif", "fused.qml", "fused.json", "fusion.html", "evaluation_fused.html", "quicklook.png"):
         assert (tmp_path / "a" / name).stat().st_size > 0
