@@ -39,9 +39,13 @@ class Client:
     """
 
     def __init__(
-        self, endpoint: str, token: str = "", check: Callable[[], None] | None = None, patience_s: float = 600.0
+        self,
+        endpoint: str,
+        token: str | None = None,
+        check: Callable[[], None] | None = None,
+        patience_s: float = 600.0,
     ) -> None:
-        self._transport = Transport(endpoint, token)
+        self._transport = Transport(endpoint, token or "")
         self._check = check
         self._patience_s = patience_s
         self._sha256: dict[str, str] = {}
