@@ -68,7 +68,8 @@ class Algorithm(QgsProcessingAlgorithm):
         return QUrl.fromLocalFile(str(RESOURCES / "help" / f"{self.name()}.md")).toString()
 
     def shortHelpString(self) -> str:
-        return shown_help(self.name())
+        described = [*self.parameterDefinitions(), *self.outputDefinitions()]
+        return shown_help(self.name(), {d.name(): d.description().split(" (")[0] for d in described})
 
     def addParameters(self, *definitions: QgsProcessingParameterDefinition) -> None:
         """Declare parameters; tooltips come from the help file."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from qgis.core import (
 )
 
 from ..hsfusion_plugin.errors import HSFusionError
+from ..hsfusion_plugin.rasters.staging import check_writable
 from .strings import tr
 
 TIFF = (".tif", ".tiff")
@@ -115,36 +115,25 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
 
 def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any]) -> str | None:
     """Outputs must be writable and must not fall on an input or on each other."""
+    inputs = [
+        parameters[definition.name()]
+        for definition in algorithm.parameterDefinitions()
+        if not definition.isDestination() and isinstance(parameters.get(definition.name()), str)
+    ]
     taken: dict[Path, str] = {}
-    for definition in algorithm.parameterDefinitions():
-        value = parameters.get(definition.name())
-        if (
-            isinstance(definition, QgsProcessingParameterRasterLayer)
-            and isinstance(value, str)
-            and Path(value).is_file()
-        ):
-            taken[Path(value).resolve()] = definition.name()
     for definition in algorithm.destinationParameterDefinitions():
-        path = _destination(parameters.get(definition.name()))
+        name, path = definition.name(), _destination(parameters.get(definition.name()))
         if path is None:
             continue
-        name = definition.name()
         if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in TIFF:
             return tr("{} is {}, but only GeoTIFF is written: end its name in .tif.").format(name, path)
         if path in taken:
-            return tr("{} would overwrite {}: give it another name.").format(name, taken[path])
+            return tr("{} and {} are the same file: give one of them another name.").format(taken[path], name)
         taken[path] = name
-        if path.is_dir():
-            return tr("{} is the folder {}: give the name of a file in it.").format(name, path)
-        if not path.parent.is_dir():
-            return tr("The folder {} for {} does not exist: create it or choose another one.").format(path.parent, name)
         try:
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except OSError as error:
-            return tr("{} cannot be written to {} ({}): choose another folder.").format(
-                name, path.parent, error.strerror
-            )
+            check_writable(path, role=name, inputs=inputs)
+        except HSFusionError as error:
+            return str(error)
     return None
 
 

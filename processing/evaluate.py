@@ -26,6 +26,8 @@ NUMBERS = {
 
 
 class Evaluate(Algorithm):
+    GROUP = "evaluation"
+
     def name(self) -> str:
         return "evaluate"
 

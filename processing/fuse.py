@@ -6,6 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
+from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
 from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from .fusing import CLOSED_FORMS, FusionAlgorithm
@@ -23,7 +24,7 @@ from .parameters import (
     sensor_set,
     text,
 )
-from .strings import RESOURCES, tr
+from .strings import tr
 
 BACKENDS = ("auto", "local", "remote")
 
@@ -33,7 +34,7 @@ class Fuse(FusionAlgorithm):
         self.addParameters(
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
-            text("MODEL", tr("Model"), "auto", ("auto", *bundled_models(), *CLOSED_FORMS)),
+            text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS)),
             advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), "Models (*.safetensors)")),
             advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
             *(advanced(parameter) for parameter in sensor_set()),
@@ -59,7 +60,7 @@ class Fuse(FusionAlgorithm):
         return "fuse"
 
     def displayName(self) -> str:
-        return tr("Fuse hyperspectral and multispectral (diffusion)")
+        return tr("Fuse rasters with a diffusion model")
 
     def shortDescription(self) -> str:
         return tr("Gives the multispectral raster's pixels all bands of the hyperspectral one, with a diffusion model.")
@@ -95,6 +96,10 @@ class Fuse(FusionAlgorithm):
         return fusion.run(request, progress)
 
 
-def bundled_models() -> tuple[str, ...]:
-    """Names of the models that came with the plugin, for the list of hints."""
-    return tuple(sorted(path.stem for path in (RESOURCES / "models").glob("*.safetensors")))
+def installed_models() -> tuple[str, ...]:
+    """Names of the models on this computer, for the list of hints."""
+    names = set()
+    for place in (*model_folders(), BUNDLED_MODELS):
+        files = [place] if place.is_file() else place.glob("*.safetensors")
+        names.update(file.stem for file in files)
+    return tuple(sorted(names))

@@ -34,7 +34,7 @@ class FuseClassical(FusionAlgorithm):
         return "fuseclassical"
 
     def displayName(self) -> str:
-        return tr("Fuse hyperspectral and multispectral (closed form)")
+        return tr("Fuse rasters with a closed form")
 
     def shortDescription(self) -> str:
         return tr(

@@ -38,7 +38,9 @@ def raster(name: str, label: str, optional: bool = False) -> QgsProcessingParame
 def number(name: str, label: str, default: float | None = None, **limits: Any) -> QgsProcessingParameterNumber:
     """A real number; without a default it may be left empty. Limits: minValue, maxValue."""
     kind = QgsProcessingParameterNumber.Type.Double
-    return QgsProcessingParameterNumber(name, label, kind, default, optional=default is None, **limits)
+    parameter = QgsProcessingParameterNumber(name, label, kind, default, optional=default is None, **limits)
+    parameter.setMetadata({"widget_wrapper": {"decimals": 3}})
+    return parameter
 
 
 def integer(name: str, label: str, default: int, **limits: Any) -> QgsProcessingParameterNumber:

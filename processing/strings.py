@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from functools import cache
 from pathlib import Path
 
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication
-from qgis.PyQt.QtGui import QTextDocument
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 ICONS = RESOURCES / "icons"
@@ -38,14 +38,35 @@ def parameter_help(name: str) -> dict[str, str]:
     return entries
 
 
-def shown_help(name: str) -> str:
-    """The help as QGIS shows it: rich text on the desktop, plain text in a terminal."""
-    text = help_text(name)
-    if QgsApplication.platform() != "desktop" or not hasattr(QTextDocument, "setMarkdown"):
+def shown_help(name: str, labels: dict[str, str]) -> str:
+    """The help as QGIS shows it: plain text in a terminal, rich text on the desktop, where `labels` stand beside the names."""
+    text = help_text(name).split("\n", 1)[-1].strip()  # QGIS shows the title itself
+    if QgsApplication.platform() != "desktop":
         return _plain(text)
-    document = QTextDocument()
-    document.setMarkdown(text)
-    return document.toHtml()
+    return rich_text(text, labels)
+
+
+def rich_text(text: str, labels: dict[str, str]) -> str:
+    """HTML of the Markdown that the help files use: headings, paragraphs, entries, bold, emphasis, code."""
+    parts = []
+    for block in re.split(r"\n\n|\n(?=- )", html.escape(text, quote=False)):
+        block = " ".join(block.split())
+        if block.startswith("# "):
+            continue
+        if block.startswith("## "):
+            parts.append(f"<h4>{block[3:]}</h4>")
+            continue
+        found = _ENTRY.match(block)
+        if found:
+            names = re.findall(r"\w+", found.group(1))
+            heads = [
+                f"<b>{labels[key]}</b> <small>({key})</small>" if key in labels else f"<b>{key}</b>" for key in names
+            ]
+            block = f"{', '.join(heads)}<br/>{found.group(2)}"
+        block = re.sub(r"`([^`]+)`", r"<code>\1</code>", block)
+        block = re.sub(r"(?<![\w*])\*([^*]+)\*(?![\w*])", r"<i>\1</i>", block)
+        parts.append(f"<p>{block}</p>")
+    return "\n".join(parts)
 
 
 def _plain(text: str) -> str:

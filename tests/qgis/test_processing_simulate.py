@@ -192,7 +192,7 @@ def refused(qgis_process, folder, sentence, **parameters):
         ({"SEED": 1.5}, "SEED must be a whole number"),
         ({"SRF_FILE": "/does/not/exist.csv"}, "there is no such file"),
         ({"REFERENCE": "/does/not/exist.tif"}, "does not exist"),
-        ({"OUTPUT_HSI": "/does/not/exist/h.tif"}, "does not exist: create it"),
+        ({"OUTPUT_HSI": "/does/not/exist/h.tif"}, "does not exist; create it"),
         ({"OUTPUT_HSI": "/proc/h.tif"}, "choose another folder"),
         ({"OUTPUT_HSI": "/tmp/h.img"}, "end its name in .tif"),
     ],
@@ -215,7 +215,7 @@ def test_bad_rasters(qgis_process, tmp_path):
     refused(qgis_process, tmp_path, "No band of", REFERENCE=write(tmp_path / "far.tif", scene(), 5000 + WAVELENGTHS))
     refused(qgis_process, tmp_path, "usable band", REFERENCE=write(tmp_path / "one.tif", scene()[:1]))
     same = write(tmp_path / "same.tif", scene())
-    refused(qgis_process, tmp_path, "would overwrite REFERENCE", REFERENCE=same, OUTPUT_HSI=same)
+    refused(qgis_process, tmp_path, "is one of the inputs", REFERENCE=same, OUTPUT_HSI=same)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
