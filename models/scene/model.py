@@ -105,12 +105,12 @@ def fit_scene(
     noise = msi_noise(blocks)
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(noise**2 + misfit**2) / z_scale
-    regression, intercept = _ridge(low, x, 1e-4)
+    regression, intercept = ridge_regression(low, x, 1e-4)
     rest = x - low @ regression.T - intercept
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
 
     spectra_outside = samples.spectra - subspace.expand(x.T).T
-    outside, outside_intercept = _ridge(low, spectra_outside, 1e-3)
+    outside, outside_intercept = ridge_regression(low, spectra_outside, 1e-3)
     gate = _signal_share(blocks, samples.valid, spectra_outside)
     rest_outside = spectra_outside - low @ outside.T - outside_intercept
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)
@@ -153,7 +153,7 @@ def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
     return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Slopes (m, n) and intercepts (m,) of y (N, m) on x (N, n), ridge relative to the mean variance of x."""
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     centred = x - x_mean
