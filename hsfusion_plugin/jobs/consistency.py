@@ -88,7 +88,8 @@ class Gallery:
         """Take in a tile."""
         tile = fused.tile
         (to_rows, from_rows), (to_cols, from_cols) = (
-            _thinned(core, whole, self.step) for core, whole in ((tile.core_rows, self.rows), (tile.core_cols, self.cols))
+            _thinned(core, whole, self.step)
+            for core, whole in ((tile.core_rows, self.rows), (tile.core_cols, self.cols))
         )
         there, here = (slice(None), to_rows, to_cols), (slice(None), from_rows, from_cols)
         self.interpolated[there] = fused.interpolated(self._hsi_bands, scene)[here]

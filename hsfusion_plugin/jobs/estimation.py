@@ -57,13 +57,17 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
         psf = estimate_psf(blocks, subspace, sampling)
         source = "estimated" if psf.determined else "nominal"
         if not psf.determined:
-            warnings.append(f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give PSF_FWHM if you know better.")
+            warnings.append(
+                f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give PSF_FWHM if you know better."
+            )
         sampling = replace(sampling, fwhm_y=request.psf_fwhm_y or psf.fwhm, fwhm_x=psf.fwhm)
     progress.phase("Estimating response, noise and regression")
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal_response(pair, request))
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
-            warnings.append(f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ.")
+            warnings.append(
+                f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
+            )
     for warning in warnings:
         progress.warn(warning)
     shift = "given" if request.shift_x is not None or request.shift_y is not None else "from the two grids"
@@ -97,7 +101,9 @@ def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols:
         range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
         for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
     ]
-    place = place_of(core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio)))  # room for any PSF of the search
+    place = place_of(
+        core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio))
+    )  # room for any PSF of the search
     y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
     z, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
     return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
@@ -108,15 +114,21 @@ def nominal_response(pair: Pair, request: FusionRequest) -> np.ndarray | None:
     if request.srf_file is None and request.sensor == "estimate":
         return None
     if pair.wavelengths is None:
-        raise HSFusionError("SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at estimate.")
+        raise HSFusionError(
+            "SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at estimate."
+        )
     if request.srf_file is not None:
         response = read_response(request.srf_file, pair.wavelengths)
         if len(response) != pair.msi.count and len(response) != len(pair.msi_bands):
-            raise HSFusionError(f"SRF_FILE describes {len(response)} bands and the MSI has {pair.msi.count}: give one column per band.")
+            raise HSFusionError(
+                f"SRF_FILE describes {len(response)} bands and the MSI has {pair.msi.count}: give one column per band."
+            )
         return response[pair.msi_bands] if len(response) == pair.msi.count else response
     sensor = load_sensors(RESOURCES / "sensors.csv").get(request.sensor)
     if sensor is None:
-        raise HSFusionError(f"SENSOR: {request.sensor} is not in the list of sensors: choose one of the list, or estimate.")
+        raise HSFusionError(
+            f"SENSOR: {request.sensor} is not in the list of sensors: choose one of the list, or estimate."
+        )
     bands = match_bands(sensor, pair.msi.wavelengths, pair.msi.descriptions, pair.msi.count, pair.msi_bands)
     return gaussian_response(sensor.centre_nm[bands], sensor.fwhm_nm[bands], pair.wavelengths)
 
@@ -127,7 +139,10 @@ def match_bands(
     """Which bands of the sensor the used MSI bands are: by wavelength, then by name, else in order where the counts agree."""
     if wavelengths is not None:
         nearest = [int(np.argmin(np.abs(sensor.centre_nm - wavelengths[i]))) for i in used]
-        if all(abs(sensor.centre_nm[n] - wavelengths[i]) <= max(10.0, 0.5 * sensor.fwhm_nm[n]) for n, i in zip(nearest, used)):
+        if all(
+            abs(sensor.centre_nm[n] - wavelengths[i]) <= max(10.0, 0.5 * sensor.fwhm_nm[n])
+            for n, i in zip(nearest, used)
+        ):
             return nearest
     names = [b.upper().lstrip("B").lstrip("0") for b in sensor.bands]
     words = [[w.upper().lstrip("B").lstrip("0") for w in descriptions[i].replace("(", " ").split()] for i in used]

@@ -31,7 +31,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     check_outputs(request)
     closed = is_closed_form(request.model) and not request.model_file
     if closed and request.uncertainty:
-        raise HSFusionError(f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out.")
+        raise HSFusionError(
+            f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
+        )
     pair = Pair.open(request, progress)
     with _opened(request, pair, closed, progress) as (method, about):
         with clock.phase("estimation"):
@@ -58,7 +60,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(request: FusionRequest, pair: Pair, closed: bool, progress: Progress) -> Iterator[tuple[Method, dict[str, Any]]]:
+def _opened(
+    request: FusionRequest, pair: Pair, closed: bool, progress: Progress
+) -> Iterator[tuple[Method, dict[str, Any]]]:
     """The method that MODEL names, with its backend running, and what provenance says of both."""
     if closed:
         yield ClosedForm(request.model), {}
@@ -66,7 +70,9 @@ def _opened(request: FusionRequest, pair: Pair, closed: bool, progress: Progress
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)
     if kind == "remote" and request.model_file:
-        raise HSFusionError("MODEL_FILE is for the local backend; a remote server runs its own models: name one of them as MODEL.")
+        raise HSFusionError(
+            "MODEL_FILE is for the local backend; a remote server runs its own models: name one of them as MODEL."
+        )
     extra = [Path(request.model_file)] if request.model_file else []
     if kind == "local":
         card, sha256 = local_card(name, request.model_file, settings.model_places)
@@ -80,9 +86,21 @@ def _opened(request: FusionRequest, pair: Pair, closed: bool, progress: Progress
         for warning in warnings:
             progress.warn(warning)
         method = Diffusion(
-            name, client, request, int(card.get("halo", 64)), int(card.get("tile_multiple", 8)), progress.cancelled, progress.warn
+            name,
+            client,
+            request,
+            int(card.get("halo", 64)),
+            int(card.get("tile_multiple", 8)),
+            progress.cancelled,
+            progress.warn,
         )
-        yield method, {"model": {"name": name, "sha256": sha256, "card": card.get("name")}, "backend": {"kind": kind, "endpoint": client.endpoint}}
+        yield (
+            method,
+            {
+                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+                "backend": {"kind": kind, "endpoint": client.endpoint},
+            },
+        )
 
 
 def _shipped(method: Method, verdict: Verdict | None, request: FusionRequest, progress: Progress) -> Method:
@@ -100,4 +118,10 @@ def _shipped(method: Method, verdict: Verdict | None, request: FusionRequest, pr
 def _plain(verdict: Verdict | None, sentence: str) -> dict[str, Any]:
     if verdict is None:
         return {"used": False}
-    return {"used": True, "shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores, "sentence": sentence}
+    return {
+        "used": True,
+        "shipped": verdict.shipped,
+        "gain_db": verdict.gain,
+        "rmse": verdict.scores,
+        "sentence": sentence,
+    }

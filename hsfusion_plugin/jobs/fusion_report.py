@@ -16,7 +16,14 @@ from .work import Clock, Result, snr_db
 
 
 def write_report(
-    algorithm: str, request: FusionRequest, pair: Pair, estimates: Estimates, result: Result, method: str, guard: str, clock: Clock
+    algorithm: str,
+    request: FusionRequest,
+    pair: Pair,
+    estimates: Estimates,
+    result: Result,
+    method: str,
+    guard: str,
+    clock: Clock,
 ) -> None:
     """Write REPORT of `hsfusion:<algorithm>`, where one is wanted."""
     if not request.report:
@@ -30,7 +37,9 @@ def write_report(
         )
     maps = []
     if gallery.std is not None:
-        maps.append(reports.Map("Expected error (one standard deviation, mean over bands)", gallery.std, "raster units"))
+        maps.append(
+            reports.Map("Expected error (one standard deviation, mean over bands)", gallery.std, "raster units")
+        )
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
     report = reports.FusionReport(
         title="Fusion of a hyperspectral and a multispectral image",
@@ -43,8 +52,18 @@ def write_report(
         ),
         estimates=_estimates(pair, estimates),
         numbers=(
-            reports.Quantity("Agreement with the HSI", result.consistency.hsi_db, "dB", "PSNR of the fused image, blurred and sampled, against the HSI"),
-            reports.Quantity("Agreement with the MSI", result.consistency.msi_db, "dB", "PSNR of the fused image, through the SRF, against the MSI"),
+            reports.Quantity(
+                "Agreement with the HSI",
+                result.consistency.hsi_db,
+                "dB",
+                "PSNR of the fused image, blurred and sampled, against the HSI",
+            ),
+            reports.Quantity(
+                "Agreement with the MSI",
+                result.consistency.msi_db,
+                "dB",
+                "PSNR of the fused image, through the SRF, against the MSI",
+            ),
         ),
         pictures=(
             reports.Picture("HSI, interpolated", gallery.interpolated, "hsi"),
@@ -74,8 +93,15 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
     sampling, scene = estimates.sampling, estimates.scene
     return [
         reports.Quantity("Ratio", sampling.ratio, "", "HSI pixel / MSI pixel"),
-        reports.Quantity("PSF FWHM", f"{sampling.fwhm_x:.2f} x {sampling.fwhm_y:.2f}", "HSI pixels", f"columns x rows, {estimates.psf_source}"),
-        reports.Quantity("Shift", f"{sampling.shift_x:.2f} east, {sampling.shift_y:.2f} south", "MSI pixels", estimates.shift_source),
+        reports.Quantity(
+            "PSF FWHM",
+            f"{sampling.fwhm_x:.2f} x {sampling.fwhm_y:.2f}",
+            "HSI pixels",
+            f"columns x rows, {estimates.psf_source}",
+        ),
+        reports.Quantity(
+            "Shift", f"{sampling.shift_x:.2f} east, {sampling.shift_y:.2f} south", "MSI pixels", estimates.shift_source
+        ),
         reports.Quantity("SNR of the HSI", round(snr_db(estimates), 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *(
@@ -86,7 +112,11 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
                 f"{100 * unexplained:.1f} % of its variance is not explained by the HSI",
             )
             for number, gain, offset, noise, unexplained in zip(
-                pair.msi_bands, scene.spectral_response.sum(axis=1), scene.spectral_offset, scene.msi_noise, scene.unexplained
+                pair.msi_bands,
+                scene.spectral_response.sum(axis=1),
+                scene.spectral_offset,
+                scene.msi_noise,
+                scene.unexplained,
             )
         ),
     ]
@@ -100,7 +130,21 @@ def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:
 
 def _public(request: FusionRequest, algorithm: str) -> dict[str, Any]:
     """The parameters that the algorithm takes, with inputs and outputs by absolute path."""
-    own = {"fuse": {"METHOD"}, "fuseclassical": {"MODEL", "MODEL_FILE", "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SEED", "BACKEND", "TILE_SIZE", "UNCERTAINTY"}}
+    own = {
+        "fuse": {"METHOD"},
+        "fuseclassical": {
+            "MODEL",
+            "MODEL_FILE",
+            "CONSISTENCY",
+            "GUARD",
+            "STEPS",
+            "SAMPLES",
+            "SEED",
+            "BACKEND",
+            "TILE_SIZE",
+            "UNCERTAINTY",
+        },
+    }
     parameters = {k: v for k, v in request.parameters().items() if k not in own[algorithm]}
     for name in ("HSI", "MSI", "MASK", "OUTPUT", "UNCERTAINTY", "REPORT"):
         value = parameters.get(name)

@@ -38,7 +38,9 @@ class Verdict:
                 f"Not decidable: the scene has fewer than {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece, so nothing could be checked "
                 f"at reduced resolution; {self.shipped} was used."
             )
-        others = ", ".join(f"{name} {value:.4g}" for name, value in sorted(self.scores.items(), key=lambda item: item[1]))
+        others = ", ".join(
+            f"{name} {value:.4g}" for name, value in sorted(self.scores.items(), key=lambda item: item[1])
+        )
         direction = "better" if self.gain >= 0 else "worse"
         return (
             f"Checked at reduced resolution (Wald's protocol): {guarded} is {abs(self.gain):.2f} dB {direction} than the best closed form, "
@@ -57,7 +59,11 @@ def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None
     if not usable:
         return Verdict("average", {}, None, 0.0)
     reduced_scene = fit_scene(
-        [reduced for _, reduced in usable], reduced_sampling(sampling), scene.subspace.components, scene.subspace, wavelengths
+        [reduced for _, reduced in usable],
+        reduced_sampling(sampling),
+        scene.subspace.components,
+        scene.subspace,
+        wavelengths,
     )
     errors: dict[str, np.ndarray] = {}
     count = 0.0
@@ -93,11 +99,16 @@ def _small_blocks(estimates: Estimates) -> list[Block]:
         if max(height, width) <= LARGEST_BLOCK:
             blocks.append(block)
             continue
-        rows, cols = (slice(max(0, (n - BLOCK) // 2), max(0, (n - BLOCK) // 2) + min(BLOCK, n)) for n in (height, width))
+        rows, cols = (
+            slice(max(0, (n - BLOCK) // 2), max(0, (n - BLOCK) // 2) + min(BLOCK, n)) for n in (height, width)
+        )
         ratio = estimates.sampling.ratio
         reach = int(np.ceil(3 * ratio))
         fine = []
-        for cut, coarse, window in ((rows, block.coarse_rows, block.fine_rows), (cols, block.coarse_cols, block.fine_cols)):
+        for cut, coarse, window in (
+            (rows, block.coarse_rows, block.fine_rows),
+            (cols, block.coarse_cols, block.fine_cols),
+        ):
             start = max(window.start, int((coarse.start + cut.start) * ratio) - reach)
             stop = min(window.stop, int(np.ceil((coarse.start + cut.stop) * ratio)) + reach)
             fine.append(slice(start - window.start, stop - window.start))
@@ -115,4 +126,3 @@ def _small_blocks(estimates: Estimates) -> list[Block]:
             )
         )
     return blocks
-

@@ -53,5 +53,7 @@ def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
         )
     fewest, most = card.get("msi_bands", [1, 10**6])
     if not fewest <= len(pair.msi_bands) <= most:
-        return [f"The model {name} was trained with {fewest} to {most} MSI bands and this pair has {len(pair.msi_bands)}."]
+        return [
+            f"The model {name} was trained with {fewest} to {most} MSI bands and this pair has {len(pair.msi_bands)}."
+        ]
     return []

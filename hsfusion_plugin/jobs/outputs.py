@@ -94,7 +94,10 @@ def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dic
         fused = stack.enter_context(writer(request.output, "OUTPUT", bands, provenance))
         uncertainty = None
         if request.uncertainty:
-            named = [replace(info, description=f"std of {info.description or f'band {n + 1}'}") for n, info in enumerate(bands)]
+            named = [
+                replace(info, description=f"std of {info.description or f'band {n + 1}'}")
+                for n, info in enumerate(bands)
+            ]
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
         yield Outputs(pair, fused, uncertainty, record)
 
@@ -123,4 +126,3 @@ def outside_range(pair: Pair) -> list[int]:
         return []
     low, high = min(r[1] for r in ranges), max(r[2] for r in ranges)
     return [b + 1 for b in pair.hsi_bands if not low <= pair.hsi.wavelengths[b] <= high]
-

@@ -37,7 +37,9 @@ class FusedTile:
     def interpolated(self, bands: list[int], model: SceneModel) -> np.ndarray:
         """Cubic interpolation of some HSI bands on the core, for pictures: (len(bands), rows, cols)."""
         c, place = model.coefficients, self.tile.place
-        up = Upsampling(c.sampling, c.scene_shape, self.tile.core_rows, self.tile.core_cols, place.coarse_rows, place.coarse_cols)
+        up = Upsampling(
+            c.sampling, c.scene_shape, self.tile.core_rows, self.tile.core_cols, place.coarse_rows, place.coarse_cols
+        )
         return up.masked(self.hsi[bands], self.hsi_mask)[0]
 
 

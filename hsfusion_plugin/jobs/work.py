@@ -54,7 +54,13 @@ class Result:
 
 
 def fuse_scene(
-    pair: Pair, estimates: Estimates, method: Method, request: FusionRequest, about: Mapping[str, Any], clock: Clock, progress: Progress
+    pair: Pair,
+    estimates: Estimates,
+    method: Method,
+    request: FusionRequest,
+    about: Mapping[str, Any],
+    clock: Clock,
+    progress: Progress,
 ) -> Result:
     """Fuse the output window tile by tile and write it; `about` (method, model, backend) joins the provenance."""
     scene, alignment = estimates.scene, pair.alignment
@@ -67,7 +73,9 @@ def fuse_scene(
         method.halo,
         method.multiple,
     )
-    progress.info(f"Fusing {len(alignment.output_cols)} x {len(alignment.output_rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
+    progress.info(
+        f"Fusing {len(alignment.output_cols)} x {len(alignment.output_rows)} pixels in {len(tiles)} tile(s) with {method.name}."
+    )
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     gallery = Gallery(
         alignment.output_rows,
@@ -89,7 +97,9 @@ def fuse_scene(
         record["seconds"] = clock.seconds
         progress.check()
     if outputs.fused.clipped:
-        progress.warn(f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them.")
+        progress.warn(
+            f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them."
+        )
     progress.info(f"Consistency with the HSI {consistency.hsi_db:.1f} dB, with the MSI {consistency.msi_db:.1f} dB.")
     return Result(consistency, gallery, record, len(tiles))
 
@@ -101,7 +111,12 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
         "version": VERSION,
         "parameters": request.parameters(),
         "ratio": sampling.ratio,
-        "psf": {"fwhm_y": sampling.fwhm_y, "fwhm_x": sampling.fwhm_x, "unit": "HSI pixels", "source": estimates.psf_source},
+        "psf": {
+            "fwhm_y": sampling.fwhm_y,
+            "fwhm_x": sampling.fwhm_x,
+            "unit": "HSI pixels",
+            "source": estimates.psf_source,
+        },
         "shift": {"y": sampling.shift_y, "x": sampling.shift_x, "unit": "MSI pixels", "source": estimates.shift_source},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),
