@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..observation import Sampling
-from .blocks import Block, coarse_samples, valid_pixels
+from .blocks import Block, coarse_samples
 from .subspace import Subspace
 
 FWHM_RANGE = (0.4, 3.0)
@@ -135,15 +135,19 @@ def msi_noise(blocks: list[Block]) -> np.ndarray:
 
 
 def _patch_power(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean square of Immerkaer's mask per 8 x 8 patch: of the whole patches, or of the valid pixels of each where no patch is whole."""
     rows = image[:-2] - 2 * image[1:-1] + image[2:]
     laplacian = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
-    valid = mask[1:-1, 1:-1] * mask[:-2, :-2] * mask[2:, 2:] * mask[:-2, 2:] * mask[2:, :-2]
-    height, width = (s // 8 * 8 for s in laplacian.shape)
-    if height == 0 or width == 0:
-        return np.array([np.mean(laplacian**2)])
-    cells = (laplacian**2)[:height, :width].reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3))
-    whole = valid[:height, :width].reshape(height // 8, 8, width // 8, 8).min(axis=(1, 3)) > 0
-    return cells[whole] if whole.any() else cells.ravel()
+    rows_valid = mask[:-2] * mask[1:-1] * mask[2:] > 0
+    valid = rows_valid[:, :-2] & rows_valid[:, 1:-1] & rows_valid[:, 2:]
+    height, width = (max(1, s // 8) * 8 for s in laplacian.shape)  # a tiny image is one patch
+    power = _patch_sum(np.where(valid, laplacian**2, 0.0)[:height, :width])
+    count = _patch_sum(valid[:height, :width].astype(power.dtype))
+    enough = count >= min(64, count.max())
+    return (power / np.maximum(count, 1))[enough & (count > 0)]
 
 
-__all__ = ["PsfEstimate", "ResponseEstimate", "estimate_psf", "estimate_response", "msi_noise", "valid_pixels"]
+def _patch_sum(image: np.ndarray) -> np.ndarray:
+    """Sums over 8 x 8 patches, flat."""
+    rows, cols = (np.arange(0, n, 8) for n in image.shape)
+    return np.add.reduceat(np.add.reduceat(image, rows, axis=0), cols, axis=1).ravel()
