@@ -1,0 +1,62 @@
+"""Vertex component analysis: the purest pixels of a scene.
+
+Nascimento and Bioucas-Dias, Vertex component analysis: a fast algorithm to unmix hyperspectral data, IEEE TGRS 43(4), 2005.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Indices (count,) of the pixels of spectra (N, L) that span the largest simplex found; count <= min(N, L).
+
+    Algorithm 1 of the paper: onto a subspace that depends on the SNR, then again and again the pixel that lies farthest in a random
+    direction orthogonal to the vertices found so far.
+    """
+    mean = spectra.mean(axis=0)
+    if count == 1 or signal_to_noise_db(spectra, count) < 15.0 + 10.0 * np.log10(count):
+        points = _affine(spectra - mean, count)
+    else:
+        points = _projective(spectra, count)
+    random = np.random.default_rng(seed)
+    vertices = np.zeros((count, count))
+    vertices[-1, 0] = 1.0
+    found = np.zeros(count, np.int64)
+    for i in range(count):
+        direction = random.standard_normal(count)
+        direction = direction - vertices @ (np.linalg.pinv(vertices) @ direction)
+        reach = np.abs(points @ (direction / max(np.linalg.norm(direction), 1e-30)))
+        reach[found[:i]] = -1.0  # never the same pixel twice, even where fewer materials than `count` are in the scene
+        found[i] = np.argmax(reach)
+        vertices[:, i] = points[found[i]]
+    return found
+
+
+def signal_to_noise_db(spectra: np.ndarray, count: int) -> float:
+    """The paper's estimate (section III-B): power inside the `count`-dimensional subspace against that outside it."""
+    pixels, bands = spectra.shape
+    mean = spectra.mean(axis=0)
+    power = (spectra**2).sum() / pixels
+    inside = (((spectra - mean) @ _axes(spectra - mean, count)) ** 2).sum() / pixels + mean @ mean
+    return float(10.0 * np.log10(max(inside - count / bands * power, 1e-30) / max(power - inside, 1e-30)))
+
+
+def _axes(spectra: np.ndarray, count: int) -> np.ndarray:
+    """The `count` principal directions (L, count), not centred."""
+    _, vectors = np.linalg.eigh(spectra.T @ spectra / len(spectra))
+    return vectors[:, ::-1][:, :count]
+
+
+def _projective(spectra: np.ndarray, count: int) -> np.ndarray:
+    """High SNR: onto the subspace, then every pixel scaled to lie in one hyperplane (paper, steps 5 to 8)."""
+    points = spectra @ _axes(spectra, count)
+    along = points @ points.mean(axis=0)
+    return points / np.where(np.abs(along) > 1e-12 * np.abs(along).max(), along, np.inf)[:, None]
+
+
+def _affine(centred: np.ndarray, count: int) -> np.ndarray:
+    """Low SNR: principal components and one constant coordinate (paper, steps 10 to 14)."""
+    points = centred @ _axes(centred, max(count - 1, 1))
+    reach = np.sqrt((points**2).sum(axis=1).max())
+    return np.column_stack([points[:, : count - 1], np.full(len(points), max(reach, 1e-30))])
