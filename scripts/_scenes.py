@@ -8,17 +8,24 @@ import numpy as np
 import rasterio
 
 from hsfusion.models.errors import HSFusionError
+from hsfusion.models.training.validation import Scene
+
+SUFFIXES = {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}
+FEWEST_FULL_RANGE = 170  # bands from which a scene without wavelengths is taken to cover 400-2500 nm, else 400-900 nm
 
 
-def read_scene(path: Path) -> np.ndarray:
-    """A cube (L, H, W) float32 from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled per band."""
+def read_scene(path: Path) -> Scene:
+    """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with the band's median."""
     try:
         with rasterio.open(path) as source:
             cube, nodata = source.read().astype(np.float32), source.nodata
+            wavelengths = np.array([_nanometres(source.tags(b + 1)) for b in range(source.count)])
     except rasterio.errors.RasterioIOError as error:
         raise HSFusionError(f"The scene {path} cannot be read: {error}") from error
     if nodata is not None:
         cube[cube == nodata] = np.nan
+    if not np.isfinite(wavelengths).all():
+        wavelengths = np.linspace(400.0, 2500.0 if len(cube) >= FEWEST_FULL_RANGE else 900.0, len(cube))
     bands = [b for b in range(len(cube)) if np.isfinite(cube[b]).mean() > 0.5 and np.nanstd(cube[b]) > 0]
     if not bands:
         raise HSFusionError(f"The scene {path} has no band with data.")
@@ -26,12 +33,20 @@ def read_scene(path: Path) -> np.ndarray:
     gaps = ~np.isfinite(cube)
     if gaps.any():
         cube = np.where(gaps, np.nanmedian(cube, axis=(1, 2), keepdims=True), cube)
-    return cube
+    return Scene(cube, wavelengths[bands])
+
+
+def _nanometres(tags: dict[str, str]) -> float:
+    try:
+        value = float(tags["wavelength"])
+    except (KeyError, ValueError):
+        return float("nan")
+    return value * 1000.0 if value < 100.0 else value
 
 
 def find_scene(folder: Path, name: str) -> Path:
     """The file of a scene named without its suffix; HSFusionError where there is none."""
     for candidate in sorted(folder.glob(f"{name}.*")):
-        if candidate.suffix.lower() in {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}:
+        if candidate.suffix.lower() in SUFFIXES:
             return candidate
-    raise HSFusionError(f"There is no scene {name} in {folder}: check --data and the configuration's keys scenes and held_out.")
+    raise HSFusionError(f"There is no scene {name} in {folder}: check the folder and the names of the scenes.")

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -24,7 +23,7 @@ from hsfusion.models.fusion import SubspaceRunner, build_network  # noqa: E402
 from hsfusion.models.training.card import make_card  # noqa: E402
 from hsfusion.models.training.config import TrainingConfig, load_config  # noqa: E402
 from hsfusion.models.training.loop import Progress, Trainer  # noqa: E402
-from hsfusion.models.training.validation import means, validate  # noqa: E402
+from hsfusion.models.training.validation import Scene, means, validate  # noqa: E402
 from hsfusion.models.weights import save_model  # noqa: E402
 
 
@@ -48,7 +47,7 @@ def main() -> int:
     try:
         config = load_config(arguments.config)
         scenes = {name: read_scene(find_scene(arguments.data, name)) for name in (*config.scenes, *config.held_out)}
-        trainer = Trainer(config, [scenes[n] for n in config.scenes], arguments.workers, arguments.device)
+        trainer = Trainer(config, [scenes[n].cube for n in config.scenes], arguments.workers, arguments.device)
     except HSFusionError as error:
         sys.exit(str(error))
     try:
@@ -81,7 +80,7 @@ def _resident_memory() -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
 
 
-def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, np.ndarray], arguments: argparse.Namespace) -> int:
+def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], arguments: argparse.Namespace) -> int:
     """The whole run, from the last checkpoint where --resume is given."""
     from torch.utils.tensorboard import SummaryWriter
 

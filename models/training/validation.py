@@ -1,4 +1,4 @@
-"""Held-out scenes through the whole method, beside interpolation and the closed forms: PSNR in dB and SAM in degrees."""
+"""Scenes through the whole method on simulated pairs, beside interpolation and the closed forms: for training runs and benchmarks."""
 
 from __future__ import annotations
 
@@ -8,48 +8,91 @@ from typing import Any, Callable
 import numpy as np
 
 from ..metrics import evaluate
-from ..observation import Degradation, Sampling, gaussian_field, noise_std
-from ..scene.blocks import whole_block
+from ..observation import Degradation, Sampling, Upsampling, gaussian_field, noise_std
+from ..scene.blocks import Block, whole_block
+from ..scene.estimation import estimate_psf
 from ..scene.fusion import expand_tile, outside_part
-from ..scene.model import SceneModel, fit_scene
+from ..scene.model import COMPONENTS, SceneModel, fit_scene
+from ..scene.subspace import fit_subspace
 from ..scene.tile import Place, closed_forms
+from ..scene.wald import reduced_block, reduced_sampling
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
+CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
+FOUR_BANDS = ((485.0, 70.0), (560.0, 60.0), (660.0, 60.0), (835.0, 120.0))
+EIGHT_BANDS = ((490.0, 65.0), (560.0, 35.0), (665.0, 30.0), (705.0, 15.0), (783.0, 20.0), (865.0, 20.0), (1610.0, 90.0), (2200.0, 175.0))
+PANCHROMATIC = ((650.0, 330.0),)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A simulated sensor pair: MSI bands at these places of the HSI's band range (shares of L), PSF in HSI pixels, SNR in dB (0: clean)."""
+    """A simulated pair: ratio, PSF in HSI pixels, MSI bands as (centre, width) in nm, SNR in dB (0: clean), gain and offset of the MSI.
+
+    offset is a share of each MSI band's mean.
+    """
 
     name: str
     ratio: int = 4
     fwhm: float = 1.0
-    centres: tuple[float, ...] = (0.06, 0.12, 0.18, 0.3)
-    width: float = 0.05
+    bands: tuple[tuple[float, float], ...] = FOUR_BANDS
     snr_db: float = 0.0
+    gain: float = 1.0
+    offset: float = 0.0
 
 
-CASES = (Case("clean"), Case("35 dB", snr_db=35.0), Case("25 dB", snr_db=25.0))
+CASES = (
+    Case("clean"),
+    Case("35 dB", snr_db=35.0),
+    Case("25 dB", snr_db=25.0),
+    Case("8 bands", fwhm=1.6, bands=EIGHT_BANDS, snr_db=45.0),
+    Case("panchromatic", bands=PANCHROMATIC, snr_db=40.0),
+    Case("gain 1.1", gain=1.1, offset=0.1),
+    Case("ratio 2", ratio=2),
+    Case("ratio 8", ratio=8),
+)
 
 
-def box_response(bands: int, case: Case) -> np.ndarray:
-    """R (l, L): boxes of `width` around `centres`, in shares of the band range."""
-    position = (np.arange(bands) + 0.5) / bands
-    response = (np.abs(position[None, :] - np.array(case.centres)[:, None]) <= case.width / 2).astype(float)
-    response[np.arange(len(case.centres)), (np.array(case.centres) * bands).astype(int)] = 1.0
-    return response / response.sum(axis=1, keepdims=True)
+@dataclass(frozen=True)
+class Scene:
+    """A reference cube (L, H, W) and its wavelengths in nm (L,), exact or the nominal range of its sensor."""
+
+    cube: np.ndarray
+    wavelengths: np.ndarray
 
 
-def simulate(scene: np.ndarray, case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sampling]:
-    """truth (L, H, W) cut to whole coarse pixels, HSI, MSI and the true sampling."""
-    height, width = (n // case.ratio * case.ratio for n in scene.shape[1:])
-    truth = scene[:, :height, :width].astype(np.float32)
+@dataclass(frozen=True)
+class Pair:
+    """What a case makes of a scene: truth (L, H, W), hsi (L, h, w), msi (l, H, W) and the true sampling."""
+
+    truth: np.ndarray
+    hsi: np.ndarray
+    msi: np.ndarray
+    sampling: Sampling
+
+
+def box_response(wavelengths: np.ndarray, bands: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """R (l, L): boxes over the HSI's bands; MSI bands beyond its range are left out, a box between two bands takes the nearest."""
+    rows = []
+    for centre, width in bands:
+        if not wavelengths.min() - width / 2 <= centre <= wavelengths.max() + width / 2:
+            continue
+        row = (np.abs(wavelengths - centre) <= width / 2).astype(float)
+        row[np.abs(wavelengths - centre).argmin()] = 1.0
+        rows.append(row / row.sum())
+    return np.array(rows)
+
+
+def simulate(scene: Scene, case: Case, seed: int = 0) -> Pair:
+    """The pair of a case, the scene cut to whole coarse pixels."""
+    height, width = (n // case.ratio * case.ratio for n in scene.cube.shape[1:])
+    truth = scene.cube[:, :height, :width].astype(np.float32)
     sampling = Sampling(case.ratio, case.fwhm, case.fwhm)
     hsi = Degradation.whole(sampling, (height, width))(truth)
-    msi = np.tensordot(box_response(len(truth), case).astype(np.float32), truth, axes=1)
+    msi = case.gain * np.tensordot(box_response(scene.wavelengths, case.bands).astype(np.float32), truth, axes=1)
+    msi = msi + np.float32(case.offset) * msi.mean(axis=(1, 2), keepdims=True)
     if case.snr_db:
         hsi, msi = (_noisy(image, case.snr_db, seed, stream) for stream, image in enumerate((hsi, msi)))
-    return truth, hsi, msi, sampling
+    return Pair(truth, hsi, msi, sampling)
 
 
 def _noisy(image: np.ndarray, snr_db: float, seed: int, stream: int) -> np.ndarray:
@@ -57,55 +100,74 @@ def _noisy(image: np.ndarray, snr_db: float, seed: int, stream: int) -> np.ndarr
     return image + std[:, None, None] * gaussian_field(seed, range(image.shape[1]), range(image.shape[2]), len(image), stream)
 
 
-def fuse_whole(hsi: np.ndarray, msi: np.ndarray, sampling: Sampling, runner: Runner | None, **options: Any) -> dict[str, np.ndarray]:
-    """Every method on a scene small enough for one tile: name -> (L, H, W); `network` where a runner is given."""
-    block = whole_block(hsi, msi)
-    scene = fit_scene([block], sampling)
-    y = scene.subspace.project(hsi).astype(np.float32)
-    z = scene.standardise(msi)
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-    forms = closed_forms(y, z, block.y_mask, block.z_mask, scene.coefficients, place)
-    outside = outside_part(scene, hsi, block.y_mask, z, block.z_mask, place)
-    fused = {"interpolation": interpolate(hsi, scene, place)}
-    for name, x in (("glp-hs", forms.glp), ("loc", forms.loc), ("map", forms.map), ("average", forms.average)):
-        fused[name] = expand_tile(scene, x, outside)
-    if runner is not None:
-        tensors = {"y": y, "z": z, "y_mask": block.y_mask, "z_mask": block.z_mask}
-        request = tile_request(scene, place, **options)
-        reply = runner(tensors, request)
-        fused["network"] = expand_tile(scene, reply["x"].mean(axis=0), outside)
-    return fused
+@dataclass(frozen=True)
+class Fitted:
+    """A scene model, its one block and place, and both images as a method wants them."""
+
+    scene: SceneModel
+    block: Block
+    place: Place
+    y: np.ndarray
+    z: np.ndarray
+
+    @classmethod
+    def to(cls, block: Block, sampling: Sampling | None, wavelengths: np.ndarray | None = None) -> Fitted:
+        """Fit a block that is a whole scene; the PSF is estimated from the pair where `sampling` is None."""
+        if sampling is None:
+            nominal = Sampling(round(block.z.shape[-1] / block.y.shape[-1]))
+            subspace = fit_subspace(block.y.reshape(len(block.y), -1).T, COMPONENTS)
+            fwhm = estimate_psf([block], subspace, nominal).fwhm
+            sampling = Sampling(nominal.ratio, fwhm, fwhm)
+        scene = fit_scene([block], sampling, wavelengths=wavelengths)
+        y = scene.subspace.project(block.y).astype(np.float32)
+        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+        return cls(scene, block, place, y, scene.standardise(block.z))
+
+    def fuse(self, runner: Runner | None = None, **options: Any) -> dict[str, np.ndarray]:
+        """Every method: name -> (L, H, W); `network` where a runner is given, with the options of its request."""
+        block, scene, place = self.block, self.scene, self.place
+        forms = closed_forms(self.y, self.z, block.y_mask, block.z_mask, scene.coefficients, place)
+        outside = outside_part(scene, block.y, block.y_mask, self.z, block.z_mask, place)
+        fused = {"interpolation": self.interpolate()}
+        for name, x in zip(CLOSED_FORMS, (forms.glp, forms.loc, forms.map, forms.average)):
+            fused[name] = expand_tile(scene, x, outside)
+        if runner is not None:
+            fused["network"] = expand_tile(scene, self.infer(runner, **options)["x"].mean(axis=0), outside)
+        return fused
+
+    def infer(self, runner: Runner, **options: Any) -> dict[str, np.ndarray]:
+        """The runner's reply for the scene as one tile."""
+        ranges = {name: [r.start, r.stop] for name, r in vars(self.place).items()}
+        request = {"model": self.scene.coefficients.to_dict(), "place": ranges}
+        core = {"core_rows": ranges["fine_rows"], "core_cols": ranges["fine_cols"]}
+        tensors = {"y": self.y, "z": self.z, "y_mask": self.block.y_mask, "z_mask": self.block.z_mask}
+        return runner(tensors, {**request, **core, **options})
+
+    def interpolate(self) -> np.ndarray:
+        """Cubic interpolation of the HSI, the calibration row of every table."""
+        return Upsampling.whole(self.scene.coefficients.sampling, self.block.scene_shape)(self.block.y)
 
 
-def interpolate(hsi: np.ndarray, scene: SceneModel, place: Place) -> np.ndarray:
-    """Cubic interpolation to the fine grid, the calibration row of every table."""
-    from ..observation import Upsampling
-
-    return Upsampling(
-        scene.coefficients.sampling, scene.coefficients.scene_shape, place.fine_rows, place.fine_cols, place.coarse_rows, place.coarse_cols
-    )(hsi)
-
-
-def tile_request(scene: SceneModel, place: Place, **options: Any) -> dict[str, Any]:
-    """The backend's request for a tile whose core is the whole of it."""
-    ranges = {name: [r.start, r.stop] for name, r in vars(place).items()}
-    return {
-        "model": scene.coefficients.to_dict(),
-        "place": ranges,
-        "core_rows": ranges["fine_rows"],
-        "core_cols": ranges["fine_cols"],
-        **options,
-    }
+def reduced_errors(fitted: Fitted, runner: Runner | None, **options: Any) -> dict[str, float]:
+    """RMSE of every method one scale down (Wald's protocol), where the HSI is the truth; {} where the scene is too small."""
+    sampling = fitted.scene.coefficients.sampling
+    reduced = reduced_block(fitted.block, sampling)
+    if reduced is None or reduced.y_mask.sum() < 36:
+        return {}
+    rows, cols = reduced.scene_shape
+    truth = fitted.block.y[:, :rows, :cols]
+    fused = Fitted.to(reduced, reduced_sampling(sampling)).fuse(runner, **options)
+    return {name: float(np.sqrt(((cube - truth) ** 2).mean())) for name, cube in fused.items()}
 
 
-def validate(scenes: dict[str, np.ndarray], runner: Runner, cases: tuple[Case, ...] = CASES, **options: Any) -> list[dict[str, Any]]:
-    """One row per scene, case and method: PSNR (global, peak = reference maximum) and SAM."""
+def validate(scenes: dict[str, Scene], runner: Runner, cases: tuple[Case, ...] = CASES[:3], **options: Any) -> list[dict[str, Any]]:
+    """One row per scene, case and method, PSF known: PSNR (global, peak = reference maximum, dB) and SAM (degrees)."""
     rows = []
-    for name, cube in scenes.items():
+    for name, scene in scenes.items():
         for case in cases:
-            truth, hsi, msi, sampling = simulate(cube, case)
-            for method, fused in fuse_whole(hsi, msi, sampling, runner, **options).items():
-                scores = evaluate(truth, fused, case.ratio)
+            pair = simulate(scene, case)
+            for method, fused in Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling).fuse(runner, **options).items():
+                scores = evaluate(pair.truth, fused, case.ratio)
                 rows.append({"scene": name, "case": case.name, "method": method, "psnr": scores.PSNR, "sam": scores.SAM})
     return rows
 
