@@ -138,3 +138,41 @@ class QgisProcess:
 def qgis_process(tmp_path_factory) -> QgisProcess:
     """`qgis_process("hsfusion:simulate", REFERENCE=..., ...)` -> Result(code, stdout, stderr, outputs, seconds)."""
     return QgisProcess(tmp_path_factory.mktemp("qgis-profile"))
+
+
+_TINY_MODEL = """
+import dataclasses, sys, types
+package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
+import torch
+from hsfusion.models.fusion import build_network
+from hsfusion.models.training.card import make_card
+from hsfusion.models.training.config import load_config
+from hsfusion.models.weights import save_model
+config = load_config(sys.argv[1] + "/resources/configs/hsfusion-base.yaml")
+card = make_card(dataclasses.replace(config, width=16, depth=1), 0, 0.0, [])
+torch.manual_seed(0)
+network = build_network(card["settings"])
+for weight in network.parameters():
+    weight.data += 0.02 * torch.randn_like(weight)
+save_model(sys.argv[2], network.state_dict(), card)
+"""
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory) -> Path:
+    """The bundled model; where there is none yet, one with random weights."""
+    bundled = ROOT / "resources" / "models" / "hsfusion-base.safetensors"
+    if bundled.is_file():
+        return bundled
+    from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+    from hsfusion.hsfusion_plugin.backend.settings import Settings
+
+    path = tmp_path_factory.mktemp("models") / bundled.name
+    subprocess.run([str(find_python(Settings())), "-I", "-c", _TINY_MODEL, str(ROOT), str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def backend(model_file, tmp_path_factory) -> dict[str, str]:
+    """Environment of a run that finds the model, with its logs in a folder of the tests' own."""
+    return {"HSFUSION_MODELS": str(model_file.parent), "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
