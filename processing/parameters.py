@@ -100,7 +100,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
         number("PSF_FWHM", tr("Width of the PSF (FWHM, HSI pixels; empty = estimate)"), minValue=0.1, maxValue=10.0),
         number(
             "PSF_FWHM_Y",
-            tr("Width of the PSF from north to south (FWHM, HSI pixels; empty = estimate)"),
+            tr("Width of the PSF from north to south (empty = the same)"),
             minValue=0.1,
             maxValue=10.0,
         ),
