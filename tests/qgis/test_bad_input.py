@@ -8,11 +8,16 @@ import shutil
 import signal
 import struct
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hsfusion.hsfusion_plugin.errors import HSFusionError
+from hsfusion.hsfusion_plugin.jobs import classical, fusion
+from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.tests.qgis import pairs
 
 EMPTY = np.full((12, *pairs.COARSE), np.nan)
@@ -51,20 +56,16 @@ def refused(qgis_process, backend, pair, out):
 
 
 @pytest.fixture
-def refused_here(provider, backend, pair, out, monkeypatch):
-    """The same in this process, which saves the time QGIS takes to start: QgsProcessingException with these words."""
-    from qgis.core import QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
-
+def refused_here(backend, pair, out, monkeypatch):
+    """The same by the job alone, which saves the time QGIS takes to start."""
     for name, value in backend.items():
         monkeypatch.setenv(name, value)
 
-    def run(*words: str, algorithm: str = "hsfusion:fuse", **parameters) -> None:
-        given = {"HSI": pair.hsi, "MSI": pair.msi, "OUTPUT": out / "fused.tif", **parameters}
-        plain = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-        instance, context = provider.algorithm(algorithm.partition(":")[2]).create(), QgsProcessingContext()
-        assert instance.checkParameterValues(plain, context) == (True, "")
-        with pytest.raises(QgsProcessingException) as caught:
-            instance.run(plain, context, QgsProcessingFeedback(False), {}, False)
+    def run(*words: str, job=fusion, **changes) -> None:
+        request = FusionRequest(hsi=str(pair.hsi), msi=str(pair.msi), output=str(out / "fused.tif"))
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()}
+        with pytest.raises(HSFusionError) as caught:
+            job.run(replace(request, **plain), Progress())
         assert all(word in str(caught.value) for word in words), caught.value
         assert list(out.iterdir()) == []
 
@@ -98,16 +99,16 @@ def test_hsi(refused, pair, tmp_path, problem):
 
 def test_one_band_with_data(refused_here, pair, tmp_path):
     values = np.concatenate([pairs.read(pair.hsi)[:1], EMPTY[1:]])
-    refused_here("1 band", "at least 2", HSI=copy_of(pair, tmp_path / "bad.tif", values=values))
+    refused_here("1 band", "at least 2", hsi=copy_of(pair, tmp_path / "bad.tif", values=values))
 
 
 def test_rotated(refused_here, pair, tmp_path):
-    refused_here("rotated", "gdalwarp", HSI=copy_of(pair, tmp_path / "bad.tif", rotation=3.0))
+    refused_here("rotated", "gdalwarp", hsi=copy_of(pair, tmp_path / "bad.tif", rotation=3.0))
 
 
 def test_msi_without_data(refused_here, tmp_path):
     empty = pairs.write(tmp_path / "bad.tif", np.full((4, *pairs.FINE), np.nan), pairs.PIXEL)
-    refused_here("MSI", "only nodata", MSI=empty)
+    refused_here("MSI", "only nodata", msi=empty)
 
 
 def test_extent_outside(refused):
@@ -135,7 +136,7 @@ def test_model_for_other_ratios(refused_here, tmp_path):
     """A ratio that no card of ours covers."""
     coarse = pairs.write(tmp_path / "hsi.tif", NOISE[:12, :12, :12], 300.0, wavelengths=pairs.WAVELENGTHS)
     fine = pairs.write(tmp_path / "msi.tif", NOISE[:4], 10.0)
-    refused_here("ratios", "30", HSI=coarse, MSI=fine)
+    refused_here("ratios", "30", hsi=coarse, msi=fine)
 
 
 def test_interpreter_without_torch(refused):
@@ -143,7 +144,7 @@ def test_interpreter_without_torch(refused):
 
 
 def test_remote_without_endpoint(refused_here):
-    refused_here("HSFUSION_ENDPOINT", BACKEND="remote")
+    refused_here("HSFUSION_ENDPOINT", backend="remote")
 
 
 @pytest.mark.parametrize("algorithm", ["hsfusion:fuse", "hsfusion:fuseclassical"])
@@ -157,18 +158,18 @@ def test_output_in_a_folder_that_takes_no_files(refused):
 
 
 def test_uncertainty_of_a_closed_form(refused_here, out):
-    refused_here("UNCERTAINTY", "glp-hs", MODEL="glp-hs", UNCERTAINTY=out / "std.tif")
+    refused_here("UNCERTAINTY", "glp-hs", model="glp-hs", uncertainty=out / "std.tif")
 
 
 def test_sensor_without_wavelengths(refused_here, pair, tmp_path):
     bare = pairs.write(tmp_path / "bare.tif", pairs.read(pair.hsi), COARSE_PIXEL)
-    refused_here("SENSOR", "no wavelengths", algorithm="hsfusion:fuseclassical", HSI=bare, SENSOR="Sentinel-2A")
+    refused_here("SENSOR", "no wavelengths", job=classical, hsi=bare, sensor="Sentinel-2A")
 
 
 def test_response_of_another_msi(refused_here, tmp_path):
     srf = tmp_path / "srf.csv"
     srf.write_text("wavelength,a,b\n" + "\n".join(f"{w},1,1" for w in range(400, 1000, 10)))
-    refused_here("SRF_FILE", "2 bands", "4", algorithm="hsfusion:fuseclassical", SRF_FILE=srf)
+    refused_here("SRF_FILE", "2 bands", "4", job=classical, srf_file=srf)
 
 
 # Ends that nobody asked for
