@@ -198,7 +198,7 @@ def test_bad_pairs(qgis_process, pair, out, tmp_path):
         "overlap": (hsi, write(tmp_path / "far.tif", fine, 5, origin=(900000, 5600000))),
         "different CRS": (hsi, write(tmp_path / "crs.tif", fine, 5, epsg=32633)),
         "swapped": (msi, write(tmp_path / "swapped.tif", coarse, 20)),
-        "coarse": (
+        "not larger than": (
             write(tmp_path / "finer.tif", truth, 5),
             write(tmp_path / "thin.tif", fine[:, ::RATIO, ::RATIO], 20),
         ),
