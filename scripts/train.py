@@ -30,10 +30,16 @@ from hsfusion.models.weights import save_model  # noqa: E402
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder of scenes, one raster each, named as in the configuration")
-    parser.add_argument("--out", type=Path, default=Path("build/training"), help="folder for checkpoints, logs and the model file")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of scenes, one raster each, named as in the configuration"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/training"), help="folder for checkpoints, logs and the model file"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
-    parser.add_argument("--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw training examples")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -66,7 +72,11 @@ def dry_run(trainer: Trainer, steps: int = 20) -> int:
         trainer.train_step()
     seconds = (time.monotonic() - started) / steps
     parameters = sum(p.numel() for p in trainer.network.parameters())
-    memory = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU" if trainer.device.type == "cuda" else _resident_memory()
+    memory = (
+        f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU"
+        if trainer.device.type == "cuda"
+        else _resident_memory()
+    )
     print(f"parameters        {parameters:,}")
     print(f"memory            {memory}")
     print(f"samples/second    {trainer.config.batch / seconds:.0f}")
@@ -105,7 +115,9 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
         table = means(validate(held_out, runner_of(trainer, config)))
         history.append({"step": step, "scores": table})
         for case, methods in table.items():
-            bar.write(f"step {step:6d}  {case:7s} " + "  ".join(f"{m} {p:.2f}/{s:.2f}" for m, (p, s) in methods.items()))
+            bar.write(
+                f"step {step:6d}  {case:7s} " + "  ".join(f"{m} {p:.2f}/{s:.2f}" for m, (p, s) in methods.items())
+            )
             for method, (psnr, sam) in methods.items():
                 writer.add_scalar(f"{case}/{method}/PSNR", psnr, step)
                 writer.add_scalar(f"{case}/{method}/SAM", sam, step)

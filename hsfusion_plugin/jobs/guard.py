@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...models.scene.blocks import Block
+from ...models.scene.blocks import LEAST_SAMPLES, Block
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import fit_scene
 from ...models.scene.tile import Place
 from ...models.scene.tiling import Tile
-from ...models.scene.wald import LEAST_SIZE, reduced_block, reduced_sampling
+from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, reduced_block, reduced_sampling, verdict
 from .estimation import BLOCK, Estimates
 from .methods import CLOSED_FORMS, Arrays, ClosedForm, Method
 from .progress import Progress
@@ -21,7 +21,7 @@ LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as
 
 @dataclass(frozen=True)
 class Verdict:
-    """scores: method -> RMSE over all bands at reduced resolution, in the HSI's units; {} where the scene is too small to decide.
+    """scores: method -> RMSE beyond noise at reduced resolution, in the HSI's units; {} where the scene is too small to decide.
 
     residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed form.
     """
@@ -44,18 +44,25 @@ class Verdict:
         direction = "better" if self.gain >= 0 else "worse"
         return (
             f"Checked at reduced resolution (Wald's protocol): {guarded} is {abs(self.gain):.2f} dB {direction} than the best closed form, "
-            f"so {self.shipped} was used. RMSE: {others}."
+            f"so {self.shipped} was used (a closed form replaces the model where it is better by more than {MARGIN_DB:g} dB). "
+            f"RMSE beyond noise: {others}."
         )
 
 
 def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None, progress: Progress) -> Verdict:
-    """Run `guarded` and every closed form one scale down and choose the one with the smallest error.
+    """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed form is clearly better.
 
     Where the scene is too small the average of LOC and MAP is chosen.
     """
     scene, sampling = estimates.scene, estimates.sampling
-    pairs = [(b, reduced_block(b, sampling)) for b in _small_blocks(estimates)]
-    usable = [(block.y, reduced) for block, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= 36]
+    noise = scene.subspace.band_noise
+    pairs = [
+        (block, reduced_block(block, sampling, noise, scene.msi_noise, seed))
+        for seed, block in enumerate(_small_blocks(estimates))
+    ]
+    usable = [
+        (block.y, reduced) for block, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES
+    ]
     if not usable:
         return Verdict("average", {}, None, 0.0)
     reduced_scene = fit_scene(
@@ -84,10 +91,8 @@ def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None
             square = (expand_tile(local, x, outside) - wanted)[:, valid].astype(np.float64) ** 2
             errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
         progress.step((number + 1) / len(usable))
-    scores = {name: float(np.sqrt(e.mean() / count)) for name, e in errors.items()}
-    shipped = min(scores, key=lambda name: scores[name])
-    best_closed = min(value for name, value in scores.items() if name != guarded.name)
-    gain = 20.0 * float(np.log10(best_closed / scores[guarded.name]))
+    scores = {name: excess_rmse(e / count, noise) for name, e in errors.items()}
+    shipped, gain = verdict(scores, guarded.name)
     return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain)
 
 

@@ -10,6 +10,9 @@ from ..errors import HSFusionError
 from ..observation import Degradation, Sampling
 
 
+LEAST_SAMPLES = 36  # coarse pixels valid in both images, below which nothing is fitted
+
+
 @dataclass(frozen=True)
 class Block:
     """y (L, h, w) and z (l, H, W) of one place, finite; masks are 1 where valid; ranges are absolute pixel numbers of the scene.
@@ -29,10 +32,14 @@ class Block:
 
     def degradation(self, sampling: Sampling) -> Degradation:
         """D from this block's fine window to its coarse one."""
-        return Degradation(sampling, self.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols)
+        return Degradation(
+            sampling, self.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols
+        )
 
 
-def whole_block(y: np.ndarray, z: np.ndarray, y_mask: np.ndarray | None = None, z_mask: np.ndarray | None = None) -> Block:
+def whole_block(
+    y: np.ndarray, z: np.ndarray, y_mask: np.ndarray | None = None, z_mask: np.ndarray | None = None
+) -> Block:
     """The block that is the whole scene."""
     (h, w), (height, width) = y.shape[-2:], z.shape[-2:]
     y_mask = np.ones((h, w), np.float32) if y_mask is None else y_mask
@@ -65,8 +72,8 @@ def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:
         low.append(values[:, good].T)
         valid.append(good)
     samples = Samples(np.concatenate(spectra).astype(np.float64), np.concatenate(low).astype(np.float64), valid)
-    if len(samples.spectra) < 36:
+    if len(samples.spectra) < LEAST_SAMPLES:
         raise HSFusionError(
-            f"Only {len(samples.spectra)} HSI pixels are valid in both rasters; at least 36 are needed: check nodata values, the mask and the overlap."
+            f"Only {len(samples.spectra)} HSI pixels are valid in both rasters; at least {LEAST_SAMPLES} are needed: check nodata values, the mask and the overlap."
         )
     return samples

@@ -72,7 +72,17 @@ def load_config(path: Path | str) -> TrainingConfig:
     if not isinstance(plain, dict):
         raise HSFusionError(f"The configuration {path} must be a YAML mapping of keys to values.")
     config = _build(TrainingConfig, plain, "")
-    for key in ("batch", "steps", "patch", "components", "width", "depth", "draws_per_chunk", "patches_per_draw", "window"):
+    for key in (
+        "batch",
+        "steps",
+        "patch",
+        "components",
+        "width",
+        "depth",
+        "draws_per_chunk",
+        "patches_per_draw",
+        "window",
+    ):
         if getattr(config, key) < 1:
             raise HSFusionError(f"The configuration's key {key} must be at least 1, but it is {getattr(config, key)}.")
     if config.patch % 8:
@@ -81,7 +91,9 @@ def load_config(path: Path | str) -> TrainingConfig:
         raise HSFusionError("The configuration's key scenes must name at least one scene.")
     both = set(config.scenes) & set(config.held_out)
     if both:
-        raise HSFusionError(f"The configuration's key held_out names {sorted(both)[0]}, which is also a training scene.")
+        raise HSFusionError(
+            f"The configuration's key held_out names {sorted(both)[0]}, which is also a training scene."
+        )
     return config
 
 
@@ -89,7 +101,9 @@ def _build(cls: type, plain: dict[str, Any], prefix: str) -> Any:
     known = {f.name: f for f in fields(cls)}
     for key in plain:
         if key not in known:
-            raise HSFusionError(f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}.")
+            raise HSFusionError(
+                f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}."
+            )
     values = {}
     for name, spec in known.items():
         if name not in plain:

@@ -63,7 +63,9 @@ class Trainer:
     def loss(self, patches: list[Patch], generator: torch.Generator) -> Tensor:
         """Weighted Huber loss of x0 at random levels, and the Laplace likelihood of the error head at the highest one."""
         config = self.config
-        given, target, numbers, weight = (torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches))
+        given, target, numbers, weight = (
+            torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches)
+        )
         count = len(patches)
         level = torch.randint(1, config.diffusion_steps, (count,), generator=generator)
         level[torch.rand(count, generator=generator) < config.terminal_share] = config.diffusion_steps
@@ -109,7 +111,11 @@ class Trainer:
         return value
 
     def run(
-        self, checkpoint: Path, report: Callable[[Progress], None], validate: Callable[[int], None], minutes_between: float = 3.0
+        self,
+        checkpoint: Path,
+        report: Callable[[Progress], None],
+        validate: Callable[[int], None],
+        minutes_between: float = 3.0,
     ) -> None:
         """Train to the last step; a checkpoint every few minutes, `validate` at every tenth of the run."""
         saved, mean_loss, started, first = time.monotonic(), 0.0, time.monotonic(), self.step
@@ -142,7 +148,9 @@ class Trainer:
         with safe_open(str(path), "pt") as stream:
             metadata = stream.metadata()
         if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):
-            raise HSFusionError(f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration.")
+            raise HSFusionError(
+                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
+            )
         tensors = load_file(str(path))
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}

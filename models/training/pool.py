@@ -31,7 +31,9 @@ class PatchPool:
 
     def __init__(self, scenes: list[np.ndarray], config: TrainingConfig, workers: int) -> None:
         self.config = config
-        self.steps_per_chunk = max(1, round(config.draws_per_chunk * config.patches_per_draw * config.reuse / config.batch))
+        self.steps_per_chunk = max(
+            1, round(config.draws_per_chunk * config.patches_per_draw * config.reuse / config.batch)
+        )
         self.first_chunks = max(2, config.window // 4)
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, "1")  # inherited by the drawing processes: small matrices, one core each

@@ -112,7 +112,12 @@ def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Te
     forms = closed_forms(*tensors, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
     target = (torch.from_numpy(truth) - forms.average) / scale
-    return conditions(forms, model), target.clamp(-TARGET_LIMIT, TARGET_LIMIT), scalars(model), model.weight.astype(np.float32)
+    return (
+        conditions(forms, model),
+        target.clamp(-TARGET_LIMIT, TARGET_LIMIT),
+        scalars(model),
+        model.weight.astype(np.float32),
+    )
 
 
 def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> list[Patch]:
