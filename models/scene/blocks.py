@@ -9,7 +9,6 @@ import numpy as np
 from ..errors import HSFusionError
 from ..observation import Degradation, Sampling
 
-
 LEAST_SAMPLES = 36  # coarse pixels valid in both images, below which nothing is fitted
 
 
@@ -74,6 +73,7 @@ def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:
     samples = Samples(np.concatenate(spectra).astype(np.float64), np.concatenate(low).astype(np.float64), valid)
     if len(samples.spectra) < LEAST_SAMPLES:
         raise HSFusionError(
-            f"Only {len(samples.spectra)} HSI pixels are valid in both rasters; at least {LEAST_SAMPLES} are needed: check nodata values, the mask and the overlap."
+            f"Only {len(samples.spectra)} HSI pixels are valid in both rasters; at least {LEAST_SAMPLES} are needed: "
+            "check nodata values, the mask and the overlap."
         )
     return samples

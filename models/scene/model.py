@@ -61,8 +61,9 @@ class SceneModel:
     """The coefficient model and what turns coefficients into spectra.
 
     z_mean, z_scale (l,): standardisation of the MSI. outside (L, l), outside_intercept (L,): regression of what lies outside the subspace on
-    the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off. spectral_response (l, L), spectral_offset (l,): the SRF in the
-    rasters' own units; unexplained (l,): share of the MSI's variance that the HSI does not explain.
+    the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off.
+    spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,): share of the MSI's variance that the
+    HSI does not explain; msi_noise (l,): std in the MSI's units.
     """
 
     subspace: Subspace
@@ -158,7 +159,9 @@ def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.
     x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
     centred = x - x_mean
     gram = centred.T @ centred / len(x)
-    slopes = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), centred.T @ (y - y_mean) / len(x)).T
+    slopes = np.linalg.solve(
+        gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), centred.T @ (y - y_mean) / len(x)
+    ).T
     return slopes, y_mean - slopes @ x_mean
 
 
@@ -189,7 +192,9 @@ def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndar
     return SPREAD_FACTOR * np.sqrt(np.maximum(spread - y_std**2, 0.05 * spread) + 1e-8)
 
 
-def _loc_gain(blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
+def _loc_gain(
+    blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float
+) -> np.ndarray:
     """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
     without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
     for rest_map, low_map, good in zip(_maps(blocks, valid, rest), _maps(blocks, valid, low), valid):
