@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -19,6 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come last."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _closed_before_qgis_ends(qgis_app):
+    """QGIS takes GDAL down with it: a dataset that a caught error's frames still hold must be closed before."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
