@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,33 @@ def test_loading_is_quick_and_light():
     seconds, heavy = shown.split("\n")[:2]
     assert float(seconds) < 0.3
     assert heavy == ""
+
+
+@pytest.mark.parametrize("name", INTERFACE)
+def test_help_on_the_desktop(provider, name):
+    from qgis.PyQt.QtGui import QTextDocument
+
+    from hsfusion.processing.strings import help_text, rich_text
+
+    algorithm = provider.algorithm(name)
+    described = [*algorithm.parameterDefinitions(), *algorithm.outputDefinitions()]
+    shown = rich_text(help_text(name), {d.name(): d.description() for d in described})
+    document = QTextDocument()
+    document.setHtml(shown)
+    text = document.toPlainText()
+    assert "**" not in text and "`" not in text and "# " not in text
+    for definition in described:
+        assert f"({definition.name()})" in text
+
+
+def test_metadata_for_the_plugin_site(root):
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(root / "metadata.txt", encoding="utf-8")
+    general = dict(parser["general"])
+    for key in "name description version qgisminimumversion author email about tracker repository license icon".split():
+        assert general[key].strip(), key
+    assert (general["qgisminimumversion"], general["qgismaximumversion"]) == ("3.22", "4.99")
+    assert general["hasprocessingprovider"] == "yes" and general["category"] == "Raster"
+    assert "supportsqt6" not in general, "deprecated by the site"
+    assert "<" not in general["about"] + general["description"]
+    assert (root / general["icon"]).is_file()
