@@ -182,7 +182,19 @@ def test_metadata_for_the_plugin_site(root):
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(root / "metadata.txt", encoding="utf-8")
     general = dict(parser["general"])
-    for key in "name description version qgisminimumversion author email about tracker repository license icon".split():
+    for key in [
+        "name",
+        "description",
+        "version",
+        "qgisminimumversion",
+        "author",
+        "email",
+        "about",
+        "tracker",
+        "repository",
+        "license",
+        "icon",
+    ]:
         assert general[key].strip(), key
     assert (general["qgisminimumversion"], general["qgismaximumversion"]) == ("3.22", "4.99")
     assert general["hasprocessingprovider"] == "yes" and general["category"] == "Raster"
