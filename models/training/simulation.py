@@ -15,6 +15,7 @@ from ..scene.tile import Place, closed_forms
 from .config import Sensors, TrainingConfig
 
 TARGET_LIMIT = 20.0
+LARGEST_VIEW = 120  # fine pixels
 LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 
@@ -54,7 +55,9 @@ def random_response(rng: np.random.Generator, bands: int, msi_bands: int, visibl
 
 
 def random_view(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
-    """The scene with some of its bands, flipped and turned."""
+    """The scene with some of its bands, cut to at most LARGEST_VIEW pixels, flipped and turned."""
+    top, left = (int(rng.integers(0, max(n - LARGEST_VIEW, 0) + 1)) for n in scene.shape[1:])
+    scene = scene[:, top : top + LARGEST_VIEW, left : left + LARGEST_VIEW]
     bands = scene.shape[0]
     start = rng.integers(0, max(1, bands // 3)) if rng.random() < 0.3 else 0
     view = scene[start :: rng.integers(1, 4)] if bands > 60 else scene
@@ -124,7 +127,7 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
     """The patches of chunk number `chunk`: a pure function of the scenes, the configuration and the number."""
     torch.set_num_threads(1)
     rng = np.random.default_rng([config.seed, chunk])
-    sizes = np.array([np.sqrt(s.shape[1] * s.shape[2]) for s in scenes])
+    sizes = np.array([min(np.sqrt(s.shape[1] * s.shape[2]), 2.0 * LARGEST_VIEW) for s in scenes])
     patches: list[Patch] = []
     while len(patches) < config.draws_per_chunk * config.patches_per_draw:
         scene = scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
