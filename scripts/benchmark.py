@@ -57,7 +57,8 @@ def run_case(scene: Scene, case: Case, runner: Runner, name: str, samples: int) 
     fused[name] = fused.pop("network")
     if samples:
         fused[f"{samples} samples"] = fitted.fuse(runner, samples=samples, steps=5)["network"]
-    fused["guarded"] = fused[guarded(fitted, runner) or name]
+    choice = guarded(fitted, runner)
+    fused["guarded"] = fused[name if choice == "network" else choice]
     peak = float(pair.truth.max())
     noise = band_noise(pair.truth.reshape(len(pair.truth), -1).T)
     ceiling = 10 * np.log10(peak**2 / np.mean(noise**2))
