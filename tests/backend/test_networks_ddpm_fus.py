@@ -8,6 +8,8 @@ import torch
 from hsfusion.models.networks.ddpm_fus import DDPMFus
 from hsfusion.models.networks.sr3_layers import SelfAttention, noise_angle, sinusoid
 
+torch.set_num_threads(1)  # tensors are small: more threads only wait for each other
+
 
 @pytest.mark.parametrize(
     ("hsi", "msi", "millions", "within"), [(31, 3, 1.69, 0.01), (128, 4, 1.93, 0.03), (102, 4, 1.86, 0.03)]

@@ -17,6 +17,8 @@ from hsfusion.models.networks.ddrf import (
     training_self_condition,
 )
 
+torch.set_num_threads(1)  # tensors are small: more threads only wait for each other
+
 
 @pytest.fixture(autouse=True)
 def _one_seed():

@@ -12,10 +12,12 @@ from hsfusion.models.networks.ddpm_fus import DDPMFus
 from hsfusion.models.networks.ddrf import DDRF
 from hsfusion.models.networks.hsr_diff import CDFormer
 
+torch.set_num_threads(1)  # tensors are small: more threads only wait for each other
+
 NETWORKS = {
     "ddpm-fus": functools.partial(DDPMFus, width=16),
     "hsr-diff": functools.partial(CDFormer, width=16, layers=2, heads=2),
-    "ddrf": functools.partial(DDRF, width=8, multipliers=(1, 2, 2), blocks=1),
+    "ddrf": functools.partial(DDRF, width=16, multipliers=(1, 2, 2), blocks=1),
 }
 
 

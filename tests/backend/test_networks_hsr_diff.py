@@ -10,6 +10,8 @@ import torch
 from hsfusion.models.diffusion import objectives, samplers, schedules
 from hsfusion.models.networks.hsr_diff import PAPER, CDFormer, SpectralAttention, WindowAttention
 
+torch.set_num_threads(1)  # tensors are small: more threads only wait for each other
+
 
 @pytest.fixture(autouse=True)
 def _one_seed():
