@@ -20,7 +20,7 @@ ENDMEMBERS = 30
 OUTER, INNER = 3, 100
 TOLERANCE = 1e-4  # relative fall of the cost in CHECK iterations at which an unmixing has converged
 CHECK = 10
-SUM_TO_ONE = 1.0  # weight of the abundances' sum to one, against spectra whose root mean square is one
+SUM_TO_ONE = 0.3  # weight of the abundances' sum to one, against spectra whose root mean square is one
 CHUNK = 8192  # fine pixels at once: the working set stays in the processor's cache
 TINY = 1e-9
 

@@ -5,10 +5,11 @@ regularization, IEEE TGRS 53(6), 2015:
 
     min over A of  1/2 |Y - E D(A)|^2 + lambda_m/2 |Z - R E A|^2 + lambda_phi sum over pixels of |(dx A, dy A)|_2
 
-with X = E A, E (L, p) an orthonormal basis of the HSI's spectra, A (p, H, W).  Splitting and dual updates are the paper's (SALSA, algorithm
-1), with two changes of operators.  There the blur is circular, so that it and the differences are solved by FFT; here D is the house's
-own (any ratio and phase, reflecting border).  Its variable V1 lives on the fine grid, where the proximal map of 1/2 |y - D v|^2 is exact
-through the eigenvectors of the two axes' D D^T.  The differences reflect at the border too, which the cosine transform solves.
+with X = E A, E (L, p) a basis of the HSI's spectra, A (p, H, W).  Splitting and dual updates are the paper's (SALSA, algorithm 1), with
+these differences.  There the blur is circular, so that it and the differences are solved by FFT; here D is the house's own (any ratio and
+phase, reflecting border): the HSI's copy of A lives on the fine grid, where the proximal map of 1/2 |y - D v|^2 is exact through the
+eigenvectors of the two axes' D D^T.  The differences reflect at the border too, which the cosine transform solves.  E is the paper's SVD
+option with columns scaled so that all maps have one spread: the total variation then carries an edge from the strong maps to the weak.
 """
 
 from __future__ import annotations
@@ -20,25 +21,28 @@ import numpy as np
 from ..observation import Degradation, Sampling
 from ..observation.axis import separable
 from .blocks import Block
-from .closed_forms import mix
+from .closed_forms import column, mix
 from .low_rank import LowRank, Tick, no_tick
 from .windows import upsampling
 
 COMPONENTS = 10
-PENALTY = 0.05  # mu, of the augmented Lagrangian
+PENALTY = 0.01  # mu, of the augmented Lagrangian; it sets the pace, not the result
 LAMBDA_M = 1.0
 LAMBDA_PHI = 5e-4
-ITERATIONS = 200
+ITERATIONS = 150
 TOLERANCE = 1e-4  # both residuals relative to the maps at which the iteration ends
+SPREAD = 0.2  # std of every map; the lambdas are for images between 0 and 1, which have about that
+LARGEST = 3.0  # how many times its root mean square an image reaches, where outliers are left aside
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Everything in the scaled units of the solver: y (p, h, w) coefficients of the HSI, z (l, H, W), a = R E (l, p), both masks."""
+    """In the scaled units of the solver: y (p, h, w) = U^T Y, z (l, H, W), with E = U diag(scale), scale (p,), and response = R E (l, p)."""
 
     y: np.ndarray
     z: np.ndarray
-    a: np.ndarray
+    scale: np.ndarray
+    response: np.ndarray
     y_mask: np.ndarray
     z_mask: np.ndarray
     down: Degradation
@@ -56,28 +60,28 @@ def hysure(
 
     Masked pixels of either image carry no evidence: there the other image and the total variation decide.
     """
-    seen = block.y_mask > 0
-    spectra = block.y[:, seen].astype(np.float64)
-    size = np.abs(spectra).max()  # the paper's lambdas are for images between 0 and 1
-    basis = principal_axes(spectra / size, min(components, len(spectra)))
-    predicted = response @ spectra
-    spread = np.maximum(predicted.std(axis=1), 1e-30) / np.maximum((spectra / size).std(axis=1).mean(), 1e-30)
+    spectra = block.y[:, block.y_mask > 0].astype(np.float64)
+    size = max(LARGEST * float(np.sqrt((spectra**2).mean())), 1e-30)
+    axes = principal_axes(spectra, min(components, *spectra.shape))
+    scale = np.maximum((axes.T @ spectra).std(axis=1), 1e-30) / (SPREAD * size)
+    spread = np.maximum((response @ spectra).std(axis=1), 1e-30) / max(spectra.std(axis=1).mean(), 1e-30) * size
     problem = Problem(
-        y=mix((basis.T / size), block.y * block.y_mask).astype(np.float32),
-        z=(((block.z - offset[:, None, None]) / spread[:, None, None]) * block.z_mask).astype(np.float32),
-        a=(response * size / spread[:, None]) @ basis,
+        y=mix(axes.T / size, block.y * block.y_mask).astype(np.float32),
+        z=((block.z - column(offset, block.z)) / column(spread, block.z) * block.z_mask).astype(np.float32),
+        scale=scale,
+        response=(response * size / spread[:, None]) @ (axes * scale),
         y_mask=block.y_mask.astype(np.float32),
         z_mask=block.z_mask.astype(np.float32),
         down=block.degradation(sampling),
     )
     up = upsampling(block, sampling, block.fine_rows, block.fine_cols)
-    start = up.masked(problem.y, problem.y_mask)[0]
+    start = up.masked(problem.y, problem.y_mask)[0] / column(scale, problem.y)
     maps, residuals = admm(problem, start, tick=tick)
-    return LowRank(basis * size, maps, len(residuals))
+    return LowRank(axes * (scale * size), maps, len(residuals))
 
 
 def principal_axes(spectra: np.ndarray, count: int) -> np.ndarray:
-    """E (L, count): the leading left singular vectors of spectra (L, N), not centred."""
+    """U (L, count): the leading left singular vectors of spectra (L, N), not centred."""
     _, vectors = np.linalg.eigh(spectra @ spectra.T / spectra.shape[1])
     return vectors[:, ::-1][:, :count]
 
@@ -90,8 +94,8 @@ def admm(
     to_cosines = [cosine_transform(n).astype(np.float32) for n in start.shape[1:]]
     inverse = (1.0 / (2.0 + _laplacian(start.shape[1])[:, None] + _laplacian(start.shape[2])[None, :])).astype(np.float32)
     near_y = DegradationProx(problem, mu)
-    gram = np.linalg.inv(LAMBDA_M * problem.a.T @ problem.a + mu * np.eye(len(start)))
-    evidence = mix(LAMBDA_M * gram @ problem.a.T, problem.z)
+    gram = np.linalg.inv(LAMBDA_M * problem.response.T @ problem.response + mu * np.eye(len(start)))
+    evidence = mix(LAMBDA_M * gram @ problem.response.T, problem.z)
     known = problem.z_mask > 0
 
     a = start.astype(np.float32)
@@ -118,21 +122,23 @@ def admm(
 
 
 class DegradationProx:
-    """argmin over v of 1/2 |mask (y - D v)|^2 + mu/2 |v - u|^2, exactly: v = u + D^T (D D^T + mu I)^-1 (y - D u).
+    """argmin over v of 1/2 |y - s D v|^2 + mu/2 |v - u|^2, exactly: v = u + s D^T (s^2 D D^T + mu I)^-1 (y - s D u), s per map.
 
-    D D^T is a Kronecker product of two small matrices.  At masked coarse pixels y follows D u, so they carry no evidence.
+    D D^T is a Kronecker product of two small matrices.  At masked coarse pixels y follows s D u, so they carry no evidence.
     """
 
     def __init__(self, problem: Problem, mu: float) -> None:
         down = problem.down
         (rows, self._rows), (cols, self._cols) = (np.linalg.eigh(m @ m.T) for m in (down.rows, down.cols))
-        self._inverse = (1.0 / (np.outer(rows, cols) + mu)).astype(np.float32)
+        s = problem.scale[:, None, None]
+        self._inverse = (s / (s**2 * np.outer(rows, cols) + mu)).astype(np.float32)
         self._problem = problem
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
-        rest = (self._problem.y - self._problem.down(u)) * self._problem.y_mask
+        problem = self._problem
+        rest = (problem.y - column(problem.scale, u) * problem.down(u)) * problem.y_mask
         dual = separable(self._rows.T, self._cols.T, rest) * self._inverse
-        return u + self._problem.down.adjoint(separable(self._rows, self._cols, dual))
+        return u + problem.down.adjoint(separable(self._rows, self._cols, dual))
 
 
 def shrink(g: np.ndarray, h: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
