@@ -13,9 +13,17 @@ from torch import Tensor
 from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
-from .networks.inputs import channel_of, condition_channels, conditions, pad_components, scalar_count, scalars, target_scale
+from .networks.inputs import (
+    channel_of,
+    condition_channels,
+    conditions,
+    pad_components,
+    scalar_count,
+    scalars,
+    target_scale,
+)
 from .networks.subspace_unet import MULTIPLE, SubspaceUNet
-from .observation import Degradation, gaussian_field
+from .observation import gaussian_field
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
 from .scene.tile import ClosedForms, Place, closed_forms
@@ -108,7 +116,7 @@ class SubspaceRunner:
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place
     ) -> Callable[[Tensor], Tensor]:
         """Soft, noise-weighted data consistency: the MAP estimate around what the network says."""
-        down = Degradation(model.sampling, model.scene_shape, place.fine_rows, place.fine_cols, place.coarse_rows, place.coarse_cols)
+        down, _ = place.operators(model)
         spread = CONSISTENCY_SPREAD * model.target_std
 
         def correct(x: Tensor) -> Tensor:

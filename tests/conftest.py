@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import os
+
+for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # small matrices on a busy machine: more threads only wait for each other
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 def fractal(rng: np.random.Generator, rows: int, cols: int, slope: float = 1.4) -> np.ndarray:

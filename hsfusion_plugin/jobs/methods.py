@@ -105,9 +105,7 @@ class Diffusion:
         core = (len(arrays.y), len(tile.core_rows), len(tile.core_cols))
         x, std = np.empty(core, np.float32), np.empty(core, np.float32)
         seen = tile.place
-        for part in plan_tiles(
-            tile.core_rows, tile.core_cols, model.scene_shape, model.sampling, size, self.halo, self.multiple
-        ):
+        for part in plan_tiles(tile.core_rows, tile.core_cols, model, size, self.halo, self.multiple):
             fine = [
                 slice(max(p.start, s.start) - s.start, min(p.stop, s.stop) - s.start)
                 for p, s in ((part.place.fine_rows, seen.fine_rows), (part.place.fine_cols, seen.fine_cols))

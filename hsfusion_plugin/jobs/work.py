@@ -67,8 +67,7 @@ def fuse_scene(
     tiles = plan_tiles(
         alignment.output_rows,
         alignment.output_cols,
-        alignment.scene_shape,
-        estimates.sampling,
+        scene.coefficients,
         request.tile_size or TILE_SIZE,
         method.halo,
         method.multiple,

@@ -53,6 +53,8 @@ def coarse_shape(scene_shape: tuple[int, int], ratio: float) -> tuple[int, int]:
 class _Window:
     """A window on the coarse and fine grids of one scene; ranges are absolute pixel numbers."""
 
+    least_support = 1e-3  # share of the weights on valid pixels below which `masked` gives no value
+
     def __init__(
         self,
         sampling: Sampling,
@@ -88,15 +90,14 @@ class _Window:
     def masked(self, x: Any, mask: Any) -> tuple[Any, Any]:
         """Normalised convolution op(mask x) / op(mask).
 
-        x: (..., rows, cols); mask: (rows, cols), 1 = valid. Returns the values (0 without support) and the support in [0, 1].
+        x: (..., rows, cols); mask: (rows, cols), 1 = valid. Returns the values (0 where `least_support` is not reached) and the support.
         """
         if bool(mask.all()):
             values = self(x)
             return values, like(np.ones(values.shape[-2:]), values)
         support = self(mask)
-        safe = support + (support <= 1e-3) * 1.0
-        values = self(x * mask) / safe
-        return values * (support > 1e-3), support
+        enough = support > self.least_support
+        return self(x * mask) / (support * enough + ~enough) * enough, support
 
 
 class Degradation(_Window):
@@ -120,6 +121,8 @@ class Degradation(_Window):
 
 class Upsampling(_Window):
     """Cubic interpolation (Keys 1981) of coarse pixels to the centres of the fine ones, the counterpart of D's phase."""
+
+    least_support = 0.25  # its weights may be negative: close to 0 their sum says nothing, and dividing by it only amplifies
 
     def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
         s = self.sampling

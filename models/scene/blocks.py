@@ -11,6 +11,8 @@ from ..observation import Degradation, Sampling
 
 LEAST_SAMPLES = 36  # coarse pixels valid in both images, below which nothing is fitted
 
+WHOLE_SUPPORT = 0.98  # share of a coarse pixel's PSF on valid MSI pixels from which the pixel counts as seen by both
+
 
 @dataclass(frozen=True)
 class Block:
@@ -58,7 +60,7 @@ class Samples:
 def valid_pixels(block: Block, sampling: Sampling) -> np.ndarray:
     """Coarse pixels whose PSF lies almost wholly on valid MSI pixels, bool (h, w)."""
     support = block.degradation(sampling)(block.z_mask.astype(np.float32))
-    return (block.y_mask > 0) & (support > 0.98)
+    return (block.y_mask > 0) & (support > WHOLE_SUPPORT)
 
 
 def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:

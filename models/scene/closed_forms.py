@@ -5,6 +5,7 @@ Shapes: y (..., K, h, w) coefficients of the HSI, z (..., l, H, W) standardised 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,14 @@ def column(vector: np.ndarray, x: Any) -> Any:
     return like(np.asarray(vector), x)[:, None, None]
 
 
-def detail_image(z: Any, mask: Any, down: Degradation, up: Upsampling) -> tuple[Any, Any]:
-    """(D z, z - up(D z)): the MSI as the HSI would see it, and the detail that the HSI misses; masked pixels have no detail."""
-    low, _ = down.masked(z, mask)
-    return low, (z - up(low)) * mask
+def detail_image(z: Any, mask: Any, down: Degradation, up: Upsampling) -> tuple[Any, Any, Any]:
+    """D z, its support (h, w) and z - up(D z): the MSI as the HSI would see it, and the detail that the HSI misses.
+
+    Masked pixels have no detail.
+    """
+    low, support = down.masked(z, mask)
+    low_up, _ = up.masked(low, support * 0.0 + (support > down.least_support))
+    return low, support, (z - low_up) * mask
 
 
 def glp(y_up: Any, detail: Any, regression: np.ndarray) -> Any:
@@ -41,15 +46,16 @@ def glp(y_up: Any, detail: Any, regression: np.ndarray) -> Any:
 
 
 def loc(
-    base: Any, y: Any, low: Any, y_mask: Any, detail: Any, regression: np.ndarray, intercept: np.ndarray, ridge: float, up: Upsampling
+    base: Any, y: Any, low: Any, mask: Any, detail: Any, regression: np.ndarray, intercept: np.ndarray, ridge: float, up: Upsampling
 ) -> Any:
     """GLP-HS plus a locally windowed ridge regression of what the global one leaves at the coarse scale.
 
-    base (..., K, H, W) is `glp`; low (..., l, h, w) is D z; regression (K, l), intercept (K,) the global fit.
+    base (..., K, H, W) is `glp`; low (..., l, h, w) is D z; mask (h, w) is 1 where both y and low are known; regression (K, l), intercept (K,)
+    the global fit.
     ridge: in variance of the standardised MSI. The local slopes are interpolated and multiply the detail.
     """
     rest = y - mix(regression, low) - column(intercept, y)
-    slopes, _, _ = _local_fit(rest, low, y_mask, ridge, centre=1.0)
+    slopes, _, _ = _local_fit(rest, low, mask, ridge, centre=1.0)
     correction = 0.0
     for band in range(low.shape[-3]):  # one band at a time: the interpolated slopes of all bands would be l times the tile
         correction = correction + up(_bands_first(slopes[..., band, :])) * detail[..., band, None, :, :]
@@ -106,11 +112,10 @@ def maximum_a_posteriori(
 
     A = `response` (l, K), o = `offset` (l,); y_std, prior_std (K,), z_std (l,) include model error. The MSI's part is solved per pixel; the HSI's
     part in its dual, on the coarse grid, by a fixed number of Chebyshev steps, so the result is a function of a neighbourhood, whatever the tile.
-    Masked coarse pixels carry no evidence (their dual is held at zero).
+    Masked coarse pixels carry no evidence (their dual is held at zero); a masked MSI pixel neither, though the HSI's part moves it no further
+    than if it were known.
     """
-    weights = response.T / z_std**2
-    precision = weights @ response + np.diag(prior_std**-2.0)
-    covariance = np.linalg.inv(precision)
+    weights, covariance = _given_msi(response, z_std, prior_std)
     pixelwise = mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
@@ -119,6 +124,32 @@ def maximum_a_posteriori(
     rotated = mix(axes.T / y_std, residual)
     dual = _chebyshev(rotated, np.maximum(mu, 0.0), y_mask, down)
     return prior + pixelwise + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
+
+
+def _given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A' / z_std^2 (K, l) and the covariance (K, K) of a pixel of x given its MSI pixel."""
+    weights = response.T / z_std**2
+    precision = weights @ response + np.diag(prior_std**-2.0)
+    return weights, np.linalg.inv(precision)
+
+
+def map_kernel(
+    sampling: Sampling, response: np.ndarray, y_std: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray, reach: int
+) -> np.ndarray:
+    """How one residual of the HSI enters the dual of MAP around it, for the component that reaches farthest.
+
+    Absolute values (2 reach + 1, 2 reach + 1) on the coarse grid, the largest one 1. It is long where a wide PSF is inverted with little noise.
+    """
+    _, covariance = _given_msi(response, z_std, prior_std)
+    mu = np.linalg.eigvalsh(covariance / np.outer(y_std, y_std))[-1:]
+    count = 2 * reach + 1
+    size = int(np.ceil(count * sampling.ratio))
+    centred = replace(sampling, shift_y=0.0, shift_x=0.0)
+    down = Degradation(centred, (size, size), range(size), range(size), range(count), range(count))
+    impulse = np.zeros((1, count, count))
+    impulse[0, reach, reach] = 1.0
+    kernel = np.abs(_chebyshev(impulse, mu, np.ones((count, count)), down)[0])
+    return kernel / kernel.max()
 
 
 def _chebyshev(rhs: Any, mu: np.ndarray, mask: Any, down: Degradation) -> Any:
@@ -142,12 +173,12 @@ def _chebyshev(rhs: Any, mu: np.ndarray, mask: Any, down: Degradation) -> Any:
 
 
 def gram_bounds(sampling: Sampling) -> tuple[float, float]:
-    """Smallest and largest eigenvalue of D D^T, from one long axis away from borders; the same for every tile of a scene."""
+    """Bounds on the eigenvalues of D D^T, from those of a probe of 24 x 24 coarse pixels; the same for every tile of a scene."""
     count = 24
     size = int(np.ceil(count * sampling.ratio))
     probe = Degradation(sampling, (size, size), range(size), range(size), range(count), range(count))
     rows, cols = (np.linalg.eigvalsh(m @ m.T) for m in (probe.rows, probe.cols))
-    return 0.95 * max(rows[0] * cols[0], 0.0), 1.05 * rows[-1] * cols[-1]
+    return 0.95 * max(float(rows[0] * cols[0]), 0.0), 1.05 * float(rows[-1] * cols[-1])
 
 
 def _window_matrix(size: int) -> np.ndarray:

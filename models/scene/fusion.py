@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..observation import Degradation, Upsampling
 from .closed_forms import detail_image, mix
 from .model import SceneModel
 from .tile import Place
@@ -14,10 +13,8 @@ def outside_part(
     scene: SceneModel, hsi: np.ndarray, y_mask: np.ndarray, z: np.ndarray, z_mask: np.ndarray, place: Place
 ) -> np.ndarray:
     """What GLP-HS says of the spectra outside the subspace, gated by signal-to-noise: (L, H, W) from hsi (L, h, w), z (l, H, W) standardised."""
-    model = scene.coefficients
-    where = (model.sampling, model.scene_shape, place.fine_rows, place.fine_cols, place.coarse_rows, place.coarse_cols)
-    down, up = Degradation(*where), Upsampling(*where)
-    _, detail = detail_image(z, z_mask, down, up)
+    down, up = place.operators(scene.coefficients)
+    _, _, detail = detail_image(z, z_mask, down, up)
     subspace = scene.subspace
     rest = hsi - subspace.expand(subspace.project(hsi))
     rest_up, _ = up.masked(rest.astype(np.float32), y_mask)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..observation import Degradation, Upsampling
 from . import closed_forms as cf
+from .blocks import WHOLE_SUPPORT
 from .model import CoefficientModel
 
 
@@ -18,6 +19,11 @@ class Place:
     fine_cols: range
     coarse_rows: range
     coarse_cols: range
+
+    def operators(self, model: CoefficientModel) -> tuple[Degradation, Upsampling]:
+        """D and the interpolation back, between the tile's windows."""
+        where = (model.sampling, model.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols)
+        return Degradation(*where), Upsampling(*where)
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,12 @@ class ClosedForms:
 
 def closed_forms(y: Any, z: Any, y_mask: Any, z_mask: Any, model: CoefficientModel, place: Place) -> ClosedForms:
     """Every closed form from y (K, h, w) and the standardised z (l, H, W), numpy or torch; a function of the tile's surroundings alone."""
-    where = (model.sampling, model.scene_shape, place.fine_rows, place.fine_cols, place.coarse_rows, place.coarse_cols)
-    down, up = Degradation(*where), Upsampling(*where)
-    low, detail = cf.detail_image(z, z_mask, down, up)
+    down, up = place.operators(model)
+    low, support, detail = cf.detail_image(z, z_mask, down, up)
+    both = y_mask * (support > WHOLE_SUPPORT)
     y_up, _ = up.masked(y, y_mask)
     glp = cf.glp(y_up, detail, model.regression)
-    loc = cf.loc(glp, y, low, y_mask, detail, model.regression, model.intercept, model.loc_ridge, up)
+    loc = cf.loc(glp, y, low, both, detail, model.regression, model.intercept, model.loc_ridge, up)
     posterior = cf.maximum_a_posteriori(
         glp, y, z, y_mask, z_mask, down, model.response, model.offset, model.y_std, model.z_std, model.prior_std
     )

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..observation import Sampling, coarse_shape
+from .closed_forms import map_kernel
+from .model import CoefficientModel
 from .tile import Place
 
 COARSE_HALO = 8  # HSI pixels: LOC's window, the PSF and the interpolation
+LARGEST_HALO = 32  # HSI pixels: what MAP may need more, see `coarse_halo`
+KERNEL_TAIL = 1e-5  # share of MAP's kernel beyond which the data range no longer feels it
 
 
 @dataclass(frozen=True)
@@ -29,21 +33,27 @@ class Tile:
         )
 
 
-def plan_tiles(
-    rows: range, cols: range, scene_shape: tuple[int, int], sampling: Sampling, size: int, halo: int = 0, multiple: int = 1
-) -> list[Tile]:
+def plan_tiles(rows: range, cols: range, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1) -> list[Tile]:
     """Tiles over the output window `rows` x `cols`, cut at absolute multiples of `size`.
 
-    halo: fine pixels that the network needs beyond the closed forms' own COARSE_HALO; windows start at multiples of `multiple` and end
+    halo: fine pixels that the network needs beyond the closed forms' own `coarse_halo`; windows start at multiples of `multiple` and end
     there too, or at the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
-    reach = halo + int(np.ceil(COARSE_HALO * sampling.ratio))
+    reach = halo + int(np.ceil(coarse_halo(model) * model.sampling.ratio))
     return [
-        Tile(core_rows, core_cols, place_of(core_rows, core_cols, scene_shape, sampling, reach, multiple))
+        Tile(core_rows, core_cols, place_of(core_rows, core_cols, model.scene_shape, model.sampling, reach, multiple))
         for core_rows in _cuts(rows, size)
         for core_cols in _cuts(cols, size)
     ]
+
+
+def coarse_halo(model: CoefficientModel) -> int:
+    """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide PSF with little noise."""
+    spread = np.maximum(model.prior_std, model.target_std)  # data consistency is MAP with a spread between these
+    kernel = map_kernel(model.sampling, model.response, model.y_std, model.z_std, spread, LARGEST_HALO)
+    profile = np.maximum(kernel.max(axis=0), kernel.max(axis=1))[LARGEST_HALO:]
+    return max(COARSE_HALO, int(np.flatnonzero(profile > KERNEL_TAIL)[-1]))
 
 
 def place_of(
