@@ -22,10 +22,19 @@ from _scenes import SUFFIXES, find_scene, read_scene
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.metrics import evaluate
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.subspace import band_noise
-from hsfusion.models.training.validation import CASES, CLOSED_FORMS, Case, Fitted, Runner, Scene, guarded, simulate
+from hsfusion.models.training.validation import (
+    CASES,
+    CLOSED_FORMS,
+    Case,
+    Fitted,
+    Runner,
+    Scene,
+    guarded,
+    scores,
+    simulate,
+)
 from hsfusion.models.weights import load_state, read_card
 
 YARDSTICK = "glp-hs*"
@@ -62,11 +71,7 @@ def run_case(scene: Scene, case: Case, runner: Runner, name: str, samples: int) 
     peak = float(pair.truth.max())
     noise = band_noise(pair.truth.reshape(len(pair.truth), -1).T)
     ceiling = 10 * np.log10(peak**2 / np.mean(noise**2))
-    rows = []
-    for method, cube in fused.items():
-        scores = evaluate(pair.truth, cube, case.ratio)
-        rows.append({"method": method, "psnr": scores.PSNR, "sam": scores.SAM, "ceiling": ceiling})
-    return rows
+    return [{"method": method, **scores(pair.truth, cube), "ceiling": ceiling} for method, cube in fused.items()]
 
 
 def table(rows: list[dict[str, object]], methods: list[str], key: str) -> list[str]:

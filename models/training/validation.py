@@ -7,7 +7,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ..metrics import evaluate
+from ..metrics.radiometric import band_statistics, psnr
+from ..metrics.spectral import sam
 from ..observation import Degradation, Sampling, Upsampling, gaussian_field, noise_std
 from ..scene.blocks import LEAST_SAMPLES, Block, whole_block
 from ..scene.estimation import estimate_psf
@@ -138,13 +139,17 @@ class Fitted:
         """Every method: name -> (L, H, W); `network` where a runner is given, with the options of its request."""
         block, scene, place = self.block, self.scene, self.place
         forms = closed_forms(self.y, self.z, block.y_mask, block.z_mask, scene.coefficients, place)
-        outside = outside_part(scene, block.y, block.y_mask, self.z, block.z_mask, place)
         fused = {"interpolation": self.interpolate()}
         for name, x in zip(CLOSED_FORMS, (forms.glp, forms.loc, forms.map, forms.average)):
-            fused[name] = expand_tile(scene, x, outside)
+            fused[name] = self.expand(x)
         if runner is not None:
-            fused["network"] = expand_tile(scene, self.infer(runner, **options)["x"].mean(axis=0), outside)
+            fused["network"] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
         return fused
+
+    def expand(self, x: np.ndarray) -> np.ndarray:
+        """Spectra (L, H, W) of fused coefficients (K, H, W)."""
+        outside = outside_part(self.scene, self.block.y, self.block.y_mask, self.z, self.block.z_mask, self.place)
+        return expand_tile(self.scene, x, outside)
 
     def infer(self, runner: Runner, **options: Any) -> dict[str, np.ndarray]:
         """The runner's reply for the scene as one tile."""
@@ -172,6 +177,37 @@ def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
     return verdict({name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}, "network")[0]
 
 
+def scores(truth: np.ndarray, fused: np.ndarray) -> dict[str, float]:
+    """Global PSNR (dB, peak = the truth's maximum) and SAM (degrees), the two numbers of the tables."""
+    return {"psnr": psnr(band_statistics(truth, fused), float(truth.max())), "sam": sam(truth, fused).mean}
+
+
+def expected_error(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
+    """One standard deviation per band and pixel (L, H, W) from a runner's reply, as hsfusion:fuse writes UNCERTAINTY."""
+    scene = fitted.scene
+    variance = np.tensordot(scene.subspace.basis**2, reply["std"].astype(np.float64) ** 2, axes=1)
+    return np.sqrt(variance + scene.outside_std[:, None, None] ** 2)
+
+
+def error_quantile(
+    scenes: dict[str, Scene], runner: Runner, share: float = 0.95, cases: tuple[Case, ...] = CASES
+) -> float:
+    """The factor by which expected errors must grow so that +-2 of them cover `share` of all errors of these scenes (split conformal).
+
+    Every scene and case counts the same; the scenes must not have been trained on.
+    """
+    pooled = []
+    for scene in scenes.values():
+        for case in cases:
+            pair = simulate(scene, case)
+            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling)
+            reply = fitted.infer(runner)
+            error = np.abs(fitted.expand(reply["x"][0]) - pair.truth)
+            relative = (error / np.maximum(expected_error(fitted, reply), 1e-12)).ravel()
+            pooled.append(relative[:: max(1, relative.size // 50_000)])
+    return float(np.quantile(np.concatenate(pooled), share)) / 2.0
+
+
 def validate(
     scenes: dict[str, Scene], runner: Runner, cases: tuple[Case, ...] = CASES[:3], **options: Any
 ) -> list[dict[str, Any]]:
@@ -183,10 +219,7 @@ def validate(
             for method, fused in (
                 Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling).fuse(runner, **options).items()
             ):
-                scores = evaluate(pair.truth, fused, case.ratio)
-                rows.append(
-                    {"scene": name, "case": case.name, "method": method, "psnr": scores.PSNR, "sam": scores.SAM}
-                )
+                rows.append({"scene": name, "case": case.name, "method": method, **scores(pair.truth, fused)})
     return rows
 
 
