@@ -19,11 +19,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)] if str(Path(__file__).reso
 from _scenes import find_scene, read_scene  # noqa: E402
 
 from hsfusion.models.errors import HSFusionError  # noqa: E402
-from hsfusion.models.fusion import SubspaceRunner, build_network  # noqa: E402
+from hsfusion.models.fusion import SubspaceRunner  # noqa: E402
 from hsfusion.models.training.card import make_card  # noqa: E402
 from hsfusion.models.training.config import TrainingConfig, load_config  # noqa: E402
 from hsfusion.models.training.loop import Progress, Trainer  # noqa: E402
-from hsfusion.models.training.validation import Scene, means, validate  # noqa: E402
+from hsfusion.models.training.validation import Scene, error_quantile, means, validate  # noqa: E402
 from hsfusion.models.weights import save_model  # noqa: E402
 
 
@@ -101,7 +101,11 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
     writer = SummaryWriter(str(arguments.out / "tensorboard" / config.name))
     bar = tqdm(total=config.steps, initial=trainer.step, unit="step", mininterval=5, smoothing=0.05)
     held_out = {n: scenes[n] for n in config.held_out}
-    history: list[dict[str, Any]] = []
+    record = arguments.out / f"{config.name}.history.json"
+    history: list[dict[str, Any]] = (
+        json.loads(record.read_text(encoding="utf-8")) if trainer.step and record.exists() else []
+    )
+    minutes_before = history[-1].get("minutes", 0.0) if history else 0.0
 
     def report(progress: Progress) -> None:
         bar.update(progress.step - bar.n)
@@ -113,7 +117,8 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
         if not held_out:
             return
         table = means(validate(held_out, runner_of(trainer, config)))
-        history.append({"step": step, "scores": table})
+        history.append({"step": step, "minutes": minutes_before + (time.monotonic() - started) / 60, "scores": table})
+        record.write_text(json.dumps(history, indent=1), encoding="utf-8")
         for case, methods in table.items():
             bar.write(
                 f"step {step:6d}  {case:7s} " + "  ".join(f"{m} {p:.2f}/{s:.2f}" for m, (p, s) in methods.items())
@@ -126,9 +131,11 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
     trainer.run(checkpoint, report, check)
     bar.close()
     path = arguments.out / f"{config.name}.safetensors"
-    card = make_card(config, trainer.step, (time.monotonic() - started) / 60, history)
+    card = make_card(config, trainer.step, minutes_before + (time.monotonic() - started) / 60, history)
+    if held_out:
+        bar.write("calibrating the expected errors on the held-out scenes")
+        card["error_scale"] = round(error_quantile(held_out, runner_of(trainer, config)), 3)
     save_model(path, trainer.average, card)
-    (arguments.out / f"{config.name}.history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
     print(f"model file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -136,7 +143,6 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
 def runner_of(trainer: Trainer, config: TrainingConfig) -> SubspaceRunner:
     """The moving average as the backend would run it."""
     card = make_card(config, trainer.step, 0.0, [])
-    build_network(card["settings"])
     return SubspaceRunner(card, {k: v.clone() for k, v in trainer.average.items()}, str(trainer.device))
 
 
