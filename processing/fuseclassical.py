@@ -12,7 +12,7 @@ from .fusing import CLOSED_FORMS, FusionAlgorithm
 from .parameters import advanced, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
 from .strings import tr
 
-NOT_YET = ("gsa", "sfim-hs", "cnmf", "hysure")
+CLASSICAL = ("gsa", "sfim-hs", "cnmf", "hysure")
 
 
 class FuseClassical(FusionAlgorithm):
@@ -20,7 +20,7 @@ class FuseClassical(FusionAlgorithm):
         self.addParameters(
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
-            choice("METHOD", tr("Method"), (*CLOSED_FORMS, *NOT_YET), CLOSED_FORMS[0]),
+            choice("METHOD", tr("Method"), (*CLOSED_FORMS, *CLASSICAL), CLOSED_FORMS[0]),
             advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
             *(advanced(parameter) for parameter in sensor_set()),
             advanced(extent()),
@@ -43,12 +43,6 @@ class FuseClassical(FusionAlgorithm):
 
     def tags(self) -> list[str]:
         return [*super().tags(), "GLP", "GLP-HS", *tr("regression,classical").split(",")]
-
-    def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
-        method = self.parameterAsEnumString(parameters, "METHOD", context)
-        if method in NOT_YET:
-            return tr("METHOD {} is not built yet: choose {}.").format(method, ", ".join(CLOSED_FORMS))
-        return None
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> FusionRequest:
         return self.fusion_request(

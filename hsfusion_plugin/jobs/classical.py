@@ -1,10 +1,11 @@
-"""hsfusion:fuseclassical: the closed forms, which need no backend and no weights."""
+"""hsfusion:fuseclassical: closed forms and classical methods, which need no backend and no weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .estimation import estimate
+from .estimation import Estimates, estimate
+from .full_band import FULL_BAND, FullBand, full_band_method
 from .fusion_report import write_report
 from .methods import ClosedForm
 from .outputs import check_outputs
@@ -21,7 +22,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     pair = Pair.open(request, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
-    method = ClosedForm(request.method)
+    method = _method(request.method, pair, estimates, progress.part(0.2, 0.7))
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
     write_report("fuseclassical", request, pair, estimates, result, method.name, "", clock)
     return {
@@ -30,3 +31,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),
     }
+
+
+def _method(name: str, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
+    return full_band_method(name, pair, estimates, progress) if name in FULL_BAND else ClosedForm(name)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.observation import Upsampling
+from ...models.scene.blocks import Block
+from ...models.scene.full_band import FullBand
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import SceneModel
 from ...models.scene.tiling import Tile
@@ -43,17 +45,21 @@ class FusedTile:
         return up.masked(self.hsi[bands], self.hsi_mask)[0]
 
 
-def fuse_tile(pair: Pair, scene: SceneModel, method: Method, tile: Tile, want_std: bool) -> FusedTile:
+def fuse_tile(pair: Pair, scene: SceneModel, method: Method | FullBand, tile: Tile, want_std: bool) -> FusedTile:
     """One tile from rasters to spectra; a pure function of the tile's surroundings and the scene model."""
     place = tile.place
     hsi, y_mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
     msi, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
-    z = scene.standardise(msi) * z_mask
-    y = (scene.subspace.project(hsi) * y_mask).astype(np.float32)
-    x, x_std = method(Arrays(y, z, y_mask, z_mask), scene.coefficients, tile)
-    inner = tile.inner
-    outside = outside_part(scene, hsi, y_mask, z, z_mask, place)[(slice(None), *inner)]
-    values = expand_tile(scene, x, outside)
+    inner, x_std = tile.inner, None
+    if isinstance(method, FullBand):
+        block = Block(hsi, msi, y_mask, z_mask, scene.coefficients.scene_shape, **vars(place))
+        values = method.window(block, tile.core_rows, tile.core_cols).astype(np.float32, copy=False)
+    else:
+        z = scene.standardise(msi) * z_mask
+        y = (scene.subspace.project(hsi) * y_mask).astype(np.float32)
+        x, x_std = method(Arrays(y, z, y_mask, z_mask), scene.coefficients, tile)
+        outside = outside_part(scene, hsi, y_mask, z, z_mask, place)[(slice(None), *inner)]
+        values = expand_tile(scene, x, outside)
     known = _support(scene, y_mask, tile) & (z_mask[inner] > 0)
     values[:, ~known] = np.nan
     std = None
@@ -77,7 +83,7 @@ def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
 
 
 def fused_tiles(
-    pair: Pair, scene: SceneModel, method: Method, tiles: list[Tile], want_std: bool, progress: Progress
+    pair: Pair, scene: SceneModel, method: Method | FullBand, tiles: list[Tile], want_std: bool, progress: Progress
 ) -> Iterator[FusedTile]:
     """All tiles in order, IN_FLIGHT of them under way at a time; raises Cancelled, and whatever a tile raises."""
     pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="hsfusion-tile")

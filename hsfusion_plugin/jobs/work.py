@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.scene.full_band import FullBand
 from ...models.scene.tiling import plan_tiles
 from ...models.version import VERSION
 from .. import reports
@@ -56,7 +57,7 @@ class Result:
 def fuse_scene(
     pair: Pair,
     estimates: Estimates,
-    method: Method,
+    method: Method | FullBand,
     request: FusionRequest,
     about: Mapping[str, Any],
     clock: Clock,

@@ -50,22 +50,24 @@ def cnmf(
 
     endmembers = max(1, min(endmembers, len(y), y.shape[1] // 4))
     w = np.maximum(y[:, vertex_pixels(y.T, endmembers)], TINY)
-    h_low = abundances(y, w, np.full((endmembers, y.shape[1]), 1.0 / endmembers))
-    w, h_low = unmix(y, w, h_low)
-    maps = np.zeros((endmembers, *block.y_mask.shape))
+    h_low = abundances(y, w, np.full((endmembers, y.shape[1]), 1.0 / endmembers), lambda _: tick(0.0))
+    w, h_low = unmix(y, w, h_low, lambda _: tick(0.0))
+    maps = np.zeros((endmembers, *block.y_mask.shape), np.float32)
     maps[:, seen] = h_low
-    up = upsampling(block, sampling, block.fine_rows, block.fine_cols)
-    maps = np.maximum(up.masked(maps.astype(np.float32), block.y_mask)[0], TINY)
-    y = np.maximum(block.y[:, coupled] / size, 0.0)
-    rounds = 0
+    up, down = upsampling(block, sampling, block.fine_rows, block.fine_cols), block.degradation(sampling)
+    maps = np.maximum(up.masked(maps, block.y_mask)[0], np.float32(TINY))
+    y = np.maximum(block.y[:, coupled].astype(np.float64) / size, 0.0)
     for outer in range(OUTER):
+
+        def part(share: float, start: float, length: float, outer: int = outer) -> None:
+            tick((outer + start + length * share) / OUTER)
+
         w_m = np.maximum(r @ w, TINY)
-        maps[:, known] = _in_chunks(z, w_m, maps[:, known], lambda share, o=outer: tick((o + 0.9 * share) / OUTER))
-        rounds += INNER
-        h_low = np.maximum(block.degradation(sampling).masked(maps, block.z_mask)[0][:, coupled], TINY)
-        w, _ = unmix(y, spectra_of(y, w, h_low), h_low)
-        tick((outer + 1) / OUTER)
-    return LowRank(w * size, maps, rounds)
+        maps[:, known] = _in_chunks(z, w_m, maps[:, known], lambda share: part(share, 0.0, 0.8))
+        h_low = np.maximum(down.masked(maps, block.z_mask)[0][:, coupled].astype(np.float64), TINY)
+        w = spectra_of(y, w, h_low)
+        w, _ = unmix(y, w, h_low, lambda share: part(share, 0.8, 0.2))
+    return LowRank(w * size, maps, OUTER)
 
 
 def check_nonnegative(spectra: np.ndarray) -> None:
@@ -77,12 +79,13 @@ def check_nonnegative(spectra: np.ndarray) -> None:
         )
 
 
-def unmix(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def unmix(v: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick = no_tick) -> tuple[np.ndarray, np.ndarray]:
     """W and H in turn (paper, equations 10 and 11) until the cost falls no more: v (L, N), w (L, p), h (p, N)."""
     cost = np.inf
     for i in range(INNER):
         w = w * (v @ h.T) / np.maximum(w @ (h @ h.T), TINY)
-        h = _step(v, w, h)
+        h = _Abundances(v, w)(h)
+        tick((i + 1) / INNER)
         if (i + 1) % CHECK == 0:
             before, cost = cost, float(((v - w @ h) ** 2).sum())
             if before - cost <= TOLERANCE * before:
@@ -98,18 +101,29 @@ def spectra_of(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> np.ndarray:
     return w
 
 
-def abundances(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+def abundances(v: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick = no_tick) -> np.ndarray:
     """The abundances for given endmembers (equation 11 alone)."""
-    for _ in range(INNER):
-        h = _step(v, w, h)
+    update = _Abundances(v, w)
+    for i in range(INNER):
+        h = update(h)
+        tick((i + 1) / INNER)
     return h
 
 
-def _step(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+class _Abundances:
     """H <- H (W^T V) / (W^T W H), with a row of ones below W and V that draws the abundances' sum to one."""
-    above = w.T @ v + SUM_TO_ONE**2
-    below = w.T @ (w @ h) + SUM_TO_ONE**2 * h.sum(axis=0)
-    return h * above / np.maximum(below, TINY)
+
+    def __init__(self, v: np.ndarray, w: np.ndarray) -> None:
+        weight = w.dtype.type(SUM_TO_ONE)
+        self._w = np.vstack([w, np.full((1, w.shape[1]), weight)])
+        self._above = w.T @ v + weight**2
+        self._gram = self._w.T @ self._w if 2 * len(self._w) > w.shape[1] else None
+
+    def __call__(self, h: np.ndarray) -> np.ndarray:
+        ratio = self._w.T @ (self._w @ h) if self._gram is None else self._gram @ h
+        np.maximum(ratio, TINY, out=ratio)
+        np.divide(self._above, ratio, out=ratio)
+        return np.multiply(ratio, h, out=ratio)
 
 
 def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick) -> np.ndarray:

@@ -30,6 +30,7 @@ PENALTY = 0.01  # mu, of the augmented Lagrangian; it sets the pace, not the res
 LAMBDA_M = 1.0
 LAMBDA_PHI = 5e-4
 ITERATIONS = 150
+COPIES = 26  # images of all maps that an iteration holds at once
 TOLERANCE = 1e-4  # both residuals relative to the maps at which the iteration ends
 SPREAD = 0.2  # std of every map; the lambdas are for images between 0 and 1, which have about that
 LARGEST = 3.0  # how many times its root mean square an image reaches, where outliers are left aside
@@ -87,12 +88,18 @@ def principal_axes(spectra: np.ndarray, count: int) -> np.ndarray:
 
 
 def admm(
-    problem: Problem, start: np.ndarray, iterations: int = ITERATIONS, lambda_phi: float = LAMBDA_PHI, tick: Tick = no_tick
+    problem: Problem,
+    start: np.ndarray,
+    iterations: int = ITERATIONS,
+    lambda_phi: float = LAMBDA_PHI,
+    tick: Tick = no_tick,
 ) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """The maps A (p, H, W) and the primal and dual residual of each iteration, relative to the size of A."""
     mu = PENALTY
     to_cosines = [cosine_transform(n).astype(np.float32) for n in start.shape[1:]]
-    inverse = (1.0 / (2.0 + _laplacian(start.shape[1])[:, None] + _laplacian(start.shape[2])[None, :])).astype(np.float32)
+    inverse = (1.0 / (2.0 + _laplacian(start.shape[1])[:, None] + _laplacian(start.shape[2])[None, :])).astype(
+        np.float32
+    )
     near_y = DegradationProx(problem, mu)
     gram = np.linalg.inv(LAMBDA_M * problem.response.T @ problem.response + mu * np.eye(len(start)))
     evidence = mix(LAMBDA_M * gram @ problem.response.T, problem.z)
@@ -106,6 +113,7 @@ def admm(
         before = a
         right = v[0] + d[0] + v[1] + d[1] + down_rows_adjoint(v[2] + d[2]) + across_cols_adjoint(v[3] + d[3])
         a = separable(to_cosines[0].T, to_cosines[1].T, separable(to_cosines[0], to_cosines[1], right) * inverse)
+        tick(i / iterations)
         images = [a, a, down_rows(a), across_cols(a)]
         free = [image - dual for image, dual in zip(images, d)]
         shrunk = shrink(free[2], free[3], lambda_phi / mu)

@@ -52,8 +52,10 @@ def sfim_window(block: Block, scene: SceneModel, fit: SfimFit, rows: range, cols
     sampling = scene.coefficients.sampling
     y_up = interpolated(block, sampling, rows, cols)
     core = inner(block, rows, cols)
-    z_low, support = block.degradation(sampling).masked(block.z, block.z_mask)
-    z_low_up, _ = upsampling(block, sampling, rows, cols).masked(z_low, (support > 1e-3).astype(z_low.dtype))
+    down = block.degradation(sampling)
+    z_low, support = down.masked(block.z, block.z_mask)
+    seen = (support > down.least_support).astype(z_low.dtype)
+    z_low_up, _ = upsampling(block, sampling, rows, cols).masked(z_low, seen)
     intercept = column(fit.intercept, y_up)
     sharp = mix(fit.weights, block.z[(slice(None), *core)]) + intercept
     low = mix(fit.weights, z_low_up) + intercept

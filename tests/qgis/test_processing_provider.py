@@ -95,17 +95,6 @@ def test_what_is_empty_is_estimated(provider):
         assert provider.algorithm("fuse").parameterDefinition(name).defaultValue() is None
 
 
-@pytest.mark.parametrize("method", ["gsa", "sfim-hs", "cnmf", "hysure"])
-def test_what_is_not_built_is_refused(provider, sample, method, tmp_path):
-    from qgis.core import QgsProcessingContext
-
-    fine, message = provider.algorithm("fuseclassical").checkParameterValues(
-        {"METHOD": method, "HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")},
-        QgsProcessingContext(),
-    )
-    assert not fine and message == f"METHOD {method} is not built yet: choose glp-hs, loc, map, average."
-
-
 def test_a_model_and_a_model_file_are_one_too_many(provider, sample, tmp_path):
     from qgis.core import QgsProcessingContext
 
