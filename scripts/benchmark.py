@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -132,7 +133,8 @@ def main() -> int:
     except HSFusionError as error:
         sys.exit(str(error))
     methods = list(dict.fromkeys(str(r["method"]) for r in rows))
-    command = "python scripts/benchmark.py " + " ".join(
+    given = {"--names": arguments.names, "--cases": arguments.cases, "--samples": arguments.samples or ""}
+    command = shlex.join(["python", "scripts/benchmark.py", "--scenes", "SCENES", *(w for k, v in given.items() if v for w in (k, str(v)))])
         a if a.startswith("--") else f"'{a}'" if " " in a else a for a in sys.argv[1:]
     )
     text = ["# Benchmark", "", f"Model: {card['name']}, code {card.get('code_version', '')}", "", "PSNR (dB)", ""]
@@ -140,20 +142,12 @@ def main() -> int:
     print("\n".join(text))
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text("\n".join([*text, f"Command: `{_public(command)}`", ""]), encoding="utf-8")
+        arguments.output.write_text("\n".join([*text, f"Command: `{command}`", ""]), encoding="utf-8")
         with open(arguments.output.with_suffix(".csv"), "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, ["scene", "case", "method", "psnr", "sam", "ceiling"])
             writer.writeheader()
             writer.writerows({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     return 0
-
-
-def _public(command: str) -> str:
-    """The command with the folder of scenes by a name of its own, whatever it is called on this machine."""
-    words = command.split(" ")
-    if "--scenes" in words:
-        words[words.index("--scenes") + 1] = "SCENES"
-    return " ".join(words)
 
 
 if __name__ == "__main__":
