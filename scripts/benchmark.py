@@ -134,9 +134,8 @@ def main() -> int:
         sys.exit(str(error))
     methods = list(dict.fromkeys(str(r["method"]) for r in rows))
     given = {"--names": arguments.names, "--cases": arguments.cases, "--samples": arguments.samples or ""}
-    command = shlex.join(["python", "scripts/benchmark.py", "--scenes", "SCENES", *(w for k, v in given.items() if v for w in (k, str(v)))])
-        a if a.startswith("--") else f"'{a}'" if " " in a else a for a in sys.argv[1:]
-    )
+    options = [word for name, value in given.items() if value for word in (name, str(value))]
+    command = shlex.join(["python", "scripts/benchmark.py", "--scenes", "SCENES", *options])
     text = ["# Benchmark", "", f"Model: {card['name']}, code {card.get('code_version', '')}", "", "PSNR (dB)", ""]
     text += [*table(rows, methods, "psnr"), "", "SAM (degrees)", "", *table(rows, methods, "sam"), ""]
     print("\n".join(text))
