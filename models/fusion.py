@@ -74,7 +74,7 @@ class TileRequest:
                 int(plain.get("samples", 0)),
                 bool(plain.get("consistency", True)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise HSFusionError(f"The tile request is malformed ({error!r}): plugin and backend must be of the same version.") from error
 
 
@@ -100,7 +100,10 @@ class SubspaceRunner:
         std is one standard deviation of the expected error of a coefficient. Raises RunCancelled between steps.
         """
         job = TileRequest.from_dict(request)
-        y, z, y_mask, z_mask = (torch.from_numpy(np.ascontiguousarray(tensors[n])).to(self.device) for n in ("y", "z", "y_mask", "z_mask"))
+        self._check(tensors, job)
+        y, z, y_mask, z_mask = (
+            torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device) for n in ("y", "z", "y_mask", "z_mask")
+        )
         found = y.shape[0]
         y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
         model = pad_components(job.model, self.components)
@@ -111,6 +114,23 @@ class SubspaceRunner:
         cols = slice(job.core_cols.start - job.place.fine_cols.start, job.core_cols.stop - job.place.fine_cols.start)
         x = torch.stack(samples or [mean])[:, :found, rows, cols]
         return {"x": x.cpu().numpy(), "std": std[:found, rows, cols].cpu().numpy()}
+
+    def _check(self, tensors: dict[str, np.ndarray], job: TileRequest) -> None:
+        """Raises HSFusionError where tensors and request do not belong together."""
+        place, model = job.place, job.model
+        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+        components, bands = len(model.y_std), len(model.z_std)
+        for name, shape in {"y": (components, *coarse), "z": (bands, *fine), "y_mask": coarse, "z_mask": fine}.items():
+            found = tensors[name].shape if name in tensors else "missing"
+            if found != shape:
+                raise HSFusionError(f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version.")
+        if components > self.components:
+            raise HSFusionError(f"The tile has {components} components and the model {self.components}: fit the scene with the model's number.")
+        if place.fine_rows.start % MULTIPLE or place.fine_cols.start % MULTIPLE:
+            raise HSFusionError(f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}.")
+        for core, seen in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols)):
+            if not seen.start <= core.start < core.stop <= seen.stop:
+                raise HSFusionError(f"The tile's core {core.start} to {core.stop} does not lie in its window {seen.start} to {seen.stop}.")
 
     def _consistency(
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place
