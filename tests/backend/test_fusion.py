@@ -25,6 +25,9 @@ CARD = {
     "default_steps": 1,
 }
 HALO = 48
+TOLERANCE = (
+    1e-6  # of the data range; 1e-4 is promised, but a random network is mild: with half the halo this test would fail
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +44,7 @@ def random_state(settings: dict[str, int], seed: int = 0) -> dict[str, torch.Ten
     torch.manual_seed(seed)
     state = build_network(settings).state_dict()
     return {
-        n: 0.3 * torch.randn_like(v) / v[0].numel() ** 0.5 if "last" in n or "film" in n or n.startswith("head.") else v
+        n: 2.0 * torch.randn_like(v) / v[0].numel() ** 0.5 if "last" in n or "film" in n or n.startswith("head.") else v
         for n, v in state.items()
     }
 
@@ -143,11 +146,11 @@ def wholes(scene, runner):
 
 @pytest.mark.parametrize("number", range(len(OPTIONS)), ids=str)
 def test_a_tile_of_any_size_gives_the_whole_scenes_pixels(scene, runner, wholes, number):
-    """To 1e-4 of the data range: one tile of each size, at the far border and inside."""
+    """One tile of each size, at the far border and inside."""
     for size, pick in ((64, 0), (96, -1), (160, 0)):
         tile = plan_tiles(range(172), range(204), scene.model.coefficients, size, HALO, 8)[pick]
         found = scene.mosaic(runner, [tile], **OPTIONS[number])
-        assert scene.difference(found["x"], wholes[number]["x"]) < 1e-4
+        assert scene.difference(found["x"], wholes[number]["x"]) < TOLERANCE
         np.testing.assert_allclose(
             np.nan_to_num(found["std"], nan=0.0),
             np.where(np.isnan(found["std"]), 0.0, wholes[number]["std"]),
@@ -164,13 +167,13 @@ def test_a_mosaic_in_any_order_is_the_whole_scene(scene, runner, wholes, size):
     backwards = scene.mosaic(runner, tiles[::-1], **OPTIONS[3])
     assert not np.isnan(forwards["x"]).any()
     np.testing.assert_array_equal(forwards["x"], backwards["x"])
-    assert scene.difference(forwards["x"], wholes[3]["x"]) < 1e-4
+    assert scene.difference(forwards["x"], wholes[3]["x"]) < TOLERANCE
 
 
 def test_an_extent_is_a_crop_of_the_full_run(scene, runner, wholes):
     tiles = plan_tiles(range(50, 100), range(131, 190), scene.model.coefficients, 64, HALO, 8)
     found = scene.mosaic(runner, tiles, **OPTIONS[1])["x"]
-    assert scene.difference(found, wholes[1]["x"]) < 1e-4
+    assert scene.difference(found, wholes[1]["x"]) < TOLERANCE
 
 
 def test_twice_is_the_same_and_another_seed_is_not(scene, runner):
@@ -255,7 +258,7 @@ def test_any_pair(make_scene, runner, bands, sampling, size, msi_bands):
         samples=1,
         steps=2,
     )
-    assert scene.difference(part["x"], reply["x"]) < 1e-4
+    assert scene.difference(part["x"], reply["x"]) < TOLERANCE
 
 
 def test_a_masked_pixels_value_never_leaks(scene, runner):
