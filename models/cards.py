@@ -85,6 +85,24 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
+def check_weights(path: Path) -> bool:
+    """Whether the weights of a model file are those that were saved: True, or False if the file holds no checksum; ModelError if damaged."""
+    header, offset = read_header(path)
+    expected = (header.get("__metadata__") or {}).get("data_sha256")
+    if not expected:
+        return False
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        file.seek(offset)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        raise ModelError(
+            f"The weights in {path} are damaged (their checksum is wrong): copy or download the model again."
+        )
+    return True
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a whole file, as hexadecimal text; remembered as long as the file's size and time stay the same."""
     path = Path(path).resolve()

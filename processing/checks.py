@@ -93,6 +93,10 @@ def _number_problem(definition: QgsProcessingParameterNumber, value: Any) -> str
 
 
 def _file_problem(definition: QgsProcessingParameterFile, value: Any) -> str | None:
+    if definition.behavior() == QgsProcessingParameterFile.Behavior.Folder:
+        if Path(str(value)).is_file():
+            return tr("{} is {}, which is a file: name a folder.").format(definition.name(), value)
+        return None
     if Path(str(value)).is_file():
         if definition.checkValueIsAcceptable(value):
             return None

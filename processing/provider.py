@@ -6,12 +6,14 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from .base import ICONS, tr
+from .diagnostics import Diagnostics
 from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
+from .setupbackend import SetupBackend
 from .simulate import Simulate
 
-ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate)
+ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, SetupBackend, Diagnostics)
 
 
 class HSFusionProvider(QgsProcessingProvider):

@@ -16,6 +16,7 @@ class NoBackend(BackendError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"{reason}: {WITHOUT_BACKEND}.")
+        self.reason = reason
 
 
 class BackendDied(BackendError):

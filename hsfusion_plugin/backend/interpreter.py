@@ -45,13 +45,13 @@ def find_python(settings: Settings) -> Path:
     """
     if settings.python:
         named = Path(settings.python).expanduser()
-        python = _python_in(named) if named.is_dir() else named
+        python = python_in(named) if named.is_dir() else named
         if not python.is_file():
             raise NoBackend(
                 f"The backend's interpreter {named} (HSFUSION_PYTHON or the HSFusion options) does not exist"
             )
     else:
-        python = _python_in(PLUGIN_FOLDER / ".venv")
+        python = python_in(PLUGIN_FOLDER / ".venv")
         if not python.is_file():
             raise NoBackend(f"HSFusion has no backend yet (no interpreter at {python}, and HSFUSION_PYTHON is not set)")
     if not os.access(python, os.X_OK):
@@ -59,7 +59,8 @@ def find_python(settings: Settings) -> Path:
     return python.absolute()
 
 
-def _python_in(folder: Path) -> Path:
+def python_in(folder: Path) -> Path:
+    """Where a virtual environment in `folder` has its interpreter."""
     return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
 
 

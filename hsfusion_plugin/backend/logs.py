@@ -30,15 +30,15 @@ def log_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="hsfusion-logs-"))
 
 
-def new_log() -> Path:
-    """The path of a new log file; older ones beyond the newest twenty are removed."""
+def new_log(kind: str = "backend") -> Path:
+    """The path of a new log file; older ones of its kind beyond the newest twenty are removed."""
     folder = log_folder()
-    for old in sorted(folder.glob("backend-*.log"))[: -KEPT + 1]:
+    for old in sorted(folder.glob(f"{kind}-*.log"))[: -KEPT + 1]:
         try:
             old.unlink()
         except OSError:  # another QGIS on Windows still writes it
             continue
-    return folder / time.strftime(f"backend-%Y%m%d-%H%M%S-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.log")
+    return folder / time.strftime(f"{kind}-%Y%m%d-%H%M%S-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.log")
 
 
 def tail(path: Path, lines: int = 30) -> str:

@@ -13,6 +13,7 @@ PLUGIN_FOLDER = Path(__file__).resolve().parents[2]  # the real folder, also whe
 BUNDLED_MODELS = PLUGIN_FOLDER / "resources" / "models"
 GROUP = "hsfusion"
 KINDS = ("auto", "local", "remote")
+SAVED = ("backend", "python", "endpoint", "authcfg", "device", "models")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,33 @@ def model_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, .
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
 
 
+def saved_values() -> Mapping[str, str]:
+    """What the options page keeps, by name, without the environment's variables; empty outside QGIS."""
+    return _qgis_values()
+
+
+def save(**values: str) -> None:
+    """Keep values for the options page and later runs; empty text forgets one. Only inside QGIS."""
+    from qgis.core import QgsSettings
+
+    settings = QgsSettings()
+    for name, value in values.items():
+        if name not in SAVED:
+            raise ValueError(f"{name} is not a setting of HSFusion")
+        if value:
+            settings.setValue(f"{GROUP}/{name}", value)
+        else:
+            settings.remove(f"{GROUP}/{name}")
+    settings.sync()
+
+
+def overridden(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """The environment variable that wins over the saved value of this name; None if there is none."""
+    environment = os.environ if environment is None else environment
+    variable = "HSFUSION_TOKEN" if name == "authcfg" else f"HSFUSION_{name.upper()}"
+    return variable if environment.get(variable) else None
+
+
 def _qgis_values() -> Mapping[str, str]:
     """What the options page keeps; the token is not among it, secrets are kept by QGIS's authentication manager."""
     try:
@@ -67,8 +95,7 @@ def _qgis_values() -> Mapping[str, str]:
     except ImportError:
         return {}
     settings = QgsSettings()
-    names = ("backend", "python", "endpoint", "authcfg", "device", "models")
-    return {name: str(settings.value(f"{GROUP}/{name}", "") or "") for name in names}
+    return {name: str(settings.value(f"{GROUP}/{name}", "") or "") for name in SAVED}
 
 
 def _qgis_token(authcfg: str) -> str:

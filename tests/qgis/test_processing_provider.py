@@ -32,11 +32,17 @@ INTERFACE = {
         ["PSNR", "PSNR_BAND_MEAN", "PSNR_BAND_PEAK", "RMSE", "SAM", "ERGAS", "SSIM", "Q2N", "CC"]
         + ["SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
     ),
+    "setupbackend": (
+        ["FOLDER", "INTERPRETER", "BASE_PYTHON", "BUILD", "INDEX_URL", "WHEELS", "REPAIR"],
+        ["PYTHON", "DEVICE", "LOG"],
+    ),
+    "diagnostics": (["TRIAL", "REPORT"], ["REPORT", "TEXT", "PROBLEMS", "TILE_SECONDS"]),
 }
 ENUMS = {
     ("fuse", "BACKEND"): ["auto", "local", "remote"],
     ("fuse", "DATA_TYPE"): ["Float32", "Int16"],
     ("fuseclassical", "METHOD"): ["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure"],
+    ("setupbackend", "BUILD"): ["auto", "cpu", "cuda"],
     ("simulate", "PSF"): ["gaussian", "block-mean"],
 }
 
