@@ -40,7 +40,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw training examples")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw training examples (0: this one)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the network")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()

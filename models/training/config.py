@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import HSFusionError
+
+KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+POSITIVE = (
+    "components", "width", "depth", "patch", "batch", "steps", "learning_rate", "gradient_clip", "huber", "diffusion_steps",
+    "default_steps", "draws_per_chunk", "patches_per_draw", "reuse", "window",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,12 @@ def load_config(path: Path | str) -> TrainingConfig:
     if not isinstance(plain, dict):
         raise HSFusionError(f"The configuration {path} must be a YAML mapping of keys to values.")
     config = _build(TrainingConfig, plain, "")
-    for key in (
-        "batch",
-        "steps",
-        "patch",
-        "components",
-        "width",
-        "depth",
-        "draws_per_chunk",
-        "patches_per_draw",
-        "window",
-    ):
-        if getattr(config, key) < 1:
-            raise HSFusionError(f"The configuration's key {key} must be at least 1, but it is {getattr(config, key)}.")
+    for key in POSITIVE:
+        if not getattr(config, key) > 0:
+            raise HSFusionError(f"The configuration's key {key} must be larger than 0, but it is {getattr(config, key)}.")
+    for key, share in (("terminal_share", config.terminal_share), *((k, v) for k, v in vars(config.sensors).items() if k.endswith("_share"))):
+        if not 0 <= share <= 1:
+            raise HSFusionError(f"The configuration's key {key} must be between 0 and 1, but it is {share}.")
     if config.patch % 8:
         raise HSFusionError(f"The configuration's key patch must be a multiple of 8, but it is {config.patch}.")
     if not config.scenes:
@@ -101,29 +100,30 @@ def _build(cls: type, plain: dict[str, Any], prefix: str) -> Any:
     known = {f.name: f for f in fields(cls)}
     for key in plain:
         if key not in known:
-            raise HSFusionError(
-                f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}."
-            )
+            raise HSFusionError(f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}.")
     values = {}
     for name, spec in known.items():
-        if name not in plain:
-            if spec.default is spec.default_factory:  # both MISSING
-                raise HSFusionError(f"The configuration's key {prefix}{name} is missing.")
-            continue
-        values[name] = _coerce(plain[name], str(spec.type), f"{prefix}{name}")
+        if name in plain:
+            values[name] = _coerce(plain[name], str(spec.type), f"{prefix}{name}")
+        elif spec.default is MISSING and spec.default_factory is MISSING:
+            raise HSFusionError(f"The configuration's key {prefix}{name} is missing.")
     return cls(**values)
 
 
 def _coerce(value: Any, kind: str, key: str) -> Any:
+    """`value` as the type that the annotation `kind` names."""
     if kind == "Sensors":
         if not isinstance(value, dict):
             raise HSFusionError(f"The configuration's key {key} must be a mapping.")
         return _build(Sensors, value, f"{key}.")
     if kind.startswith("tuple"):
+        first, second = kind[len("tuple[") : -1].split(", ")
         if not isinstance(value, list):
             raise HSFusionError(f"The configuration's key {key} must be a list, but it is {value!r}.")
-        return tuple(value)
-    expected: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}[kind]
-    if not isinstance(value, expected) or (kind != "bool" and isinstance(value, bool)):
-        raise HSFusionError(f"The configuration's key {key} must be a {kind}, but it is {value!r}.")
-    return float(value) if kind == "float" else value
+        values = tuple(_coerce(v, first, f"{key}[{i}]") for i, v in enumerate(value))
+        if second != "..." and (len(values) != 2 or values[0] > values[1]):
+            raise HSFusionError(f"The configuration's key {key} must be a range [low, high], but it is {value!r}.")
+        return values
+    if not isinstance(value, KINDS[kind]) or (kind != "bool" and isinstance(value, bool)):
+        raise HSFusionError(f"The configuration's key {key} must be of type {kind}, but it is {value!r}.")
+    return value

@@ -14,6 +14,7 @@ from typing import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -96,13 +97,13 @@ class Trainer:
             group["lr"] = self.learning_rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(patches, generator)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise HSFusionError(
-                f"The loss is no longer a number at step {self.step}: the last good checkpoint is kept; lower learning_rate and resume."
-            )
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
+        value, slope = float(loss.detach()), float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip))
+        if not (math.isfinite(value) and math.isfinite(slope)):
+            raise HSFusionError(
+                f"The loss or its gradient is no longer a number at step {self.step}: the last good checkpoint is kept; "
+                "lower learning_rate and resume."
+            )
         self.optimizer.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         for name, parameter in self.network.state_dict().items():
@@ -117,7 +118,7 @@ class Trainer:
         validate: Callable[[int], None],
         minutes_between: float = 3.0,
     ) -> None:
-        """Train to the last step; a checkpoint every few minutes, `validate` at every tenth of the run."""
+        """Train to the last step; a checkpoint every few minutes, `validate` at every tenth of the run and at its end."""
         saved, mean_loss, started, first = time.monotonic(), 0.0, time.monotonic(), self.step
         while self.step < self.config.steps:
             value = self.train_step()
@@ -127,7 +128,7 @@ class Trainer:
             if time.monotonic() - saved > 60 * minutes_between or self.step == self.config.steps:
                 self.save(checkpoint)
                 saved = time.monotonic()
-            if self.step % max(1, self.config.steps // 10) == 0:
+            if self.step % max(1, self.config.steps // 10) == 0 or self.step == self.config.steps:
                 validate(self.step)
 
     def save(self, path: Path) -> None:
@@ -143,8 +144,6 @@ class Trainer:
 
     def resume(self, path: Path) -> None:
         """Continue exactly where `save` left off; a checkpoint of another configuration is refused."""
-        from safetensors import safe_open
-
         with safe_open(str(path), "pt") as stream:
             metadata = stream.metadata()
         if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):

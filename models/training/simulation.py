@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..errors import HSFusionError
 from ..networks.inputs import conditions, pad_components, scalars
 from ..observation import Degradation, Sampling, coarse_shape, noise_std
 from ..scene.blocks import whole_block
@@ -16,6 +17,7 @@ from .config import Sensors, TrainingConfig
 
 TARGET_LIMIT = 20.0
 LARGEST_VIEW = 120  # fine pixels
+MOST_ATTEMPTS = 20  # drawings for each one that is used
 LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 
@@ -125,11 +127,14 @@ def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Te
 
 def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> list[Patch]:
     """The patches of chunk number `chunk`: a pure function of the scenes, the configuration and the number."""
-    torch.set_num_threads(1)
     rng = np.random.default_rng([config.seed, chunk])
     sizes = np.array([min(np.sqrt(s.shape[1] * s.shape[2]), 2.0 * LARGEST_VIEW) for s in scenes])
     patches: list[Patch] = []
+    attempts = 0
     while len(patches) < config.draws_per_chunk * config.patches_per_draw:
+        attempts += 1
+        if attempts > MOST_ATTEMPTS * config.draws_per_chunk:
+            raise HSFusionError(f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios.")
         scene = scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
         observed = observe(rng, np.ascontiguousarray(random_view(rng, scene)), config.sensors)
         if observed is None:
