@@ -8,11 +8,12 @@ from qgis.core import QgsApplication
 
 
 class HSFusionPlugin:
-    """Adds the Processing provider; with a desktop it is the same provider."""
+    """Adds the Processing provider, and on the desktop the options page."""
 
     def __init__(self, iface: Any) -> None:
         self.iface = iface
         self.provider: Any = None
+        self.options: Any = None
 
     def initProcessing(self) -> None:
         """Register the provider; qgis_process calls this and never initGui."""
@@ -24,9 +25,16 @@ class HSFusionPlugin:
     def initGui(self) -> None:
         """Called by the desktop."""
         self.initProcessing()
+        from .gui.options import OptionsFactory
+
+        self.options = OptionsFactory()
+        self.iface.registerOptionsWidgetFactory(self.options)
 
     def unload(self) -> None:
         """Take everything back that was registered."""
+        if self.options is not None:
+            self.iface.unregisterOptionsWidgetFactory(self.options)
+            self.options = None
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

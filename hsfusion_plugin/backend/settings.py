@@ -43,7 +43,7 @@ class Settings:
             backend=backend,
             python=value("python"),
             endpoint=value("endpoint"),
-            token=value("token") or _qgis_token(saved.get("authcfg", "")),
+            token=token_of(saved.get("authcfg", ""), environment),
             device=value("device") or "auto",
             models=model_folders(environment),
         )
@@ -96,6 +96,12 @@ def _qgis_values() -> Mapping[str, str]:
         return {}
     settings = QgsSettings()
     return {name: str(settings.value(f"{GROUP}/{name}", "") or "") for name in SAVED}
+
+
+def token_of(authcfg: str, environment: Mapping[str, str] | None = None) -> str:
+    """The token that would be sent with this authentication configuration: HSFUSION_TOKEN wins; empty text if there is none."""
+    environment = os.environ if environment is None else environment
+    return environment.get("HSFUSION_TOKEN", "").strip() or _qgis_token(authcfg)
 
 
 def _qgis_token(authcfg: str) -> str:

@@ -115,7 +115,7 @@ def _settings(page: Page) -> Settings:
     for name in ("backend", "python", "device", "endpoint", "models", "authcfg"):
         variable = overridden(name)
         value, origin = (
-            (os.environ[variable], f"from {variable}") if variable else (kept.get(name), "from the options page")
+            (os.environ[variable], f"from {variable}") if variable else (kept.get(name), "from the options of HSFusion")
         )
         shown = "set" if name == "authcfg" and value else value
         page.say(f"{'authentication' if name == 'authcfg' else name}: {f'{shown} ({origin})' if shown else 'not set'}")
