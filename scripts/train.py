@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)] if str(Path(__file__).resolve().parent) not in sys.path else []
-from _scenes import find_scene, read_scene  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _scenes import find_scene, read_scene
 
-from hsfusion.models.errors import HSFusionError  # noqa: E402
-from hsfusion.models.fusion import SubspaceRunner  # noqa: E402
-from hsfusion.models.training.card import make_card  # noqa: E402
-from hsfusion.models.training.config import TrainingConfig, load_config  # noqa: E402
-from hsfusion.models.training.loop import Progress, Trainer  # noqa: E402
-from hsfusion.models.training.validation import Scene, error_quantile, means, validate  # noqa: E402
-from hsfusion.models.weights import save_model  # noqa: E402
+from hsfusion.models.errors import HSFusionError
+from hsfusion.models.fusion import SubspaceRunner
+from hsfusion.models.training.card import make_card
+from hsfusion.models.training.config import TrainingConfig, load_config
+from hsfusion.models.training.loop import Progress, Trainer
+from hsfusion.models.training.validation import Scene, error_quantile, means, validate
+from hsfusion.models.weights import save_model
 
 
 def parse() -> argparse.Namespace:
@@ -116,7 +116,7 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
     def check(step: int) -> None:
         if not held_out:
             return
-        table = means(validate(held_out, runner_of(trainer, config)))
+        table = means(validate(held_out, runner_of(trainer, config), components=config.components))
         history.append({"step": step, "minutes": minutes_before + (time.monotonic() - started) / 60, "scores": table})
         record.write_text(json.dumps(history, indent=1), encoding="utf-8")
         for case, methods in table.items():
@@ -134,7 +134,8 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
     card = make_card(config, trainer.step, minutes_before + (time.monotonic() - started) / 60, history)
     if held_out:
         bar.write("calibrating the expected errors on the held-out scenes")
-        card["error_scale"] = round(error_quantile(held_out, runner_of(trainer, config)), 3)
+        quantile = error_quantile(held_out, runner_of(trainer, config), components=config.components)
+        card["error_scale"] = round(quantile, 3)
     save_model(path, trainer.average, card)
     print(f"model file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0

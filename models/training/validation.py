@@ -123,14 +123,20 @@ class Fitted:
     z: np.ndarray
 
     @classmethod
-    def to(cls, block: Block, sampling: Sampling | None, wavelengths: np.ndarray | None = None) -> Fitted:
+    def to(
+        cls,
+        block: Block,
+        sampling: Sampling | None,
+        wavelengths: np.ndarray | None = None,
+        components: int = COMPONENTS,
+    ) -> Fitted:
         """Fit a block that is a whole scene; the PSF is estimated from the pair where `sampling` is None."""
         if sampling is None:
             nominal = Sampling(round(block.z.shape[-1] / block.y.shape[-1]))
-            subspace = fit_subspace(block.y.reshape(len(block.y), -1).T, COMPONENTS)
+            subspace = fit_subspace(block.y.reshape(len(block.y), -1).T, components)
             fwhm = estimate_psf([block], subspace, nominal).fwhm
             sampling = Sampling(nominal.ratio, fwhm, fwhm)
-        scene = fit_scene([block], sampling, wavelengths=wavelengths)
+        scene = fit_scene([block], sampling, components, wavelengths=wavelengths)
         y = scene.subspace.project(block.y).astype(np.float32)
         place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
         return cls(scene, block, place, y, scene.standardise(block.z))
@@ -172,7 +178,8 @@ def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
         return "average"
     rows, cols = reduced.scene_shape
     truth = fitted.block.y[:, :rows, :cols]
-    fused = Fitted.to(reduced, reduced_sampling(sampling)).fuse(runner, **options)
+    local = Fitted.to(reduced, reduced_sampling(sampling), components=scene.subspace.components)
+    fused = local.fuse(runner, **options)
     errors = {name: ((fused[name] - truth) ** 2).mean(axis=(1, 2)) for name in (*CLOSED_FORMS, "network")}
     return verdict({name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}, "network")[0]
 
@@ -190,7 +197,11 @@ def expected_error(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def error_quantile(
-    scenes: dict[str, Scene], runner: Runner, share: float = 0.95, cases: tuple[Case, ...] = CASES
+    scenes: dict[str, Scene],
+    runner: Runner,
+    share: float = 0.95,
+    cases: tuple[Case, ...] = CASES,
+    components: int = COMPONENTS,
 ) -> float:
     """The factor by which expected errors must grow so that +-2 of them cover `share` of all errors of these scenes (split conformal).
 
@@ -200,7 +211,7 @@ def error_quantile(
     for scene in scenes.values():
         for case in cases:
             pair = simulate(scene, case)
-            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling)
+            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=components)
             reply = fitted.infer(runner)
             error = np.abs(fitted.expand(reply["x"][0]) - pair.truth)
             relative = (error / np.maximum(expected_error(fitted, reply), 1e-12)).ravel()
@@ -209,16 +220,19 @@ def error_quantile(
 
 
 def validate(
-    scenes: dict[str, Scene], runner: Runner, cases: tuple[Case, ...] = CASES[:3], **options: Any
+    scenes: dict[str, Scene],
+    runner: Runner,
+    cases: tuple[Case, ...] = CASES[:3],
+    components: int = COMPONENTS,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """One row per scene, case and method, PSF known: PSNR (global, peak = reference maximum, dB) and SAM (degrees)."""
     rows = []
     for name, scene in scenes.items():
         for case in cases:
             pair = simulate(scene, case)
-            for method, fused in (
-                Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling).fuse(runner, **options).items()
-            ):
+            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=components)
+            for method, fused in fitted.fuse(runner, **options).items():
                 rows.append({"scene": name, "case": case.name, "method": method, **scores(pair.truth, fused)})
     return rows
 
