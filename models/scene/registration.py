@@ -1,0 +1,198 @@
+"""PSF width along rows and columns and sub-pixel shift, from the pair alone, each with the interval that the pair supports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..observation import Sampling
+from .blocks import Block
+from .comparison import comparison
+from .estimation import FWHM_RANGE
+from .matching import Match, Matching, theta_of
+
+LARGEST_SHIFT = 3.0  # MSI pixels; what lies beyond is found but not corrected
+SEARCHED = 6.0  # MSI pixels
+LEAST_PIXELS = 600  # HSI pixels below which the nominal width is kept and no shift is corrected
+SIGMAS = 2.0  # half width of an interval
+LARGEST_FWHM_ERROR = 0.2  # relative half width of the interval from which a width counts as not determined
+LARGEST_SHIFT_ERROR = 0.1  # the same of a shift, in HSI pixels
+SMALLEST_SHIFT = 0.05  # MSI pixels, below which a shift is none
+STEPS = 25
+PARTS = 5  # per axis, of the scene, over which the gradient's spread is taken
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval of about 95 %; where the pair cannot tell, determined is False and the value is the nominal one."""
+
+    value: float
+    low: float
+    high: float
+    determined: bool
+
+    @classmethod
+    def given(cls, value: float) -> Estimate:
+        """A value that the user knows."""
+        return cls(value, value, value, True)
+
+    @property
+    def error(self) -> float:
+        """Half the interval's width."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Registration:
+    """FWHM in HSI pixels, shift in MSI pixels beside that of the given sampling.
+
+    beyond: (y, x) of a match farther off than LARGEST_SHIFT, which is not corrected, else None; pixels: HSI pixels that were compared;
+    unexplained: share of the MSI's variance at the best match, mean over bands.
+    """
+
+    fwhm_y: Estimate
+    fwhm_x: Estimate
+    shift_y: Estimate
+    shift_x: Estimate
+    beyond: tuple[float, float] | None = None
+    pixels: int = 0
+    unexplained: float = float("nan")
+
+    def applied(self, sampling: Sampling) -> Sampling:
+        """`sampling` with the estimated widths, and the estimated shift on top of its own."""
+        return replace(
+            sampling,
+            fwhm_y=self.fwhm_y.value,
+            fwhm_x=self.fwhm_x.value,
+            shift_y=sampling.shift_y + self.shift_y.value,
+            shift_x=sampling.shift_x + self.shift_x.value,
+        )
+
+
+def register(
+    blocks: list[Block],
+    sampling: Sampling,
+    fit_fwhm: tuple[bool, bool] = (True, True),
+    fit_shift: tuple[bool, bool] = (True, True),
+) -> Registration:
+    """Estimate what is to be fitted, as (y, x); the rest, and the nominal widths, come from `sampling`.
+
+    A coarse search compares shifts of up to SEARCHED MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
+    together. Intervals come from the gradient's spread over parts of the scene (the sandwich estimator), so that texture and model error
+    widen them. Widths at the edge of FWHM_RANGE and intervals wider than the limits above are refused.
+    """
+    free = np.array([*fit_fwhm, *fit_shift])
+    pixels = sum(int((block.y_mask > 0).sum()) for block in blocks)
+    unknown = _unknown(sampling, free)
+    matching = comparison(blocks, sampling, SEARCHED if any(fit_shift) else 0.0) if free.any() else None
+    if matching is None:
+        return unknown
+    start = theta_of(sampling)
+    theta = _coarse(matching, start, free)
+    near = min(float(np.abs(theta - start)[2:].max()) + 0.1 * sampling.ratio, SEARCHED)
+    matching = comparison(blocks, sampling, near) or matching
+    theta, match = _refined(matching, theta, free)
+    return _judged(matching, theta, match, start, unknown, free, pixels >= LEAST_PIXELS)
+
+
+def _unknown(sampling: Sampling, free: np.ndarray) -> Registration:
+    """Given values for what is fixed, nominal ones with the widest intervals for what is free."""
+    widest = (FWHM_RANGE, FWHM_RANGE, (-SEARCHED, SEARCHED), (-SEARCHED, SEARCHED))
+    values = (sampling.fwhm_y, sampling.fwhm_x, 0.0, 0.0)
+    return Registration(
+        *(Estimate(v, *limits, False) if f else Estimate.given(v) for v, limits, f in zip(values, widest, free))
+    )
+
+
+def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """The best shift of a grid at the nominal width, then the best common width there."""
+    bands = slice(None, None, max(1, matching.bands // 3))
+    step = max(1.0, matching.ratio / 4)
+    offsets = np.arange(-np.floor(SEARCHED / step), np.floor(SEARCHED / step) + 1) * step
+    best = start
+    if free[2:].any():
+        grid = [
+            start + np.array([0.0, 0.0, dy, dx])
+            for dy in (offsets if free[2] else [0.0])
+            for dx in (offsets if free[3] else [0.0])
+        ]
+        best = min(grid, key=lambda theta: matching.value(theta, bands))
+    if free[:2].any():
+        widths = np.log(np.geomspace(0.5, 2.2, 6))
+        grid = [best, *(np.where([*free[:2], False, False], width, best) for width in widths)]
+        best = min(grid, key=lambda theta: matching.value(theta, bands))
+    return best
+
+
+def _refined(matching: Matching, theta: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, Match]:
+    """Levenberg's and Marquardt's descent over the free parameters, in steps of at most a quarter of an HSI pixel."""
+    match, damping = matching.match(theta), 1e-3
+    longest = np.array([0.3, 0.3, 0.25 * matching.ratio, 0.25 * matching.ratio])
+    low, high = (np.log(FWHM_RANGE[0]), np.log(FWHM_RANGE[1]))
+    for _ in range(STEPS):
+        hessian = match.hessian[np.ix_(free, free)]
+        curved = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(hessian))
+        step = np.zeros(len(theta))
+        step[free] = -np.linalg.solve(curved, match.gradient[free])
+        step /= max(1.0, float(np.max(np.abs(step) / longest)))
+        tried = theta + step
+        tried[:2] = np.where(free[:2], np.clip(tried[:2], low, high), tried[:2])
+        found = matching.match(tried)
+        if found.value < match.value:
+            settled = bool((np.abs(tried - theta) < 1e-3 * np.array([1.0, 1.0, matching.ratio, matching.ratio])).all())
+            theta, match, damping = tried, found, max(damping / 5, 1e-6)
+            if settled:
+                break
+        elif np.abs(step).max() < 1e-5 or damping > 1e3:
+            break
+        else:
+            damping *= 8
+    return theta, match
+
+
+def _judged(
+    matching: Matching,
+    theta: np.ndarray,
+    match: Match,
+    start: np.ndarray,
+    unknown: Registration,
+    free: np.ndarray,
+    large: bool,
+) -> Registration:
+    """Values with intervals; what is not determined keeps its nominal value."""
+    error = SIGMAS * _deviation(matching, theta, match, free)
+    widths = [unknown.fwhm_y, unknown.fwhm_x]
+    for axis in np.flatnonzero(free[:2]):
+        low, high = np.exp(theta[axis] - error[axis]), np.exp(theta[axis] + error[axis])
+        known = large and error[axis] < LARGEST_FWHM_ERROR and FWHM_RANGE[0] * 1.01 < np.exp(theta[axis]) < FWHM_RANGE[1] / 1.01
+        value = float(np.exp(theta[axis])) if known else widths[axis].value
+        widths[axis] = Estimate(value, *_clipped(low, high, FWHM_RANGE), bool(known))
+    shifts, found = [unknown.shift_y, unknown.shift_x], theta[2:] - start[2:]
+    beyond = None
+    trusted = large and bool((error[2:] < LARGEST_SHIFT_ERROR * matching.ratio).all())
+    if free[2:].any() and np.abs(found).max() > LARGEST_SHIFT:
+        beyond = (float(found[0]), float(found[1])) if trusted else None
+        trusted = False
+    for axis in np.flatnonzero(free[2:]):
+        interval = _clipped(found[axis] - error[2 + axis], found[axis] + error[2 + axis], (-SEARCHED, SEARCHED))
+        shifts[axis] = Estimate(float(found[axis]) if trusted else 0.0, *interval, trusted)
+    return Registration(*widths, *shifts, beyond, matching.count, float(match.unexplained.mean()))
+
+
+def _clipped(low: float, high: float, limits: tuple[float, float]) -> tuple[float, float]:
+    return float(np.clip(low, *limits)), float(np.clip(high, *limits))
+
+
+def _deviation(matching: Matching, theta: np.ndarray, match: Match, free: np.ndarray) -> np.ndarray:
+    """Standard deviation of theta (4,), 0 for what is fixed: H^-1 S H^-1 with S from the scores of parts of the scene."""
+    places = matching.places()
+    edges = [np.quantile(places[:, axis], np.linspace(0, 1, PARTS + 1)[1:-1]) for axis in (0, 1)]
+    part = np.searchsorted(edges[0], places[:, 0]) * PARTS + np.searchsorted(edges[1], places[:, 1])
+    sums = np.stack([match.scores[part == n].sum(axis=0) for n in np.unique(part)])[:, free]
+    spread = sums.T @ sums * len(sums) / max(len(sums) - 1, 1)
+    hessian = match.hessian[np.ix_(free, free)]
+    inverse = np.linalg.pinv(hessian + 1e-12 * np.trace(hessian) * np.eye(len(hessian)))
+    deviation = np.zeros(len(theta))
+    deviation[free] = np.sqrt(np.maximum(np.diag(inverse @ spread @ inverse), 0.0))
+    return deviation
