@@ -129,6 +129,8 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
 
     started = time.monotonic()
     trainer.run(checkpoint, report, check)
+    if not history or history[-1]["step"] != trainer.step:
+        check(trainer.step)
     bar.close()
     path = arguments.out / f"{config.name}.safetensors"
     card = make_card(config, trainer.step, minutes_before + (time.monotonic() - started) / 60, history)
