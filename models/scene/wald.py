@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..observation import Degradation, Sampling, gaussian_field
-from .blocks import Block
+from ..observation import Degradation, Sampling, coarse_shape, gaussian_field
+from .blocks import WHOLE_SUPPORT, Block
 
 MARGIN_DB = 0.1  # by which a closed form must be better before it replaces the guarded method
 LEAST_SIZE = 24  # HSI pixels per axis below which the reduced scene says nothing
@@ -31,13 +31,11 @@ def reduced_block(
     be compared. The truth of the result is `block.y`, cut to the reduced block's fine window.
     """
     low, support = block.degradation(sampling).masked(block.z, block.z_mask)
-    ratio = sampling.ratio
-    height, width = (int(int(n // ratio) * ratio + 1e-9) for n in block.y.shape[-2:])
-    if min(height, width) < LEAST_SIZE:
+    shape = height, width = tuple(_whole_pixels(n, sampling.ratio) for n in block.y.shape[-2:])
+    if min(shape) < LEAST_SIZE:
         return None
-    coarse = int(height // ratio), int(width // ratio)
-    shape = (height, width)
-    mask = (block.y_mask * (support > 0.98))[:height, :width].astype(np.float32)
+    coarse = coarse_shape(shape, sampling.ratio)
+    mask = (block.y_mask * (support > WHOLE_SUPPORT))[:height, :width].astype(np.float32)
     reduced = Block(
         y=np.zeros((len(block.y), *coarse), np.float32),
         z=low[:, :height, :width].astype(np.float32),
@@ -49,13 +47,20 @@ def reduced_block(
         coarse_rows=range(coarse[0]),
         coarse_cols=range(coarse[1]),
     )
-    y, y_support = reduced.degradation(reduced_sampling(sampling)).masked(block.y[:, :height, :width], mask)
+    down = reduced.degradation(reduced_sampling(sampling))
+    y, y_support = down.masked(block.y[:, :height, :width], mask)
     return replace(
         reduced,
-        y=_restored(y, hsi_noise, reduced.degradation(reduced_sampling(sampling)), seed, stream=0),
+        y=_restored(y, hsi_noise, down, seed, stream=0),
         z=_restored(reduced.z, msi_noise, block.degradation(sampling), seed, stream=1),
-        y_mask=(y_support > 0.98).astype(np.float32),
+        y_mask=(y_support > WHOLE_SUPPORT).astype(np.float32),
     )
+
+
+def _whole_pixels(size: int, ratio: float) -> int:
+    """How many of `size` fine pixels make up whole coarse ones, rounded where the ratio is no integer."""
+    count = int(size / ratio + 1e-9)
+    return round(count * ratio) if round(count * ratio) <= size else round((count - 1) * ratio)
 
 
 def _restored(image: np.ndarray, noise: np.ndarray | None, down: Degradation, seed: int, stream: int) -> np.ndarray:
