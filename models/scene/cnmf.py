@@ -23,6 +23,7 @@ CHECK = 10
 SUM_TO_ONE = 0.3  # weight of the abundances' sum to one, against spectra whose root mean square is one
 CHUNK = 8192  # fine pixels at once: the working set stays in the processor's cache
 TINY = 1e-9
+SMALLEST = 1e-20  # an abundance: zeros stay zero under multiplication, and numbers too small for the processor are slow
 
 
 def cnmf(
@@ -123,7 +124,8 @@ class _Abundances:
         ratio = self._w.T @ (self._w @ h) if self._gram is None else self._gram @ h
         np.maximum(ratio, TINY, out=ratio)
         np.divide(self._above, ratio, out=ratio)
-        return np.multiply(ratio, h, out=ratio)
+        np.multiply(ratio, h, out=ratio)
+        return np.maximum(ratio, SMALLEST, out=ratio)
 
 
 def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick) -> np.ndarray:
