@@ -35,7 +35,9 @@ class Matching:
     noise of the HSI does not move the minimum. The logarithm weights each band by how well it can be explained.
     """
 
-    def __init__(self, blocks: list[Block], coefficients: list[np.ndarray], pixels: list[np.ndarray], ratio: float) -> None:
+    def __init__(
+        self, blocks: list[Block], coefficients: list[np.ndarray], pixels: list[np.ndarray], ratio: float
+    ) -> None:
         """coefficients: (K, h, w) of the HSI per block; pixels: bool (h, w), those compared; MSI bands as in the blocks."""
         self.ratio = ratio
         self._blocks, self._pixels = blocks, pixels

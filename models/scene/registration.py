@@ -14,28 +14,39 @@ from .matching import Match, Matching, theta_of
 
 LARGEST_SHIFT = 3.0  # MSI pixels; what lies beyond is found but not corrected
 SEARCHED = 6.0  # MSI pixels
-LEAST_PIXELS = 600  # HSI pixels below which the nominal width is kept and no shift is corrected
+LEAST_PIXELS = 600  # HSI pixels below which intervals are doubled and estimates weighed against the nominal values
+PRIOR = (0.2, 0.2, 1.0, 1.0)  # standard deviation of the nominal values: log FWHM, shift in MSI pixels
 SIGMAS = 2.0  # half width of an interval
 LARGEST_FWHM_ERROR = 0.2  # relative half width of the interval from which a width counts as not determined
 LARGEST_SHIFT_ERROR = 0.1  # the same of a shift, in HSI pixels
 SMALLEST_SHIFT = 0.05  # MSI pixels, below which a shift is none
+SAME_WIDTH = 0.03  # relative difference below which rows and columns have one width
 STEPS = 25
 PARTS = 5  # per axis, of the scene, over which the gradient's spread is taken
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval of about 95 %; where the pair cannot tell, determined is False and the value is the nominal one."""
+    """A value with its interval of about 95 %; where the pair cannot tell, determined is False and the value is the nominal one.
+
+    fitted: False for a value that the user gives.
+    """
 
     value: float
     low: float
     high: float
     determined: bool
+    fitted: bool = True
 
     @classmethod
     def given(cls, value: float) -> Estimate:
         """A value that the user knows."""
-        return cls(value, value, value, True)
+        return cls(value, value, value, True, False)
+
+    @property
+    def beyond_doubt(self) -> float:
+        """A shift to correct: 0 where it is smaller than SMALLEST_SHIFT or than its interval."""
+        return self.value if abs(self.value) > max(SMALLEST_SHIFT, self.error) else 0.0
 
     @property
     def error(self) -> float:
@@ -60,13 +71,23 @@ class Registration:
     unexplained: float = float("nan")
 
     def applied(self, sampling: Sampling) -> Sampling:
-        """`sampling` with the estimated widths, and the estimated shift on top of its own."""
+        """`sampling` with the widths, and with the shift on top of its own: what the pair supports and no more.
+
+        A shift within its interval of zero is none, and widths within their intervals of each other are one: an estimate's scatter does harm.
+        """
+        width_y, width_x = np.log(self.fwhm_y.value), np.log(self.fwhm_x.value)
+        if self.fwhm_y.fitted and self.fwhm_x.fitted:
+            error = np.array(
+                [max(self.fwhm_y.error / self.fwhm_y.value, 1e-3), max(self.fwhm_x.error / self.fwhm_x.value, 1e-3)]
+            )
+            if abs(width_y - width_x) < max(SAME_WIDTH, float(np.hypot(*error))):
+                width_y = width_x = float(np.average([width_y, width_x], weights=error**-2))
         return replace(
             sampling,
-            fwhm_y=self.fwhm_y.value,
-            fwhm_x=self.fwhm_x.value,
-            shift_y=sampling.shift_y + self.shift_y.value,
-            shift_x=sampling.shift_x + self.shift_x.value,
+            fwhm_y=float(np.exp(width_y)),
+            fwhm_x=float(np.exp(width_x)),
+            shift_y=sampling.shift_y + self.shift_y.beyond_doubt,
+            shift_x=sampling.shift_x + self.shift_x.beyond_doubt,
         )
 
 
@@ -161,22 +182,27 @@ def _judged(
     large: bool,
 ) -> Registration:
     """Values with intervals; what is not determined keeps its nominal value."""
-    error = SIGMAS * _deviation(matching, theta, match, free)
+    deviation = _deviation(matching, theta, match, free) * (1.0 if large else 2.0)
+    nominal = np.where(free, start, theta)
+    if not large:  # posterior means under the prior
+        weight = 1.0 / (1.0 + (deviation / np.array(PRIOR)) ** 2)
+        theta, deviation = nominal + weight * (theta - nominal), deviation * np.sqrt(weight)
+    error = SIGMAS * deviation
     widths = [unknown.fwhm_y, unknown.fwhm_x]
     for axis in np.flatnonzero(free[:2]):
-        low, high = np.exp(theta[axis] - error[axis]), np.exp(theta[axis] + error[axis])
-        known = large and error[axis] < LARGEST_FWHM_ERROR and FWHM_RANGE[0] * 1.01 < np.exp(theta[axis]) < FWHM_RANGE[1] / 1.01
-        value = float(np.exp(theta[axis])) if known else widths[axis].value
-        widths[axis] = Estimate(value, *_clipped(low, high, FWHM_RANGE), bool(known))
+        value = float(np.exp(theta[axis]))
+        interval = _clipped(value * np.exp(-error[axis]), value * np.exp(error[axis]), FWHM_RANGE)
+        inside = FWHM_RANGE[0] * 1.01 < value < FWHM_RANGE[1] / 1.01
+        known = bool(inside and error[axis] < LARGEST_FWHM_ERROR)
+        widths[axis] = Estimate(value if known else widths[axis].value, *interval, known)
     shifts, found = [unknown.shift_y, unknown.shift_x], theta[2:] - start[2:]
+    known = bool((error[2:] < LARGEST_SHIFT_ERROR * matching.ratio).all())
     beyond = None
-    trusted = large and bool((error[2:] < LARGEST_SHIFT_ERROR * matching.ratio).all())
-    if free[2:].any() and np.abs(found).max() > LARGEST_SHIFT:
-        beyond = (float(found[0]), float(found[1])) if trusted else None
-        trusted = False
+    if known and np.abs(found).max() > LARGEST_SHIFT:
+        beyond, known = (float(found[0]), float(found[1])), False
     for axis in np.flatnonzero(free[2:]):
         interval = _clipped(found[axis] - error[2 + axis], found[axis] + error[2 + axis], (-SEARCHED, SEARCHED))
-        shifts[axis] = Estimate(float(found[axis]) if trusted else 0.0, *interval, trusted)
+        shifts[axis] = Estimate(float(found[axis]) if known else 0.0, *interval, known)
     return Registration(*widths, *shifts, beyond, matching.count, float(match.unexplained.mean()))
 
 
