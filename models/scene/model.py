@@ -60,7 +60,7 @@ class CoefficientModel:
 class SceneModel:
     """The coefficient model and what turns coefficients into spectra.
 
-    z_mean, z_scale (l,): standardisation of the MSI. outside (L, l), outside_intercept (L,): regression of what lies outside the subspace on
+    z_mean, z_scale (l,): standardisation of the MSI. outside (L, l): regression of what lies outside the subspace on
     the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off.
     spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,): share of the MSI's variance that the
     HSI does not explain; msi_noise (l,): std in the MSI's units.
@@ -71,7 +71,6 @@ class SceneModel:
     z_mean: np.ndarray
     z_scale: np.ndarray
     outside: np.ndarray
-    outside_intercept: np.ndarray
     gate: np.ndarray
     outside_std: np.ndarray
     spectral_response: np.ndarray
@@ -139,7 +138,6 @@ def fit_scene(
         z_mean=z_mean,
         z_scale=z_scale,
         outside=outside,
-        outside_intercept=outside_intercept,
         gate=gate,
         outside_std=gate * _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise),
         spectral_response=spectral.response,
@@ -186,7 +184,7 @@ def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndar
     for image in _maps(blocks, valid, rest):
         for step in (np.diff(image, axis=1), np.diff(image, axis=2)):
             good = np.isfinite(step)
-            power += np.where(good, step, 0.0).__pow__(2).sum(axis=(1, 2)) / 2
+            power += (np.where(good, step, 0.0) ** 2).sum(axis=(1, 2)) / 2
             count += int(good[0].sum())
     spread = power / max(count, 1)
     return SPREAD_FACTOR * np.sqrt(np.maximum(spread - y_std**2, 0.05 * spread) + 1e-8)

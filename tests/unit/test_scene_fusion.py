@@ -1,0 +1,69 @@
+"""From coefficients back to spectra: what lies outside the subspace is added as far as it is signal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
+from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.fusion import expand_tile, outside_part
+from hsfusion.models.scene.model import fit_scene
+from hsfusion.models.scene.tile import Place, closed_forms
+
+SAMPLING = Sampling(4, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def truth(make_scene) -> np.ndarray:
+    """A scene of 16 bands and six materials."""
+    return make_scene(16, 128, 120, materials=6, seed=6)
+
+
+def fuse(truth: np.ndarray, components: int, snr_db: float = 0.0) -> dict[str, np.ndarray]:
+    """GLP-HS through a subspace with and without the outside part, and over all bands by itself."""
+    rng = np.random.default_rng(0)
+    hsi, msi = Degradation.whole(SAMPLING, truth.shape[1:])(truth), truth[[0, len(truth) // 2, len(truth) - 1]]
+    if snr_db:
+        hsi, msi = (
+            (a + noise_std((a**2).mean(axis=(1, 2)), snr_db)[:, None, None] * rng.standard_normal(a.shape)).astype(
+                np.float32
+            )
+            for a in (hsi, msi)
+        )
+    block = whole_block(hsi, msi)
+    scene = fit_scene([block], SAMPLING, components)
+    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    y, z = scene.subspace.project(hsi).astype(np.float32), scene.standardise(msi)
+    glp = closed_forms(y, z, block.y_mask, block.z_mask, scene.coefficients, place).glp
+    outside = outside_part(scene, hsi, block.y_mask, z, block.z_mask, place)
+    return {
+        "with": expand_tile(scene, glp, outside),
+        "without": expand_tile(scene, glp, np.zeros_like(outside)),
+        "outside": outside,
+        "interpolated": Upsampling.whole(SAMPLING, truth.shape[1:])(hsi),
+    }
+
+
+def rmse(a: np.ndarray, b: np.ndarray) -> float:
+    """Root of the mean square difference."""
+    return float(np.sqrt(np.mean((a.astype(float) - b) ** 2)))
+
+
+def test_with_few_components_the_outside_part_carries_signal(truth):
+    fused = fuse(truth, 2)
+    assert rmse(fused["with"], truth) < 0.9 * rmse(fused["without"], truth)
+    assert rmse(fused["with"], truth) < 0.5 * rmse(fused["interpolated"], truth)
+    assert fused["with"].dtype == np.float32 and fused["with"].shape == truth.shape
+
+
+def test_noise_outside_the_subspace_is_kept_out(truth):
+    """In a noisy scene the gated part is far smaller than the noise that lies there."""
+    fused = fuse(truth, 6, snr_db=25)
+    noise = np.sqrt((truth**2).mean()) * 10 ** (-25 / 20)
+    assert fused["outside"].std() < 0.2 * noise
+    assert rmse(fused["with"], truth) < 1.02 * rmse(fused["without"], truth)
+
+
+def test_all_components_leave_nothing_outside(truth):
+    assert np.abs(fuse(truth[:5], 5)["outside"]).max() < 1e-2
