@@ -21,6 +21,7 @@ LARGEST_FWHM_ERROR = 0.2  # relative half width of the interval from which a wid
 LARGEST_SHIFT_ERROR = 0.1  # the same of a shift, in HSI pixels
 SMALLEST_SHIFT = 0.05  # MSI pixels, below which a shift is none
 SAME_WIDTH = 0.03  # relative difference below which rows and columns have one width
+LARGEST_UNEXPLAINED = 0.5  # share of the MSI's variance beyond which the two images have too little in common
 STEPS = 25
 PARTS = 5  # per axis, of the scene, over which the gradient's spread is taken
 
@@ -45,8 +46,8 @@ class Estimate:
 
     @property
     def beyond_doubt(self) -> float:
-        """A shift to correct: 0 where it is smaller than SMALLEST_SHIFT or than its interval."""
-        return self.value if abs(self.value) > max(SMALLEST_SHIFT, self.error) else 0.0
+        """A shift to correct: 0 where it is smaller than SMALLEST_SHIFT or than 1.5 times half its interval."""
+        return self.value if abs(self.value) > max(SMALLEST_SHIFT, 1.5 * self.error) else 0.0
 
     @property
     def error(self) -> float:
@@ -73,7 +74,7 @@ class Registration:
     def applied(self, sampling: Sampling) -> Sampling:
         """`sampling` with the widths, and with the shift on top of its own: what the pair supports and no more.
 
-        A shift within its interval of zero is none, and widths within their intervals of each other are one: an estimate's scatter does harm.
+        A shift that may well be zero is none, and widths within their intervals of each other are one: an estimate's scatter does harm.
         """
         width_y, width_x = np.log(self.fwhm_y.value), np.log(self.fwhm_x.value)
         if self.fwhm_y.fitted and self.fwhm_x.fitted:
@@ -101,7 +102,8 @@ def register(
 
     A coarse search compares shifts of up to SEARCHED MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
     together. Intervals come from the gradient's spread over parts of the scene (the sandwich estimator), so that texture and model error
-    widen them. Widths at the edge of FWHM_RANGE and intervals wider than the limits above are refused.
+    widen them. Refused are widths at the edge of FWHM_RANGE (and the shift with them), intervals wider than the limits above, and images that
+    have too little in common.
     """
     free = np.array([*fit_fwhm, *fit_shift])
     pixels = sum(int((block.y_mask > 0).sum()) for block in blocks)
@@ -189,14 +191,17 @@ def _judged(
         theta, deviation = nominal + weight * (theta - nominal), deviation * np.sqrt(weight)
     error = SIGMAS * deviation
     widths = [unknown.fwhm_y, unknown.fwhm_x]
+    related = match.unexplained.mean() < LARGEST_UNEXPLAINED
+    trusted = related
     for axis in np.flatnonzero(free[:2]):
         value = float(np.exp(theta[axis]))
         interval = _clipped(value * np.exp(-error[axis]), value * np.exp(error[axis]), FWHM_RANGE)
         inside = FWHM_RANGE[0] * 1.01 < value < FWHM_RANGE[1] / 1.01
-        known = bool(inside and error[axis] < LARGEST_FWHM_ERROR)
+        known = bool(related and inside and error[axis] < LARGEST_FWHM_ERROR)
+        trusted = trusted and inside
         widths[axis] = Estimate(value if known else widths[axis].value, *interval, known)
     shifts, found = [unknown.shift_y, unknown.shift_x], theta[2:] - start[2:]
-    known = bool((error[2:] < LARGEST_SHIFT_ERROR * matching.ratio).all())
+    known = bool(trusted and (error[2:] < LARGEST_SHIFT_ERROR * matching.ratio).all())
     beyond = None
     if known and np.abs(found).max() > LARGEST_SHIFT:
         beyond, known = (float(found[0]), float(found[1])), False
