@@ -50,7 +50,7 @@ def plan_tiles(rows: range, cols: range, model: CoefficientModel, size: int, hal
 
 def coarse_halo(model: CoefficientModel) -> int:
     """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide PSF with little noise."""
-    spread = np.maximum(model.prior_std, model.target_std)  # data consistency is MAP with a spread between these
+    spread = np.maximum(model.prior_std, model.target_std)  # data consistency is MAP with a smaller one
     kernel = map_kernel(model.sampling, model.response, model.y_std, model.z_std, spread, LARGEST_HALO)
     profile = np.maximum(kernel.max(axis=0), kernel.max(axis=1))[LARGEST_HALO:]
     return max(COARSE_HALO, int(np.flatnonzero(profile > KERNEL_TAIL)[-1]))

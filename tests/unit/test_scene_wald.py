@@ -36,9 +36,15 @@ def test_sizes_fit_any_ratio(ratio, size):
     """The reduced windows are those of the whole reduced scene, so a scene model can be fitted to them."""
     rng = np.random.default_rng(0)
     fine = round(size * ratio)
-    block = whole_block(rng.random((4, size, size + 2), np.float32), rng.random((2, fine, round((size + 2) * ratio)), np.float32))
+    block = whole_block(
+        rng.random((4, size, size + 2), np.float32), rng.random((2, fine, round((size + 2) * ratio)), np.float32)
+    )
     reduced = reduced_block(block, Sampling(ratio))
-    assert reduced.y.shape[1:] == coarse_shape(reduced.scene_shape, ratio) == (len(reduced.coarse_rows), len(reduced.coarse_cols))
+    assert (
+        reduced.y.shape[1:]
+        == coarse_shape(reduced.scene_shape, ratio)
+        == (len(reduced.coarse_rows), len(reduced.coarse_cols))
+    )
     assert size - ratio - 1 < reduced.scene_shape[0] <= size
     assert fit_scene([reduced], reduced_sampling(Sampling(ratio)), 3).coefficients.scene_shape == reduced.scene_shape
 
@@ -73,7 +79,9 @@ def test_masked_pixels_do_not_leak(block):
 def test_a_small_scene_says_nothing(make_scene):
     size = 4 * (LEAST_SIZE - 1)
     scene = make_scene(4, size, 200)
-    assert reduced_block(whole_block(Degradation.whole(Sampling(4), (size, 200))(scene), scene[:2]), Sampling(4)) is None
+    assert (
+        reduced_block(whole_block(Degradation.whole(Sampling(4), (size, 200))(scene), scene[:2]), Sampling(4)) is None
+    )
 
 
 def test_the_verdict_keeps_the_guarded_method_within_its_margin():
