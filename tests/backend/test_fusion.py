@@ -16,6 +16,7 @@ from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tile import Place
 from hsfusion.models.scene.tiling import Tile, plan_tiles
+from hsfusion.models.training.card import HALO
 
 SETTINGS = {"components": 5, "width": 16, "depth": 1}
 CARD = {
@@ -24,7 +25,6 @@ CARD = {
     "schedule": {"kind": "zero-terminal-cosine", "steps": 100},
     "default_steps": 1,
 }
-HALO = 48
 TOLERANCE = (
     1e-6  # of the data range; 1e-4 is promised, but a random network is mild: with half the halo this test would fail
 )
