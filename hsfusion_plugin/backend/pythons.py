@@ -20,6 +20,7 @@ from .settings import PLUGIN_FOLDER
 
 OLDEST = (3, 9)
 _IMPORTED_AS = {"pyyaml": "yaml"}
+_START_S = 30.0
 _LOOK_S = 300.0  # importing torch from a cold network disk takes minutes
 
 _ABLE = """
@@ -109,11 +110,11 @@ def base_python(named: Path | None, cancelled: Callable[[], bool]) -> Path:
 
 def _problem(python: Path, cancelled: Callable[[], bool]) -> str | None:
     try:
-        code, found = _asked(python, _ABLE, cancelled)
+        code, found = _asked(python, _ABLE, cancelled, timeout_s=_START_S)
     except RunCancelled:
         raise
     except HSFusionError:
-        return "cannot be started"
+        return "cannot be started, or does not answer"
     if not found:
         return f"does not work as Python (exit code {code})"
     if tuple(found["version"]) < OLDEST:
@@ -146,11 +147,13 @@ def _candidates() -> Iterator[Path]:
             yield place
 
 
-def _asked(python: Path, script: str, cancelled: Callable[[], bool], *arguments: str) -> tuple[int, dict[str, Any]]:
+def _asked(
+    python: Path, script: str, cancelled: Callable[[], bool], *arguments: str, timeout_s: float = _LOOK_S
+) -> tuple[int, dict[str, Any]]:
     """Exit code and the JSON of the last line that `script` prints; {} where it prints none."""
     lines: list[str] = []
     command = [python, "-I", "-X", "utf8", "-c", script, *arguments]
-    code = run_lines(command, child_environment(), cancelled, lines.append, timeout_s=_LOOK_S)
+    code = run_lines(command, child_environment(), cancelled, lines.append, timeout_s=timeout_s)
     try:
         found = json.loads(lines[-1])
     except (ValueError, IndexError):

@@ -14,6 +14,7 @@ from qgis.PyQt.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -121,10 +122,11 @@ class OptionsPage(QgsOptionsPageWidget):
         if variable is None:
             return
         field.setEnabled(False)
-        shown = tr("it is set") if name == "authcfg" else os.environ[variable]
-        note = QLabel(tr("The environment variable {} wins: {}").format(variable, shown))
+        shown = tr("a token") if name == "authcfg" else os.environ[variable]
+        note = QLabel(tr("{} is set and wins: {}").format(variable, shown))
         note.setObjectName(f"wins_{name}")
         note.setWordWrap(True)
+        note.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         form.addRow("", note)
 
     def _fill(self) -> None:
