@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Callable
 
 import numpy as np
 
@@ -45,11 +46,19 @@ class FusedTile:
         return up.masked(self.hsi[bands], self.hsi_mask)[0]
 
 
-def fuse_tile(pair: Pair, scene: SceneModel, method: Method | FullBand, tile: Tile, want_std: bool) -> FusedTile:
-    """One tile from rasters to spectra; a pure function of the tile's surroundings and the scene model."""
+def fuse_tile(
+    pair: Pair,
+    scene: SceneModel,
+    method: Method | FullBand,
+    tile: Tile,
+    want_std: bool,
+    check: Callable[[], None] = lambda: None,
+) -> FusedTile:
+    """One tile from rasters to spectra; a pure function of the tile's surroundings and the scene model. `check` may raise to end it."""
     place = tile.place
     hsi, y_mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
     msi, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
+    check()
     inner, x_std = tile.inner, None
     if isinstance(method, FullBand):
         block = Block(hsi, msi, y_mask, z_mask, scene.coefficients.scene_shape, **vars(place))
@@ -58,8 +67,10 @@ def fuse_tile(pair: Pair, scene: SceneModel, method: Method | FullBand, tile: Ti
         z = scene.standardise(msi) * z_mask
         y = (scene.subspace.project(hsi) * y_mask).astype(np.float32)
         x, x_std = method(Arrays(y, z, y_mask, z_mask), scene.coefficients, tile)
+        check()
         outside = outside_part(scene, hsi, y_mask, z, z_mask, place)[(slice(None), *inner)]
         values = expand_tile(scene, x, outside)
+    check()
     known = _support(scene, y_mask, tile) & (z_mask[inner] > 0)
     values[:, ~known] = np.nan
     std = None
@@ -95,13 +106,13 @@ def fused_tiles(
                 tile = next(queue, None)
                 if tile is None:
                     break
-                waiting.append(pool.submit(fuse_tile, pair, scene, method, tile, want_std))
+                waiting.append(pool.submit(fuse_tile, pair, scene, method, tile, want_std, progress.check))
             yield _result(waiting.popleft(), progress)
             progress.step((number + 1) / len(tiles))
     finally:
         for future in waiting:
             future.cancel()
-        pool.shutdown(wait=False)
+        pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
 
 
 def _result(future: Future[FusedTile], progress: Progress) -> FusedTile:
