@@ -61,7 +61,8 @@ class SetupBackend(Algorithm):
         return None
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.backend.environment import SetupRequest, default_folder
+        from ..hsfusion_plugin.backend.environment import SetupRequest
+        from ..hsfusion_plugin.backend.folder import default_folder
 
         def path(name: str) -> Path | None:
             value = self.optional_text(parameters, name, context)
@@ -86,7 +87,8 @@ class SetupBackend(Algorithm):
 
 
 def _program(name: str, label: str) -> QgsProcessingParameterFile:
-    return QgsProcessingParameterFile(name, label, QgsProcessingParameterFile.Behavior.File, optional=True)
+    kind = QgsProcessingParameterFile.Behavior.File
+    return QgsProcessingParameterFile(name, label, kind, optional=True, fileFilter=tr("Programs (*)"))
 
 
 def _folder(name: str, label: str) -> QgsProcessingParameterFile:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,9 @@ from ..backend.errors import BackendError, NoBackend
 from ..backend.interpreter import find_python
 from ..backend.pythons import inspect
 from ..backend.session import backend_kind, open_backend
-from ..backend.settings import PLUGIN_FOLDER, Settings, overridden, saved_values
+from ..backend.settings import Settings, overridden, saved_values
 from ..errors import Cancelled, HSFusionError
-from . import blas
+from .diagnostics_page import Page, say_software
 from .progress import Progress
 from .trial import RATIO, SIZE, time_tile
 
@@ -33,34 +31,11 @@ class DiagnosticsRequest:
     trial: bool = True
 
 
-@dataclass
-class Page:
-    """Lines of the page, under headings."""
-
-    progress: Progress
-    lines: list[str] = field(default_factory=list)
-    problems: int = 0
-
-    def heading(self, text: str) -> None:
-        """Begin a part of the page."""
-        self.progress.phase(text)
-        self.lines += ["", text, "-" * len(text)]
-
-    def say(self, text: str) -> None:
-        """A fact."""
-        self.lines.append(text)
-
-    def problem(self, text: object) -> None:
-        """Something that does not work, and the remedy."""
-        self.problems += 1
-        self.lines.append(f"PROBLEM: {text}")
-
-
 def run(request: DiagnosticsRequest, progress: Progress) -> dict[str, Any]:
     """The outputs by name; raises Cancelled, and HSFusionError only where the report cannot be written."""
     page = Page(progress, [f"HSFusion {VERSION}, diagnostics of {time.strftime('%Y-%m-%d %H:%M')}"])
     seconds = float("nan")
-    _software(page)
+    say_software(page)
     progress.step(0.1)
     settings = _settings(page)
     _models(page, settings)
@@ -81,32 +56,6 @@ def run(request: DiagnosticsRequest, progress: Progress) -> dict[str, Any]:
             ) from error
     progress.info(text)
     return {"REPORT": request.report, "TEXT": text, "PROBLEMS": page.problems, "TILE_SECONDS": seconds}
-
-
-def _software(page: Page) -> None:
-    import numpy as np
-    from osgeo import gdal
-    from qgis.core import Qgis
-
-    page.heading("This computer and QGIS")
-    page.say(f"System: {platform.platform()}, {os.cpu_count()} processors{_memory()}")
-    page.say(
-        f"QGIS {Qgis.QGIS_VERSION}, Python {sys.version.split()[0]}, GDAL {gdal.__version__}, numpy {np.__version__}"
-    )
-    page.say(f"Plugin: {PLUGIN_FOLDER}")
-    name, speed = blas.blas_name(), blas.gigaflops()
-    page.say(f"Linear algebra of numpy: {name}, {speed:.1f} Gflop/s")
-    if name == "reference BLAS":
-        page.problem(
-            "numpy uses the reference BLAS, which is several times slower: install OpenBLAS (Debian, Ubuntu: sudo apt-get install libopenblas0)."
-        )
-
-
-def _memory() -> str:
-    try:
-        return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory"
-    except (AttributeError, ValueError, OSError):  # Windows
-        return ""
 
 
 def _settings(page: Page) -> Settings:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from hsfusion.hsfusion_plugin.backend import environment
-from hsfusion.hsfusion_plugin.backend.environment import MARK, SetupRequest, default_folder, run
+from hsfusion.hsfusion_plugin.backend.environment import SetupRequest, run
+from hsfusion.hsfusion_plugin.backend.folder import MARK, alone, default_folder, replacing
 from hsfusion.hsfusion_plugin.backend.interpreter import python_in
 from hsfusion.hsfusion_plugin.backend.pip import Installer, Sources, pip_environment
 from hsfusion.hsfusion_plugin.backend.pip_errors import explain
@@ -278,16 +279,16 @@ def test_what_a_cancelled_one_left_is_replaced(tmp_path):
     folder.mkdir()
     (folder / MARK).write_text('{"state": "unfinished"}', encoding="utf-8")
     (folder / "left over").mkdir()
-    with environment._replacing(folder):
+    with replacing(folder):
         assert list(folder.iterdir()) == []
 
 
 def test_two_at_once(tmp_path, made):
     (tmp_path / "env").mkdir()
-    with environment._alone(tmp_path / "env"):
+    with alone(tmp_path / "env"):
         with pytest.raises(HSFusionError, match="Another set-up is at work"):
             run(SetupRequest(tmp_path / "env"), Progress())
-        with environment._alone(tmp_path / "another"):
+        with alone(tmp_path / "another"):
             pass
 
 
@@ -393,6 +394,9 @@ def test_both_sources_are_one_too_many(provider, wheels):
         fine, message = algorithm.checkParameterValues(parameters, context)
         assert not fine and said in message
     assert algorithm.checkParameterValues({"FOLDER": "/nowhere/yet"}, context)[0]
+    for program in (sys.executable, __file__):
+        named = {"INTERPRETER": program, "BASE_PYTHON": program}
+        assert algorithm.checkParameterValues(named, context) == (True, ""), "programs have no extension on Unix"
 
 
 def test_the_lines_come_while_the_program_runs(tmp_path):
