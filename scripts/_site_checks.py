@@ -13,35 +13,14 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 MAX_ZIP = 25_000_000
-REQUIRED_FIELDS = [
-    "name",
-    "description",
-    "version",
-    "qgisMinimumVersion",
-    "author",
-    "email",
-    "about",
-    "tracker",
-    "repository",
-]  # the site's PLUGIN_REQUIRED_METADATA
+REQUIRED_FIELDS = (
+    *("name", "description", "version", "qgisMinimumVersion", "author"),
+    *("email", "about", "tracker", "repository"),
+)  # the site's PLUGIN_REQUIRED_METADATA
 REQUIRED_FILES = ("__init__.py", "metadata.txt", "LICENSE")
 HIDDEN_ALLOWED = {".gitignore", ".gitattributes", ".bandit", ".secrets.baseline", ".flake8"}
-REFUSED_SUFFIXES = {
-    ".exe",
-    ".dll",
-    ".so",
-    ".dylib",
-    ".bat",
-    ".sh",
-    ".ps1",
-    ".cmd",
-    ".com",
-    ".pyd",
-    ".msi",
-    ".jar",
-    ".pyc",
-    ".pyo",
-}
+PROGRAMS = {".exe", ".dll", ".so", ".dylib", ".bat", ".sh", ".ps1", ".cmd", ".com", ".pyd", ".msi", ".jar"}
+CACHES = {".pyc", ".pyo"}
 REFUSED_PARTS = {"__pycache__", ".git", "__MACOSX", "tests", "test"}
 MAGIC = {
     b"\x7fELF": "an ELF program",
@@ -90,7 +69,7 @@ def check_programs(entries: zipfile.ZipFile) -> list[str]:
         mode = entry.external_attr >> 16
         if stat.S_ISLNK(mode) or mode & 0o111 and not entry.is_dir():
             complaints.append(f"{entry.filename}: a link, or executable")
-        if PurePosixPath(entry.filename).suffix.lower() in REFUSED_SUFFIXES:
+        if PurePosixPath(entry.filename).suffix.lower() in PROGRAMS | CACHES:
             complaints.append(f"{entry.filename}: a kind of file that the site refuses")
         with entries.open(entry) as file:
             start = file.read(4)

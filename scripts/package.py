@@ -21,29 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "hsfusion"
 FILES = ("__init__.py", "metadata.txt", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "scripts/serve.py")
 FOLDERS = ("processing", "hsfusion_plugin", "models", "resources")
-SUFFIXES = {
-    ".py",
-    ".md",
-    ".txt",
-    ".csv",
-    ".json",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".svg",
-    ".png",
-    ".qml",
-    ".html",
-    ".css",
-    ".js",
-    ".j2",
-    ".jinja",
-    ".model3",
-    ".ts",
-    ".qm",
-    ".tif",
-    ".safetensors",
-}
+CODE = {".py", ".md", ".txt", ".csv", ".json", ".yaml", ".toml", ".html", ".css", ".js", ".j2"}
+DATA = {".svg", ".png", ".qml", ".qm", ".model3", ".tif", ".safetensors"}
 MAX_RESOURCES = 15_000_000
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day, for every file
 
@@ -51,7 +30,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day, for every file
 def contents(root: Path) -> Iterator[Path]:
     """The files of the plugin, relative to the checkout, in order."""
     paths = [root / name for name in FILES if (root / name).is_file()]
-    paths += [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.suffix in SUFFIXES]
+    paths += [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.suffix in CODE | DATA]
     for path in sorted(paths, key=lambda path: path.relative_to(root).as_posix()):
         inside = path.relative_to(root)
         if path.is_file() and not any(part.startswith((".", "__pycache__")) for part in inside.parts):
