@@ -5,15 +5,17 @@ from __future__ import annotations
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .assess import Assess
 from .base import ICONS, tr
 from .diagnostics import Diagnostics
+from .estimatesensor import EstimateSensor
 from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
 from .setupbackend import SetupBackend
 from .simulate import Simulate
 
-ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, SetupBackend, Diagnostics)
+ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, Assess, EstimateSensor, SetupBackend, Diagnostics)
 
 
 class HSFusionProvider(QgsProcessingProvider):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...models.errors import HSFusionError
 from ...models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ...models.scene.blocks import Block, coarse_samples
-from ...models.scene.estimation import NOMINAL_FWHM, estimate_psf
 from ...models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ...models.scene.subspace import fit_subspace
 from ...models.scene.tiling import place_of
 from ..paths import RESOURCES
+from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest
@@ -27,42 +27,35 @@ UNEXPLAINED = 0.05
 
 @dataclass(frozen=True)
 class Estimates:
-    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal"."""
+    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
+
+    shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
+    """
 
     scene: SceneModel
     blocks: list[Block]
     sampling: Sampling
     psf_source: str
+    shift: tuple[float, float]
     shift_source: str
     warnings: list[str]
+    geometry: Geometry | None = None
 
 
 def estimate(pair: Pair, request: FusionRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
     """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
-    alignment, warnings = pair.alignment, []
-    sampling = Sampling(
-        alignment.ratio,
-        request.psf_fwhm_y or request.psf_fwhm or NOMINAL_FWHM,
-        request.psf_fwhm or NOMINAL_FWHM,
-        alignment.phase_y + (request.shift_y or 0.0),
-        alignment.phase_x + (request.shift_x or 0.0),
-    )
+    alignment = pair.alignment
+    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request)
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
-    samples = coarse_samples(blocks, sampling)
-    subspace = fit_subspace(samples.spectra, components)
-    source = "given"
-    if request.psf_fwhm is None:
-        progress.phase("Estimating the point spread function")
-        psf = estimate_psf(blocks, subspace, sampling)
-        source = "estimated" if psf.determined else "nominal"
-        if not psf.determined:
-            warnings.append(
-                f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give PSF_FWHM if you know better."
-            )
-        sampling = replace(sampling, fwhm_y=request.psf_fwhm_y or psf.fwhm, fwhm_x=psf.fwhm)
+    progress.phase("Estimating the point spread function and the shift")
+    geometry = find_geometry(blocks, sampling, request)
+    progress.check()
+    sampling = geometry.sampling
+    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)
     progress.phase("Estimating response, noise and regression")
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal_response(pair, request))
+    warnings = list(geometry.warnings)
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
             warnings.append(
@@ -70,8 +63,9 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
             )
     for warning in warnings:
         progress.warn(warning)
-    shift = "given" if request.shift_x is not None or request.shift_y is not None else "from the two grids"
-    return Estimates(scene, blocks, sampling, source, shift, warnings)
+    return Estimates(
+        scene, blocks, sampling, geometry.psf_source, geometry.shift, geometry.shift_source, warnings, geometry
+    )
 
 
 def read_blocks(pair: Pair, sampling: Sampling, progress: Progress) -> list[Block]:

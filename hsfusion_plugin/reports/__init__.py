@@ -6,6 +6,7 @@ from .contents import EvaluationReport, FusionReport, Map, Origin, Picture, Pixe
 from .origin import repeat_command, software_versions
 from .page import write_evaluation_report, write_fusion_report
 from .pictures import pick_pixels
+from .sensors import SensorReport, write_sensor_report
 
 __all__ = [
     "EvaluationReport",
@@ -15,9 +16,11 @@ __all__ = [
     "Picture",
     "PixelSpectra",
     "Quantity",
+    "SensorReport",
     "pick_pixels",
     "repeat_command",
     "software_versions",
     "write_evaluation_report",
     "write_fusion_report",
+    "write_sensor_report",
 ]

@@ -28,7 +28,7 @@ _DECIMALS = {"dB": 2, "°": 3, "s": 1, "%": 1}
 def write_fusion_report(path: str | Path, report: FusionReport) -> None:
     """Write the report of a fusion; HSFusionError when the file cannot be written."""
     charts = Charts()
-    page = _render(
+    page = render(
         "fusion.html",
         report=report,
         pictures=draw_pictures(report.pictures),
@@ -47,7 +47,7 @@ def write_evaluation_report(path: str | Path, report: EvaluationReport) -> None:
     relative = np.where(
         scores.mean_bands > 0, 100 * scores.rmse_bands / np.where(scores.mean_bands > 0, scores.mean_bands, 1), np.nan
     )
-    page = _render(
+    page = render(
         "evaluation.html",
         report=report,
         conventions=CONVENTIONS,
@@ -119,7 +119,8 @@ def _on_all_bands(values: np.ndarray, bands: np.ndarray, length: int) -> np.ndar
     return whole
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """A page from a template of this room."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -95,3 +95,12 @@ def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
     if len(empty):
         raise HSFusionError(f"Band {names[empty[0] + 1]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?")
     return response / total
+
+
+def relative_curves(response: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
+    """Curves (l, L) at the HSI's wavelengths, peak 1, from which `read_response` makes the rows of `response` again up to their sum.
+
+    What an estimate has below zero is noise and becomes zero.
+    """
+    curves = np.clip(response, 0.0, None) / np.maximum(_spacing(np.asarray(wavelengths_nm, float)), 1e-9)
+    return curves / np.maximum(curves.max(axis=1, keepdims=True), 1e-30)

@@ -32,6 +32,14 @@ INTERFACE = {
         ["PSNR", "PSNR_BAND_MEAN", "PSNR_BAND_PEAK", "RMSE", "SAM", "ERGAS", "SSIM", "Q2N", "CC"]
         + ["SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
     ),
+    "assess": (
+        ["FUSED", "HSI", "MSI", *SENSOR_SET, "REPORT", "TABLE"],
+        ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "REPORT", "TABLE"],
+    ),
+    "estimatesensor": (
+        ["HSI", "MSI", "SENSOR", "SRF", "REPORT"],
+        ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
+    ),
     "setupbackend": (
         ["FOLDER", "INTERPRETER", "BASE_PYTHON", "BUILD", "INDEX_URL", "WHEELS", "REPAIR"],
         ["PYTHON", "DEVICE", "LOG"],

@@ -1,0 +1,70 @@
+"""hsfusion:assess: how far a fused raster agrees with both rasters that it was made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from .base import Algorithm
+from .parameters import advanced, file_output, raster, report_output, sensor_set
+from .strings import tr
+
+NUMBERS = {
+    "HSI_CONSISTENCY": "Agreement with the hyperspectral raster (dB)",
+    "MSI_CONSISTENCY": "Agreement with the multispectral raster (dB)",
+    "D_LAMBDA": "Spectral distortion D_lambda (Khan)",
+    "D_S": "Spatial distortion D_S",
+    "HQNR": "Hybrid quality with no reference",
+}
+
+
+class Assess(Algorithm):
+    GROUP = "evaluation"
+
+    def name(self) -> str:
+        return "assess"
+
+    def displayName(self) -> str:
+        return tr("Assess without a reference")
+
+    def shortDescription(self) -> str:
+        return tr(
+            "Consistency of a fused raster with both of its sources, D_lambda, D_S and HQNR, with table and report."
+        )
+
+    def tags(self) -> list[str]:
+        return ["QNR", *NUMBERS, *tr("quality,consistency,hyperspectral,pansharpening,image fusion").split(",")]
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("FUSED", tr("Fused raster")),
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *(advanced(parameter) for parameter in sensor_set()),
+            report_output(),
+            file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
+        )
+        for name, label in NUMBERS.items():
+            self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
+        from ..hsfusion_plugin.jobs.assessment import AssessmentRequest
+
+        return AssessmentRequest(
+            **{name.lower(): self.source(parameters, name, context) or "" for name in ("FUSED", "HSI", "MSI")},
+            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            srf_file=self.optional_text(parameters, "SRF_FILE", context),
+            psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
+            psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
+            shift_x=self.optional_number(parameters, "SHIFT_X", context),
+            shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            report=self.output_file(parameters, "REPORT", context),
+            table=self.output_file(parameters, "TABLE", context),
+        )
+
+    def job(self, request: Any, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import assessment
+
+        return assessment.run(request, progress)

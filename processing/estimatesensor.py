@@ -1,0 +1,63 @@
+"""hsfusion:estimatesensor: PSF, shift and spectral response, from the pair alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from .base import Algorithm
+from .parameters import ESTIMATE, choice, file_output, raster, report_output, sensor_names
+from .strings import tr
+
+NUMBERS = {
+    "PSF_FWHM": "Width of the PSF (FWHM, HSI pixels)",
+    "PSF_FWHM_Y": "Width of the PSF from north to south",
+    "SHIFT_X": "HSI's shift to the east (MSI pixels)",
+    "SHIFT_Y": "HSI's shift to the south (MSI pixels)",
+    "UNEXPLAINED": "Largest share of an MSI band that the HSI does not explain",
+}
+
+
+class EstimateSensor(Algorithm):
+    GROUP = "tools"
+
+    def name(self) -> str:
+        return "estimatesensor"
+
+    def displayName(self) -> str:
+        return tr("Estimate the sensors of a pair")
+
+    def shortDescription(self) -> str:
+        return tr("Point spread function, shift, spectral response, gain, offset and noise, from the pair alone.")
+
+    def tags(self) -> list[str]:
+        return ["PSF", "MTF", "SRF", *tr("hyperspectral,registration,shift,blur,calibration,image fusion").split(",")]
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
+            file_output("SRF", tr("Spectral response functions"), tr("CSV files (*.csv)")),
+            report_output(),
+        )
+        for name, label in NUMBERS.items():
+            self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
+        from ..hsfusion_plugin.jobs.sensor import SensorRequest
+
+        return SensorRequest(
+            hsi=self.source(parameters, "HSI", context) or "",
+            msi=self.source(parameters, "MSI", context) or "",
+            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            srf=self.output_file(parameters, "SRF", context),
+            report=self.output_file(parameters, "REPORT", context),
+        )
+
+    def job(self, request: Any, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import sensor
+
+        return sensor.run(request, progress)
