@@ -24,7 +24,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
     method = _method(request.method, pair, estimates, progress.part(0.2, 0.7))
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
-    write_report("fuseclassical", request, pair, estimates, result, method.name, "", clock)
+    write_report(request, pair, estimates, result)
     return {
         "OUTPUT": request.output,
         "REPORT": request.report,

@@ -38,17 +38,16 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     with _opened(request, pair, closed, progress) as (method, about):
         with clock.phase("estimation"):
             estimates = estimate(pair, request, progress.part(0.02, 0.15))
-        guard, verdict = "", None
+        verdict = None
         if request.guard and not closed:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
                 verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
-            guard = verdict.sentence(method.name)
-            progress.info(guard)
+            progress.info(verdict.sentence(method.name))
         shipped = _shipped(method, verdict, request, progress)
-        about = {**about, "method": shipped.name, "guard": _plain(verdict, guard)}
+        about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
         result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
-    write_report("fuse", request, pair, estimates, result, shipped.name, guard, clock)
+    write_report(request, pair, estimates, result)
     return {
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
@@ -115,7 +114,8 @@ def _shipped(method: Method, verdict: Verdict | None, request: FusionRequest, pr
     return ClosedForm(verdict.shipped, band_std=verdict.residual)
 
 
-def _plain(verdict: Verdict | None, sentence: str) -> dict[str, Any]:
+def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:
+    """What the guard found, for provenance and report."""
     if verdict is None:
         return {"used": False}
     return {
@@ -123,5 +123,5 @@ def _plain(verdict: Verdict | None, sentence: str) -> dict[str, Any]:
         "shipped": verdict.shipped,
         "gain_db": verdict.gain,
         "rmse": verdict.scores,
-        "sentence": sentence,
+        "sentence": verdict.sentence(guarded),
     }

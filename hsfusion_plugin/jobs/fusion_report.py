@@ -12,23 +12,14 @@ from .estimation import Estimates
 from .outputs import msi_ranges, outside_range
 from .pair import Pair
 from .request import FusionRequest
-from .work import Clock, Result, snr_db
+from .work import Result, snr_db
 
 
-def write_report(
-    algorithm: str,
-    request: FusionRequest,
-    pair: Pair,
-    estimates: Estimates,
-    result: Result,
-    method: str,
-    guard: str,
-    clock: Clock,
-) -> None:
-    """Write REPORT of `hsfusion:<algorithm>`, where one is wanted."""
+def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, result: Result) -> None:
+    """Write REPORT, where one is wanted."""
     if not request.report:
         return
-    gallery, sampling = result.gallery, estimates.sampling
+    gallery, record = result.gallery, result.record
     warnings = list(estimates.warnings)
     beyond = outside_range(pair)
     if beyond:
@@ -40,15 +31,16 @@ def write_report(
         maps.append(
             reports.Map("Expected error (one standard deviation, mean over bands)", gallery.std, "raster units")
         )
+    names = [Path(text).name for text in (request.hsi, request.msi)]
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
     report = reports.FusionReport(
         title="Fusion of a hyperspectral and a multispectral image",
-        summary=f"{Path(request.hsi).name} sharpened with {Path(request.msi).name} by {method}: {len(cols)} x {len(rows)} pixels, {len(pair.hsi_bands)} bands.",
+        summary=f"{names[0]} sharpened with {names[1]} by {record['method']}: {len(cols)} x {len(rows)} pixels, {len(pair.hsi_bands)} bands.",
         origin=reports.Origin(
             request.parameters(),
-            reports.repeat_command(algorithm, _public(request, algorithm)),
+            reports.repeat_command(request.algorithm, _absolute(request.parameters())),
             reports.software_versions(),
-            {k: v for k, v in result.record.items() if k in ("method", "model", "backend")},
+            {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
         estimates=_estimates(pair, estimates),
         numbers=(
@@ -82,8 +74,8 @@ def write_report(
         maps=maps,
         wavelengths_nm=pair.hsi.wavelengths,
         msi_bands=msi_ranges(pair),
-        guard=guard,
-        timings=clock.seconds,
+        guard=record.get("guard", {}).get("sentence", ""),
+        timings=record["seconds"],
         warnings=warnings,
     )
     reports.write_fusion_report(request.report, report)
@@ -100,7 +92,10 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
             f"columns x rows, {estimates.psf_source}",
         ),
         reports.Quantity(
-            "Shift", f"{sampling.shift_x:.2f} east, {sampling.shift_y:.2f} south", "MSI pixels", estimates.shift_source
+            "Shift",
+            f"{estimates.shift[1]:.2f} east, {estimates.shift[0]:.2f} south",
+            "MSI pixels",
+            estimates.shift_source,
         ),
         reports.Quantity("SNR of the HSI", round(snr_db(estimates), 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
@@ -128,26 +123,9 @@ def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:
     return full
 
 
-def _public(request: FusionRequest, algorithm: str) -> dict[str, Any]:
-    """The parameters that the algorithm takes, with inputs and outputs by absolute path."""
-    own = {
-        "fuse": {"METHOD"},
-        "fuseclassical": {
-            "MODEL",
-            "MODEL_FILE",
-            "CONSISTENCY",
-            "GUARD",
-            "STEPS",
-            "SAMPLES",
-            "SEED",
-            "BACKEND",
-            "TILE_SIZE",
-            "UNCERTAINTY",
-        },
-    }
-    parameters = {k: v for k, v in request.parameters().items() if k not in own[algorithm]}
-    for name in ("HSI", "MSI", "MASK", "OUTPUT", "UNCERTAINTY", "REPORT"):
-        value = parameters.get(name)
-        if value and (name in ("OUTPUT", "UNCERTAINTY", "REPORT") or Path(str(value)).exists()):
-            parameters[name] = str(Path(str(value)).absolute())
-    return parameters
+def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The same with files by absolute path, so that the command works in any folder."""
+    outputs = ("OUTPUT", "UNCERTAINTY", "REPORT")
+    files = [name for name in ("HSI", "MSI", "MASK", "MODEL_FILE", "SRF_FILE", *outputs) if parameters.get(name)]
+    there = [name for name in files if name in outputs or Path(parameters[name]).exists()]
+    return {**parameters, **{name: str(Path(parameters[name]).absolute()) for name in there}}

@@ -38,15 +38,16 @@ class Verdict:
                 f"Not decidable: the scene has fewer than {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece, so nothing could be checked "
                 f"at reduced resolution; {self.shipped} was used."
             )
-        others = ", ".join(
+        errors = ", ".join(
             f"{name} {value:.4g}" for name, value in sorted(self.scores.items(), key=lambda item: item[1])
         )
-        direction = "better" if self.gain >= 0 else "worse"
-        return (
-            f"Checked at reduced resolution (Wald's protocol): {guarded} is {abs(self.gain):.2f} dB {direction} than the best closed form, "
-            f"so {self.shipped} was used (a closed form replaces the model where it is better by more than {MARGIN_DB:g} dB). "
-            f"RMSE beyond noise: {others}."
-        )
+        if self.gain >= 0:
+            found = f"{guarded} is {self.gain:.2f} dB better than the best closed form and was used"
+        elif self.shipped == guarded:
+            found = f"{guarded} is {-self.gain:.2f} dB worse than the best closed form, which is too little to tell (up to {MARGIN_DB:g} dB), and was used"
+        else:
+            found = f"{guarded} is {-self.gain:.2f} dB worse than {self.shipped}, so {self.shipped} was used instead"
+        return f"Checked at reduced resolution (Wald's protocol): {found}. RMSE beyond noise: {errors}."
 
 
 def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None, progress: Progress) -> Verdict:

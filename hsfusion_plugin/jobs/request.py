@@ -6,11 +6,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Extent = tuple[float, float, float, float]
+DIFFUSION_ONLY = (
+    "model",
+    "model_file",
+    "consistency",
+    "guard",
+    "steps",
+    "samples",
+    "seed",
+    "backend",
+    "tile_size",
+    "uncertainty",
+)
 
 
 @dataclass(frozen=True)
 class FusionRequest:
-    """One fusion, diffusion or classical; the fields are the parameters of `hsfusion:fuse` and `hsfusion:fuseclassical`.
+    """One fusion; the fields are the parameters of `hsfusion:fuse` or, where `method` is given, of `hsfusion:fuseclassical`.
 
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
     PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair.
@@ -22,7 +34,7 @@ class FusionRequest:
     mask: str | None = None
     model: str = "auto"
     model_file: str | None = None
-    method: str = "glp-hs"
+    method: str | None = None
     sensor: str = "estimate"
     srf_file: str | None = None
     psf_fwhm: float | None = None
@@ -42,9 +54,19 @@ class FusionRequest:
     uncertainty: str | None = None
     report: str | None = None
 
+    @property
+    def algorithm(self) -> str:
+        """The algorithm that takes these parameters."""
+        return "fuse" if self.method is None else "fuseclassical"
+
     def parameters(self) -> dict[str, Any]:
-        """The parameters under their public names, for provenance."""
-        return {name.upper(): value for name, value in asdict(self).items()}
+        """The algorithm's parameters under their public names, for provenance."""
+        others = ("method",) if self.method is None else DIFFUSION_ONLY
+        plain = {name.upper(): value for name, value in asdict(self).items() if name not in others}
+        if self.extent is not None:
+            xmin, ymin, xmax, ymax = self.extent
+            plain["EXTENT"] = f"{xmin:.12g},{xmax:.12g},{ymin:.12g},{ymax:.12g}"  # QGIS's order
+        return plain
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
             "unit": "HSI pixels",
             "source": estimates.psf_source,
         },
-        "shift": {"y": sampling.shift_y, "x": sampling.shift_x, "unit": "MSI pixels", "source": estimates.shift_source},
+        "shift": {**_axes(estimates.shift), "unit": "MSI pixels", "source": estimates.shift_source},
+        "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),
         "unexplained": scene.unexplained,
@@ -130,6 +131,10 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
     }
 
 
+def _axes(pair: tuple[float, float]) -> dict[str, float]:
+    return {"y": pair[0], "x": pair[1]}
+
+
 def numbers(estimates: Estimates, consistency: Consistency) -> dict[str, float]:
     """The numeric outputs; NaN becomes null in JSON."""
     sampling = estimates.sampling
@@ -137,8 +142,8 @@ def numbers(estimates: Estimates, consistency: Consistency) -> dict[str, float]:
         "HSI_CONSISTENCY": consistency.hsi_db,
         "MSI_CONSISTENCY": consistency.msi_db,
         "PSF_FWHM_USED": math.sqrt(sampling.fwhm_y * sampling.fwhm_x),
-        "SHIFT_X_USED": sampling.shift_x,
-        "SHIFT_Y_USED": sampling.shift_y,
+        "SHIFT_X_USED": estimates.shift[1],
+        "SHIFT_Y_USED": estimates.shift[0],
     }
 
 

@@ -20,9 +20,9 @@ from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.tests.qgis import pairs
 
-EMPTY = np.full((12, *pairs.COARSE), np.nan)
+EMPTY = np.full((pairs.BANDS, *pairs.COARSE), np.nan)
 COARSE_PIXEL = pairs.RATIO * pairs.PIXEL
-NOISE = np.random.default_rng(0).normal(1000, 100, (12, 360, 360))
+NOISE = np.random.default_rng(0).normal(1000, 100, (pairs.BANDS, 360, 360))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_foreign_model(refused, tmp_path):
 
 def test_model_for_other_ratios(refused_here, tmp_path):
     """A ratio that no card of ours covers."""
-    coarse = pairs.write(tmp_path / "hsi.tif", NOISE[:12, :12, :12], 300.0, wavelengths=pairs.WAVELENGTHS)
+    coarse = pairs.write(tmp_path / "hsi.tif", NOISE[:, :12, :12], 300.0, wavelengths=pairs.WAVELENGTHS)
     fine = pairs.write(tmp_path / "msi.tif", NOISE[:4], 10.0)
     refused_here("ratios", "30", hsi=coarse, msi=fine)
 
