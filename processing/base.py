@@ -15,7 +15,7 @@ from qgis.core import (
     QgsProcessingParameterDefinition,
     QgsProcessingUtils,
 )
-from qgis.PyQt.QtCore import QUrl
+from qgis.PyQt.QtCore import QUrl, QVariant
 from qgis.PyQt.QtGui import QIcon
 
 from ..hsfusion_plugin.errors import HSFusionError
@@ -79,6 +79,7 @@ class Algorithm(QgsProcessingAlgorithm):
             self.addParameter(definition)
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:
+        parameters = _given(parameters)
         problem = first_problem(self, parameters, context)
         if problem is None:
             fine, message = super().checkParameterValues(parameters, context)
@@ -88,7 +89,7 @@ class Algorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        self._request = _guarded(feedback, self.request, parameters, context)
+        self._request = _guarded(feedback, self.request, _given(parameters), context)
         return True
 
     def processAlgorithm(
@@ -147,6 +148,11 @@ class Algorithm(QgsProcessingAlgorithm):
     def output_file(self, parameters: dict[str, Any], name: str, context: QgsProcessingContext) -> str | None:
         """The path of a file output; None if it is not wanted."""
         return self.parameterAsFileOutput(parameters, name, context) or None
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Without what a dialog leaves empty: it hands a null QVariant over, which Python takes for a value."""
+    return {k: v for k, v in parameters.items() if not (isinstance(v, QVariant) and v.isNull())}
 
 
 def _guarded(feedback: QgsProcessingFeedback, work: Any, *arguments: Any) -> Any:

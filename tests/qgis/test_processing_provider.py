@@ -126,6 +126,22 @@ def test_a_model_and_a_model_file_are_one_too_many(provider, sample, tmp_path):
     assert not fine and "MODEL_FILE is given too" in message
 
 
+def test_what_a_dialog_leaves_empty_is_left_out(provider, sample, tmp_path):
+    """Widgets of files, numbers and extents hand a null QVariant over."""
+    from qgis.core import NULL, QgsProcessingContext, QgsProcessingFeedback
+
+    for name, parameters in [
+        ("fuse", {"HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")}),
+        ("fuseclassical", {"HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")}),
+        ("setupbackend", {}),
+        ("diagnostics", {}),
+    ]:
+        algorithm = provider.algorithm(name)
+        empty = {p.name(): NULL for p in algorithm.parameterDefinitions() if p.defaultValue() in (None, "")}
+        assert algorithm.checkParameterValues({**empty, **parameters}, QgsProcessingContext()) == (True, "")
+        assert algorithm.create().prepare({**empty, **parameters}, QgsProcessingContext(), QgsProcessingFeedback())
+
+
 def test_qgis_processing_is_qgis_own(qgis_app, root):
     from qgis import processing
 
