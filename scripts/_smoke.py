@@ -1,8 +1,8 @@
 """Tries an installed plugin in this system's QGIS: imports it, lists its algorithms, then simulates, fuses and evaluates.
 
-/usr/bin/python3 -I scripts/_smoke.py PLUGIN_FOLDER WORK_FOLDER
+/usr/bin/python3 -I scripts/_smoke.py PLUGIN_FOLDER WORK_FOLDER [ENDPOINT TOKEN]
 
-Exit code 0 when everything worked. `scripts/test-versions` runs it on other releases of QGIS.
+With a server's endpoint it also fuses with the bundled model. Exit code 0 when everything worked. `scripts/test-versions` runs it on other releases of QGIS.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 IMPORTS = """
 import importlib, pkgutil, sys
@@ -47,6 +50,20 @@ def environment(plugin: Path, work: Path) -> tuple[dict[str, str], Path]:
     kept.update(QGIS_CUSTOM_CONFIG_PATH=str(work / "qgis"), QT_QPA_PLATFORM="offscreen", LC_ALL="C.UTF-8")
     kept.update(PYTHONDONTWRITEBYTECODE="1")
     return kept, plugins
+
+
+def wait_for(endpoint: str, seconds: float = 120) -> None:
+    """Until something listens there."""
+    address = urlsplit(endpoint)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port), timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise Trouble(f"nothing listens at {endpoint}") from None
+            time.sleep(0.5)
 
 
 def main() -> int:
@@ -104,6 +121,14 @@ def main() -> int:
     print(f"PSNR {scores['PSNR']:.2f} dB, SAM {scores['SAM']:.2f} degrees", flush=True)
     if scores["PSNR"] < 30:
         raise Trouble("the fused raster is far from the reference")
+
+    endpoint, token = [*sys.argv[3:5], "", ""][:2]
+    if endpoint:
+        env.update(HSFUSION_ENDPOINT=endpoint, HSFUSION_TOKEN=token)
+        wait_for(endpoint)
+        used = run("fuse", HSI=hsi, MSI=msi, SENSOR="Sentinel-2A", BACKEND="remote", OUTPUT=fused)["USED_METHOD"]
+        scores = run("evaluate", REFERENCE=scene, FUSED=fused, RATIO=4)
+        print(f"{used}: PSNR {scores['PSNR']:.2f} dB, SAM {scores['SAM']:.2f} degrees", flush=True)
     return 0
 
 
