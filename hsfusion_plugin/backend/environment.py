@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...models.errors import HSFusionError
+from ...models.errors import HSFusionError, RunCancelled
 from ...models.version import VERSION
 from .errors import NoBackend
 from .folder import MARK, alone, check_disk, check_folder, replacing
@@ -69,6 +69,8 @@ def run(request: SetupRequest, progress: Any) -> SetupResult:
         try:
             with replacing(folder):
                 found = _make(folder, base, build, Sources(request.index_url, request.wheels), log, progress)
+        except RunCancelled:
+            raise RunCancelled("The set-up was cancelled: run it again to have it done.") from None
         except HSFusionError:
             progress.info(f"The set-up did not finish; its log is {log}")
             raise
