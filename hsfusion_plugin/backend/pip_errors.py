@@ -30,7 +30,7 @@ _SENTENCES = (
     ),
     (
         r"\b40[13] Client Error|HTTP error 40[13]|User for .*:",
-        "The package index wants a login: put the index with user name and password into pip.conf (index-url = https://user:password@...), or give WHEELS.",  # pragma: allowlist secret
+        "The package index wants a login: put its address with user name and password into pip.conf as index-url, or give WHEELS.",
     ),
     (
         r"DO NOT MATCH THE HASHES|has an invalid wheel|BadZipFile|is not a zip file",
