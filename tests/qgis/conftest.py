@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -20,6 +21,22 @@ ROOT = Path(__file__).resolve().parents[2]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests come last."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@functools.lru_cache(maxsize=1)
+def backend_works() -> bool:
+    """Whether there is a backend's interpreter that fits this system (scripts/test-versions has none in its tree)."""
+    python = ROOT / ".venv" / "bin" / "python"
+    find = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
+    return python.is_file() and subprocess.run([str(python), "-I", "-c", find], check=False).returncode == 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests that run torch are left out where there is none; those that are refused before it is needed are not."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    slow = item.get_closest_marker("slow") is not None
+    if (fixtures & {"settings", "untrained"} or slow and "backend" in fixtures) and not backend_works():
+        pytest.skip("no backend's environment here")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.tests.qgis.conftest import QgisProcess
+from hsfusion.tests.qgis.conftest import QgisProcess, backend_works
 from hsfusion.tests.qgis.pairs import make_pair, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def test_what_is_in_it(archive):
     }
 
 
-@pytest.mark.skipif(not BACKEND.is_file(), reason="bandit and detect-secrets are in .venv")
+@pytest.mark.skipif(not backend_works(), reason="bandit and detect-secrets are in .venv")
 def test_site_would_take_it(tmp_path):
     assert package(tmp_path, python=BACKEND).stat().st_size <= 25_000_000
 
@@ -117,7 +117,7 @@ def test_fresh_profile_fuses_without_backend(installed, pair, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not BACKEND.is_file(), reason="needs the backend's environment")
+@pytest.mark.skipif(not backend_works(), reason="needs the backend's environment")
 def test_fresh_profile_fuses_with_bundled_model(installed, pair, tmp_path):
     fused = tmp_path / "fused.tif"
     env = {"HSFUSION_PYTHON": str(BACKEND), "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -128,7 +128,7 @@ def test_fresh_profile_fuses_with_bundled_model(installed, pair, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not BACKEND.is_file(), reason="needs the backend's environment")
+@pytest.mark.skipif(not backend_works(), reason="needs the backend's environment")
 def test_pip_install_gives_a_package_with_its_resources(tmp_path):
     """`pip install .` from a clean copy, into a folder of its own."""
     source, target = tmp_path / "source", tmp_path / "target"

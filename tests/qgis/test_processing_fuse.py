@@ -126,8 +126,8 @@ def test_fuse_with_a_closed_form_needs_no_backend(qgis_process, pair, out):
         FUSE, NO_BACKEND, HSI=hsi, MSI=msi, MODEL="glp-hs", OUTPUT=out / "fused.tif", DATA_TYPE="Int16"
     )
     assert result.outputs["USED_METHOD"] == "glp-hs"
-    band = gdal.Open(str(out / "fused.tif")).GetRasterBand(1)
-    assert band.DataType == gdal.GDT_Int16
+    fused = gdal.Open(str(out / "fused.tif"))
+    assert fused.GetRasterBand(1).DataType == gdal.GDT_Int16
 
 
 @pytest.mark.slow
