@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...models.observation import Sampling
 from ...models.scene.blocks import Block
 from ...models.scene.estimation import NOMINAL_FWHM
-from ...models.scene.registration import LARGEST_SHIFT, Registration, register
+from ...models.scene.registration import LARGEST_DRIFT, LARGEST_SHIFT, Registration, register
 from .request import FusionRequest
 
 
@@ -58,6 +58,11 @@ def find_geometry(blocks: list[Block], start: Sampling, request: FusionRequest) 
     elif not (found.shift_y.determined and found.shift_x.determined):
         warnings.append(
             "A shift between the rasters cannot be told from this pair and is taken as 0: give SHIFT_X and SHIFT_Y if there is one."
+        )
+    if found.drift > LARGEST_DRIFT:
+        warnings.append(
+            f"The shift between the rasters changes by {found.drift:.1f} MSI pixels from the middle of the scene to a corner, as rotation or "
+            "another scale does, and only its mean is corrected: register the two rasters first."
         )
     source = "estimated" if (fit_y or fit_x) and known else "nominal" if fit_y or fit_x else "given"
     return Geometry(sampling, shift, source, _shift_source(found, shift, open_y, open_x), found, warnings)

@@ -18,7 +18,7 @@ LEAST_RESIDUAL = 1e-7  # share of variance: what float32 and the cut of the PSF 
 class Match:
     """value: sum over bands of log(unexplained share); gradient (4,); hessian (4, 4): Gauss and Newton's; unexplained (l,).
 
-    scores (N, 4): what each pixel contributes to the gradient.
+    scores (N, 4), curvature (N, 4, 4): what each pixel contributes to gradient and Hessian.
     """
 
     value: float
@@ -26,6 +26,7 @@ class Match:
     hessian: np.ndarray
     unexplained: np.ndarray
     scores: np.ndarray
+    curvature: np.ndarray
 
 
 class Matching:
@@ -83,8 +84,9 @@ class Matching:
         scores = 2 * ((residual * change - centred * moved * (rest / total)) / floor).sum(axis=2).T
         along = (centred * moved).sum(axis=1) / total  # the part of a change that only scales D z changes nothing
         across = self._residual(moved - along[:, None, :] * centred)
-        hessian = 2 * np.einsum("inb,jnb,b->ij", across, across, 1 / floor)
-        return Match(float(np.log(share).sum()), scores.sum(axis=0), hessian, share, scores)
+        weighted = across / np.sqrt(floor)
+        curvature = 2 * np.einsum("inb,jnb->nij", weighted, weighted)
+        return Match(float(np.log(share).sum()), scores.sum(axis=0), curvature.sum(axis=0), share, scores, curvature)
 
     def _shares(self, low: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rest = (self._residual(low) ** 2).sum(axis=0)

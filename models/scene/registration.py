@@ -19,6 +19,7 @@ PRIOR = (0.2, 0.2, 1.0, 1.0)  # standard deviation of the nominal values: log FW
 SIGMAS = 2.0  # half width of an interval
 LARGEST_FWHM_ERROR = 0.2  # relative half width of the interval from which a width counts as not determined
 LARGEST_SHIFT_ERROR = 0.1  # the same of a shift, in HSI pixels
+LARGEST_DRIFT = 0.75  # MSI pixels by which the shift may change from the middle of the scene to a corner
 SMALLEST_SHIFT = 0.05  # MSI pixels, below which a shift is none
 SAME_WIDTH = 0.03  # relative difference below which rows and columns have one width
 LARGEST_UNEXPLAINED = 0.5  # share of the MSI's variance beyond which the two images have too little in common
@@ -59,8 +60,9 @@ class Estimate:
 class Registration:
     """FWHM in HSI pixels, shift in MSI pixels beside that of the given sampling.
 
-    beyond: (y, x) of a match farther off than LARGEST_SHIFT, which is not corrected, else None; pixels: HSI pixels that were compared;
-    unexplained: share of the MSI's variance at the best match, mean over bands.
+    beyond: (y, x) of a match farther off than LARGEST_SHIFT, which is not corrected, else None; drift: MSI pixels by which the shift
+    changes from the middle of the scene to a corner (rotation, scale, distortion), 0 where that cannot be told from none;
+    pixels: HSI pixels that were compared; unexplained: share of the MSI's variance at the best match, mean over bands.
     """
 
     fwhm_y: Estimate
@@ -68,6 +70,7 @@ class Registration:
     shift_y: Estimate
     shift_x: Estimate
     beyond: tuple[float, float] | None = None
+    drift: float = 0.0
     pixels: int = 0
     unexplained: float = float("nan")
 
@@ -208,7 +211,8 @@ def _judged(
     for axis in np.flatnonzero(free[2:]):
         interval = _clipped(found[axis] - error[2 + axis], found[axis] + error[2 + axis], (-SEARCHED, SEARCHED))
         shifts[axis] = Estimate(float(found[axis]) if known else 0.0, *interval, known)
-    return Registration(*widths, *shifts, beyond, matching.count, float(match.unexplained.mean()))
+    drift = _drift(matching.places(), match) if known and free[2:].all() else 0.0
+    return Registration(*widths, *shifts, beyond, drift, matching.count, float(match.unexplained.mean()))
 
 
 def _clipped(low: float, high: float, limits: tuple[float, float]) -> tuple[float, float]:
@@ -217,13 +221,33 @@ def _clipped(low: float, high: float, limits: tuple[float, float]) -> tuple[floa
 
 def _deviation(matching: Matching, theta: np.ndarray, match: Match, free: np.ndarray) -> np.ndarray:
     """Standard deviation of theta (4,), 0 for what is fixed: H^-1 S H^-1 with S from the scores of parts of the scene."""
-    places = matching.places()
-    edges = [np.quantile(places[:, axis], np.linspace(0, 1, PARTS + 1)[1:-1]) for axis in (0, 1)]
-    part = np.searchsorted(edges[0], places[:, 0]) * PARTS + np.searchsorted(edges[1], places[:, 1])
-    sums = np.stack([match.scores[part == n].sum(axis=0) for n in np.unique(part)])[:, free]
-    spread = sums.T @ sums * len(sums) / max(len(sums) - 1, 1)
+    spread = _spread(match.scores[:, free], matching.places())
     hessian = match.hessian[np.ix_(free, free)]
     inverse = np.linalg.pinv(hessian + 1e-12 * np.trace(hessian) * np.eye(len(hessian)))
     deviation = np.zeros(len(theta))
     deviation[free] = np.sqrt(np.maximum(np.diag(inverse @ spread @ inverse), 0.0))
     return deviation
+
+
+def _spread(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Covariance of the sum of scores (N, m), from sums over parts of the scene: pixels near each other are not independent."""
+    edges = [np.quantile(places[:, axis], np.linspace(0, 1, PARTS + 1)[1:-1]) for axis in (0, 1)]
+    part = np.searchsorted(edges[0], places[:, 0]) * PARTS + np.searchsorted(edges[1], places[:, 1])
+    sums = np.stack([scores[part == n].sum(axis=0) for n in np.unique(part)])
+    return sums.T @ sums * len(sums) / max(len(sums) - 1, 1)
+
+
+def _drift(places: np.ndarray, match: Match) -> float:
+    """How much the shift changes towards a corner: one step of a fit whose shift is linear in the place; 0 unless it is beyond doubt."""
+    middle, half = places.mean(axis=0), np.maximum(np.ptp(places, axis=0) / 2, 1.0)
+    where = np.column_stack([np.ones(len(places)), (places - middle) / half])  # 1, then -1 to 1 over rows and columns
+    scores = np.einsum("na,ni->nia", where, match.scores[:, 2:]).reshape(len(places), -1)
+    curvature = np.einsum("nij,na,nc->iajc", match.curvature[:, 2:, 2:], where, where).reshape(6, 6)
+    inverse = np.linalg.pinv(curvature)
+    step = -(inverse @ scores.sum(axis=0)).reshape(2, 3)
+    left = match.scores[:, 2:] + np.einsum("nij,nj->ni", match.curvature[:, 2:, 2:], where @ step.T)
+    scores = np.einsum("na,ni->nia", where, left).reshape(len(places), -1)
+    slopes = step[:, 1:]
+    deviation = np.sqrt(np.maximum(np.diag(inverse @ _spread(scores, places) @ inverse), 0.0)).reshape(2, 3)[:, 1:]
+    certain = np.where(np.abs(slopes) > 2 * SIGMAS * deviation, slopes, 0.0)
+    return float(np.hypot(*np.abs(certain).sum(axis=1)))

@@ -11,7 +11,14 @@ from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.comparison import MOST_PIXELS, comparable, comparison, thinned
 from hsfusion.models.scene.matching import gaussian_rows, theta_of
-from hsfusion.models.scene.registration import FWHM_RANGE, SMALLEST_SHIFT, Estimate, Registration, register
+from hsfusion.models.scene.registration import (
+    FWHM_RANGE,
+    LARGEST_DRIFT,
+    SMALLEST_SHIFT,
+    Estimate,
+    Registration,
+    register,
+)
 
 BANDS = 30
 RESPONSE = np.exp(-0.5 * ((np.arange(BANDS) - np.array([[4.0], [11.0], [20.0]])) / 2.0) ** 2)
@@ -200,3 +207,34 @@ def test_a_shift_that_may_be_none_is_none():
         Sampling(4)
     )
     assert (apart.fwhm_y, apart.fwhm_x) == pytest.approx((1.1, 1.3))
+
+
+@pytest.mark.parametrize(("turn", "scale"), [(0.0, 0.0), (0.02, 0.0), (0.0, 0.02)])
+def test_rotation_and_scale_are_seen(make_scene, turn, scale):
+    """The HSI's content is turned by `turn` radians or stretched by `scale` against its grid: cubic interpolation of the fine scene."""
+    ratio, size, margin = 4, 40, 16
+    scene = make_scene(BANDS, size * ratio + 2 * margin, size * ratio + 2 * margin, seed=6)
+    down = Degradation.whole(Sampling(ratio, 1.1, 1.1), scene.shape[1:])
+    blurred = down(np.tensordot(np.eye(BANDS), scene, axes=1))
+    fine = scene[:, margin:-margin, margin:-margin]
+    still = Degradation.whole(Sampling(ratio, 1.1, 1.1), fine.shape[1:])(fine)
+    if turn or scale:
+        centre = (np.arange(size) + 0.5) * ratio - 0.5 - (size * ratio - 1) / 2
+        y, x = np.meshgrid(centre, centre, indexing="ij")
+        rows = ((1 + scale) * y + turn * x + (size * ratio - 1) / 2 + margin + 0.5) / ratio - 0.5
+        cols = ((1 + scale) * x - turn * y + (size * ratio - 1) / 2 + margin + 0.5) / ratio - 0.5
+        r0, c0 = np.floor(rows).astype(int), np.floor(cols).astype(int)
+        fr, fc = rows - r0, cols - c0
+        still = (
+            blurred[:, r0, c0] * (1 - fr) * (1 - fc)
+            + blurred[:, r0 + 1, c0] * fr * (1 - fc)
+            + blurred[:, r0, c0 + 1] * (1 - fr) * fc
+            + blurred[:, r0 + 1, c0 + 1] * fr * fc
+        )
+    msi = np.tensordot(RESPONSE, fine, axes=1)
+    found = register([whole_block(noisy(still, 35, 1), noisy(msi, 35, 2))], Sampling(ratio))
+    expected = np.hypot(1, 1) * (abs(turn) + abs(scale)) * size * ratio / 2
+    if expected:
+        assert found.drift == pytest.approx(expected, rel=0.4) and found.drift > LARGEST_DRIFT
+    else:
+        assert found.drift < 0.1
