@@ -26,7 +26,7 @@ from .networks.subspace_unet import MULTIPLE, SubspaceUNet
 from .observation import gaussian_field
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
-from .scene.tile import ClosedForms, Place, closed_forms
+from .scene.tile import ClosedForms, Place
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
@@ -63,7 +63,9 @@ class TileRequest:
     def from_dict(cls, plain: dict[str, Any]) -> TileRequest:
         """Raises HSFusionError naming what is missing or malformed."""
         try:
-            place = Place(*(range(*map(int, plain["place"][n])) for n in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols")))
+            place = Place(
+                *(range(*map(int, plain["place"][n])) for n in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols"))
+            )
             return cls(
                 CoefficientModel.from_dict(plain["model"]),
                 place,
@@ -75,7 +77,9 @@ class TileRequest:
                 bool(plain.get("consistency", True)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise HSFusionError(f"The tile request is malformed ({error!r}): plugin and backend must be of the same version.") from error
+            raise HSFusionError(
+                f"The tile request is malformed ({error!r}): plugin and backend must be of the same version."
+            ) from error
 
 
 class SubspaceRunner:
@@ -102,12 +106,13 @@ class SubspaceRunner:
         job = TileRequest.from_dict(request)
         self._check(tensors, job)
         y, z, y_mask, z_mask = (
-            torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device) for n in ("y", "z", "y_mask", "z_mask")
+            torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
+            for n in ("y", "z", "y_mask", "z_mask")
         )
         found = y.shape[0]
         y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
         model = pad_components(job.model, self.components)
-        forms = closed_forms(y, z, y_mask, z_mask, model, job.place)
+        forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
         correct = self._consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
         mean, std, samples = self._estimate(forms, model, job, correct, cancelled)
         rows = slice(job.core_rows.start - job.place.fine_rows.start, job.core_rows.stop - job.place.fine_rows.start)
@@ -123,14 +128,22 @@ class SubspaceRunner:
         for name, shape in {"y": (components, *coarse), "z": (bands, *fine), "y_mask": coarse, "z_mask": fine}.items():
             found = tensors[name].shape if name in tensors else "missing"
             if found != shape:
-                raise HSFusionError(f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version.")
+                raise HSFusionError(
+                    f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version."
+                )
         if components > self.components:
-            raise HSFusionError(f"The tile has {components} components and the model {self.components}: fit the scene with the model's number.")
+            raise HSFusionError(
+                f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
+            )
         if place.fine_rows.start % MULTIPLE or place.fine_cols.start % MULTIPLE:
-            raise HSFusionError(f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}.")
+            raise HSFusionError(
+                f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}."
+            )
         for core, seen in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols)):
             if not seen.start <= core.start < core.stop <= seen.stop:
-                raise HSFusionError(f"The tile's core {core.start} to {core.stop} does not lie in its window {seen.start} to {seen.stop}.")
+                raise HSFusionError(
+                    f"The tile's core {core.start} to {core.stop} does not lie in its window {seen.start} to {seen.stop}."
+                )
 
     def _consistency(
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place

@@ -92,7 +92,7 @@ class Gallery:
             for core, whole in ((tile.core_rows, self.rows), (tile.core_cols, self.cols))
         )
         there, here = (slice(None), to_rows, to_cols), (slice(None), from_rows, from_cols)
-        self.interpolated[there] = fused.interpolated(self._hsi_bands, scene)[here]
+        self.interpolated[there] = fused.interpolated(scene, tile.core_rows, tile.core_cols, self._hsi_bands)[here]
         self.fused[there] = fused.values[self._hsi_bands][here]
         self.msi[there] = fused.msi[self._msi_bands][here]
         if fused.std is not None:
@@ -103,8 +103,8 @@ class Gallery:
             row, col = self.rows[int(share_y * len(self.rows))], self.cols[int(share_x * len(self.cols))]
             if row in tile.core_rows and col in tile.core_cols:
                 at = (slice(None), row - tile.core_rows.start, col - tile.core_cols.start)
-                every = list(range(len(fused.values)))
-                self.spectra.append((row, col, fused.interpolated(every, scene)[at], fused.values[at]))
+                before = fused.interpolated(scene, range(row, row + 1), range(col, col + 1))[:, 0, 0]
+                self.spectra.append((row, col, before, fused.values[at]))
 
 
 def _thinned(core: range, whole: range, step: int) -> tuple[slice, slice]:

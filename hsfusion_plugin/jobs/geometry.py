@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...models.observation import Sampling
-from ...models.scene.blocks import Block
+from ...models.scene.blocks import Block, middle
 from ...models.scene.estimation import NOMINAL_FWHM
 from ...models.scene.registration import LARGEST_DRIFT, LARGEST_SHIFT, Registration, register
 from .request import FusionRequest
+
+ENOUGH = 72  # coarse pixels per axis of a whole scene that are compared: more take time and tell nothing new
+PARTS = 5  # of several blocks every fifth is compared
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def find_geometry(blocks: list[Block], start: Sampling, request: FusionRequest) 
     fit_x = request.psf_fwhm is None
     fit_y = fit_x and request.psf_fwhm_y is None
     open_y, open_x = request.shift_y is None, request.shift_x is None
-    found = register(blocks, start, (fit_y, fit_x), (open_y, open_x))
+    parts = [middle(block, ENOUGH, start.ratio) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
+    found = register(parts, start, (fit_y, fit_x), (open_y, open_x))
     sampling, warnings = found.applied(start), []
     shift = (
         sampling.shift_y - start.shift_y + (request.shift_y or 0.0),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...models.scene.blocks import LEAST_SAMPLES, Block
+from ...models.scene.blocks import LEAST_SAMPLES, Block, middle
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import fit_scene
 from ...models.scene.tile import Place
@@ -99,36 +99,7 @@ def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None
 
 def _small_blocks(estimates: Estimates) -> list[Block]:
     """The blocks of the estimates, a large single one cut to its middle."""
-    blocks = []
-    for block in estimates.blocks:
-        height, width = block.y.shape[-2:]
-        if max(height, width) <= LARGEST_BLOCK:
-            blocks.append(block)
-            continue
-        rows, cols = (
-            slice(max(0, (n - BLOCK) // 2), max(0, (n - BLOCK) // 2) + min(BLOCK, n)) for n in (height, width)
-        )
-        ratio = estimates.sampling.ratio
-        reach = int(np.ceil(3 * ratio))
-        fine = []
-        for cut, coarse, window in (
-            (rows, block.coarse_rows, block.fine_rows),
-            (cols, block.coarse_cols, block.fine_cols),
-        ):
-            start = max(window.start, int((coarse.start + cut.start) * ratio) - reach)
-            stop = min(window.stop, int(np.ceil((coarse.start + cut.stop) * ratio)) + reach)
-            fine.append(slice(start - window.start, stop - window.start))
-        blocks.append(
-            replace(
-                block,
-                y=block.y[:, rows, cols],
-                y_mask=block.y_mask[rows, cols],
-                z=block.z[:, fine[0], fine[1]],
-                z_mask=block.z_mask[fine[0], fine[1]],
-                fine_rows=block.fine_rows[fine[0]],
-                fine_cols=block.fine_cols[fine[1]],
-                coarse_rows=block.coarse_rows[rows],
-                coarse_cols=block.coarse_cols[cols],
-            )
-        )
-    return blocks
+    return [
+        block if max(block.y.shape[-2:]) <= LARGEST_BLOCK else middle(block, BLOCK, estimates.sampling.ratio)
+        for block in estimates.blocks
+    ]

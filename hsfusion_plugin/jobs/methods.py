@@ -8,13 +8,14 @@ from typing import Any, Callable, Protocol
 import numpy as np
 
 from ...models.scene.model import CoefficientModel
-from ...models.scene.tile import closed_forms
+from ...models.scene.tile import ClosedForms
 from ...models.scene.tiling import Tile, plan_tiles
 from ..backend.client import Client
 from ..backend.errors import TileTooLarge
 from .request import FusionRequest
 
-CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
+ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"}  # of models/scene/tile.py: ClosedForms
+CLOSED_FORMS = tuple(ATTRIBUTES)
 SMALLEST_TILE = 32  # fine pixels
 
 
@@ -53,8 +54,8 @@ class ClosedForm:
     band_std: np.ndarray | None = None
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        forms = closed_forms(arrays.y, arrays.z, arrays.y_mask, arrays.z_mask, model, tile.place)
-        x = {"glp-hs": forms.glp, "loc": forms.loc, "map": forms.map, "average": forms.average}[self.name]
+        forms = ClosedForms(arrays.y, arrays.z, arrays.y_mask, arrays.z_mask, model, tile.place)
+        x = getattr(forms, ATTRIBUTES[self.name])
         return x[(slice(None), *tile.inner)], None
 
 

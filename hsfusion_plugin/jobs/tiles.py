@@ -25,7 +25,7 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class FusedTile:
-    """values (L, rows, cols) of the core in the HSI's units, NaN without support; std the same or None; hsi_up, msi: for pictures and checks.
+    """values (L, rows, cols) of the core in the HSI's units, NaN without support; std the same or None; the rest is for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
     """
@@ -37,13 +37,11 @@ class FusedTile:
     hsi_mask: np.ndarray
     msi: np.ndarray
 
-    def interpolated(self, bands: list[int], model: SceneModel) -> np.ndarray:
-        """Cubic interpolation of some HSI bands on the core, for pictures: (len(bands), rows, cols)."""
+    def interpolated(self, model: SceneModel, rows: range, cols: range, bands: list[int] | None = None) -> np.ndarray:
+        """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands, rows, cols)."""
         c, place = model.coefficients, self.tile.place
-        up = Upsampling(
-            c.sampling, c.scene_shape, self.tile.core_rows, self.tile.core_cols, place.coarse_rows, place.coarse_cols
-        )
-        return up.masked(self.hsi[bands], self.hsi_mask)[0]
+        up = Upsampling(c.sampling, c.scene_shape, rows, cols, place.coarse_rows, place.coarse_cols)
+        return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
 
 
 def fuse_tile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,29 @@ class Block:
         return Degradation(
             sampling, self.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols
         )
+
+
+def middle(block: Block, size: int, ratio: float) -> Block:
+    """The middle `size` x `size` coarse pixels of a block, with a fine window that reaches three coarse pixels beyond where the block does."""
+    coarse, fine = [], []
+    for low, high in ((block.coarse_rows, block.fine_rows), (block.coarse_cols, block.fine_cols)):
+        start = max(0, (len(low) - size) // 2)
+        cut = slice(start, start + min(size, len(low)))
+        first = max(high.start, int((low.start + cut.start - 3) * ratio))
+        last = min(high.stop, int(np.ceil((low.start + cut.stop + 3) * ratio)))
+        coarse.append(cut)
+        fine.append(slice(first - high.start, last - high.start))
+    return replace(
+        block,
+        y=block.y[:, coarse[0], coarse[1]],
+        y_mask=block.y_mask[coarse[0], coarse[1]],
+        z=block.z[:, fine[0], fine[1]],
+        z_mask=block.z_mask[fine[0], fine[1]],
+        fine_rows=block.fine_rows[fine[0]],
+        fine_cols=block.fine_cols[fine[1]],
+        coarse_rows=block.coarse_rows[coarse[0]],
+        coarse_cols=block.coarse_cols[coarse[1]],
+    )
 
 
 def whole_block(

@@ -46,7 +46,15 @@ def glp(y_up: Any, detail: Any, regression: np.ndarray) -> Any:
 
 
 def loc(
-    base: Any, y: Any, low: Any, mask: Any, detail: Any, regression: np.ndarray, intercept: np.ndarray, ridge: float, up: Upsampling
+    base: Any,
+    y: Any,
+    low: Any,
+    mask: Any,
+    detail: Any,
+    regression: np.ndarray,
+    intercept: np.ndarray,
+    ridge: float,
+    up: Upsampling,
 ) -> Any:
     """GLP-HS plus a locally windowed ridge regression of what the global one leaves at the coarse scale.
 
@@ -57,7 +65,9 @@ def loc(
     rest = y - mix(regression, low) - column(intercept, y)
     slopes, _, _ = _local_fit(rest, low, mask, ridge, centre=1.0)
     correction = 0.0
-    for band in range(low.shape[-3]):  # one band at a time: the interpolated slopes of all bands would be l times the tile
+    for band in range(
+        low.shape[-3]
+    ):  # one band at a time: the interpolated slopes of all bands would be l times the tile
         correction = correction + up(_bands_first(slopes[..., band, :])) * detail[..., band, None, :, :]
     return base + correction
 

@@ -73,7 +73,11 @@ def estimate_psf(blocks: list[Block], subspace: Subspace, sampling: Sampling) ->
 
 
 def estimate_response(
-    spectra: np.ndarray, low: np.ndarray, band_noise: np.ndarray, wavelengths: np.ndarray | None = None, prior: np.ndarray | None = None
+    spectra: np.ndarray,
+    low: np.ndarray,
+    band_noise: np.ndarray,
+    wavelengths: np.ndarray | None = None,
+    prior: np.ndarray | None = None,
 ) -> ResponseEstimate:
     """Spectral response with gain and offset from coarse samples (N, L) and (N, l), by a regularised fit.
 
@@ -105,7 +109,9 @@ def estimate_response(
     best: tuple[np.ndarray, np.ndarray] | None = None
     for strength in np.geomspace(1e-8, 1e2, 31):
         filtered = projected / (values + strength)[:, None]
-        rest = np.maximum(power - 2 * (projected * filtered).sum(axis=0) + (values[:, None] * filtered**2).sum(axis=0), 1e-30)
+        rest = np.maximum(
+            power - 2 * (projected * filtered).sum(axis=0) + (values[:, None] * filtered**2).sum(axis=0), 1e-30
+        )
         freedom = 1.0 - np.sum(values / (values + strength)) / count
         score = rest / max(freedom, 1e-3) ** 2
         if best is None:

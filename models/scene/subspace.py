@@ -84,9 +84,13 @@ def fit_subspace(pixels: np.ndarray, components: int, noise: np.ndarray | None =
     mean = pixels.mean(axis=0)
     spread = pixels.std(axis=0)
     if components < 1 or not np.any(spread > 0):
-        raise HSFusionError("The hyperspectral raster is constant where the two rasters overlap: there is nothing to fuse.")
+        raise HSFusionError(
+            "The hyperspectral raster is constant where the two rasters overlap: there is nothing to fuse."
+        )
     noise = band_noise(pixels) if noise is None else np.asarray(noise, np.float64)
-    floor = np.maximum(1e-3 * np.median(spread[spread > 0]), 1e-3 * spread)  # a band without noise must not rule the subspace
+    floor = np.maximum(
+        1e-3 * np.median(spread[spread > 0]), 1e-3 * spread
+    )  # a band without noise must not rule the subspace
     weight = np.maximum(noise, floor)
     whitened = (pixels - mean) / weight
     _, vectors = np.linalg.eigh(whitened.T @ whitened / (count - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..observation import Degradation, Upsampling
@@ -26,32 +27,59 @@ class Place:
         return Degradation(*where), Upsampling(*where)
 
 
-@dataclass(frozen=True)
 class ClosedForms:
-    """Fused coefficients (K, H, W) by each method, the interpolated HSI, and what GLP-HS leaves of the HSI (interpolated)."""
+    """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for.
 
-    y_up: Any
-    glp: Any
-    loc: Any
-    map: Any
-    misfit: Any
+    y (K, h, w) and the standardised z (l, H, W) with their masks, numpy or torch; a function of the tile's surroundings alone.
+    """
 
-    @property
+    def __init__(self, y: Any, z: Any, y_mask: Any, z_mask: Any, model: CoefficientModel, place: Place) -> None:
+        self._y, self._z, self._y_mask, self._z_mask, self._model = y, z, y_mask, z_mask, model
+        self._down, self._up = place.operators(model)
+        self._low, self._support, self._detail = cf.detail_image(z, z_mask, self._down, self._up)
+
+    @cached_property
+    def y_up(self) -> Any:
+        """The interpolated HSI."""
+        return self._up.masked(self._y, self._y_mask)[0]
+
+    @cached_property
+    def glp(self) -> Any:
+        """GLP-HS."""
+        return cf.glp(self.y_up, self._detail, self._model.regression)
+
+    @cached_property
+    def loc(self) -> Any:
+        """GLP-HS and a local regression of what it leaves."""
+        m, both = self._model, self._y_mask * (self._support > WHOLE_SUPPORT)
+        return cf.loc(
+            self.glp, self._y, self._low, both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up
+        )
+
+    @cached_property
+    def map(self) -> Any:
+        """The maximum a posteriori estimate around GLP-HS."""
+        m = self._model
+        return cf.maximum_a_posteriori(
+            self.glp,
+            self._y,
+            self._z,
+            self._y_mask,
+            self._z_mask,
+            self._down,
+            m.response,
+            m.offset,
+            m.y_std,
+            m.z_std,
+            m.prior_std,
+        )
+
+    @cached_property
     def average(self) -> Any:
         """The mean of LOC and MAP, the safest of the four where nothing is known of a scene."""
         return 0.5 * (self.loc + self.map)
 
-
-def closed_forms(y: Any, z: Any, y_mask: Any, z_mask: Any, model: CoefficientModel, place: Place) -> ClosedForms:
-    """Every closed form from y (K, h, w) and the standardised z (l, H, W), numpy or torch; a function of the tile's surroundings alone."""
-    down, up = place.operators(model)
-    low, support, detail = cf.detail_image(z, z_mask, down, up)
-    both = y_mask * (support > WHOLE_SUPPORT)
-    y_up, _ = up.masked(y, y_mask)
-    glp = cf.glp(y_up, detail, model.regression)
-    loc = cf.loc(glp, y, low, both, detail, model.regression, model.intercept, model.loc_ridge, up)
-    posterior = cf.maximum_a_posteriori(
-        glp, y, z, y_mask, z_mask, down, model.response, model.offset, model.y_std, model.z_std, model.prior_std
-    )
-    misfit = up((y - down(glp)) * y_mask)
-    return ClosedForms(y_up, glp, loc, posterior, misfit)
+    @cached_property
+    def misfit(self) -> Any:
+        """What GLP-HS leaves of the HSI, interpolated."""
+        return self._up((self._y - self._down(self.glp)) * self._y_mask)

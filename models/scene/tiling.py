@@ -33,7 +33,9 @@ class Tile:
         )
 
 
-def plan_tiles(rows: range, cols: range, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1) -> list[Tile]:
+def plan_tiles(
+    rows: range, cols: range, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1
+) -> list[Tile]:
     """Tiles over the output window `rows` x `cols`, cut at absolute multiples of `size`.
 
     halo: fine pixels that the network needs beyond the closed forms' own `coarse_halo`; windows start at multiples of `multiple` and end
@@ -62,7 +64,9 @@ def place_of(
     """The window around a core: fine pixels with `reach` to each side, coarse pixels whose centres lie within."""
     low = coarse_shape(scene_shape, sampling.ratio)
     fine = [
-        range(max(0, core.start - reach) // multiple * multiple, min(size, -(-(core.stop + reach) // multiple) * multiple))
+        range(
+            max(0, core.start - reach) // multiple * multiple, min(size, -(-(core.stop + reach) // multiple) * multiple)
+        )
         for core, size in ((core_rows, scene_shape[0]), (core_cols, scene_shape[1]))
     ]
     coarse = [

@@ -80,8 +80,13 @@ def load_config(path: Path | str) -> TrainingConfig:
     config = _build(TrainingConfig, plain, "")
     for key in POSITIVE:
         if not getattr(config, key) > 0:
-            raise HSFusionError(f"The configuration's key {key} must be larger than 0, but it is {getattr(config, key)}.")
-    for key, share in (("terminal_share", config.terminal_share), *((k, v) for k, v in vars(config.sensors).items() if k.endswith("_share"))):
+            raise HSFusionError(
+                f"The configuration's key {key} must be larger than 0, but it is {getattr(config, key)}."
+            )
+    for key, share in (
+        ("terminal_share", config.terminal_share),
+        *((k, v) for k, v in vars(config.sensors).items() if k.endswith("_share")),
+    ):
         if not 0 <= share <= 1:
             raise HSFusionError(f"The configuration's key {key} must be between 0 and 1, but it is {share}.")
     if config.patch % 8:
@@ -100,7 +105,9 @@ def _build(cls: type, plain: dict[str, Any], prefix: str) -> Any:
     known = {f.name: f for f in fields(cls)}
     for key in plain:
         if key not in known:
-            raise HSFusionError(f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}.")
+            raise HSFusionError(
+                f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}."
+            )
     values = {}
     for name, spec in known.items():
         if name in plain:

@@ -98,7 +98,10 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(patches, generator)
         loss.backward()
-        value, slope = float(loss.detach()), float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip))
+        value, slope = (
+            float(loss.detach()),
+            float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)),
+        )
         if not (math.isfinite(value) and math.isfinite(slope)):
             raise HSFusionError(
                 f"The loss or its gradient is no longer a number at step {self.step}: the last good checkpoint is kept; "

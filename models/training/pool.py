@@ -52,9 +52,13 @@ class PatchPool:
         self._executor: Executor
         if workers:
             for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-                os.environ.setdefault(variable, "1")  # inherited by the drawing processes: small matrices, one core each
+                os.environ.setdefault(
+                    variable, "1"
+                )  # inherited by the drawing processes: small matrices, one core each
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_initialise, initargs=(scenes,))
+            self._executor = ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_initialise, initargs=(scenes,)
+            )
             self._draw = partial(_draw, config)
         else:
             self._executor = ThreadPoolExecutor(1)

@@ -12,7 +12,7 @@ from ..networks.inputs import conditions, pad_components, scalars
 from ..observation import Degradation, Sampling, coarse_shape, noise_std
 from ..scene.blocks import whole_block
 from ..scene.model import fit_scene
-from ..scene.tile import Place, closed_forms
+from ..scene.tile import ClosedForms, Place
 from .config import Sensors, TrainingConfig
 
 TARGET_LIMIT = 20.0
@@ -114,7 +114,7 @@ def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Te
     y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
     tensors = [torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask)]
-    forms = closed_forms(*tensors, model, place)
+    forms = ClosedForms(*tensors, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
     target = (torch.from_numpy(truth) - forms.average) / scale
     return (
@@ -134,7 +134,9 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
     while len(patches) < config.draws_per_chunk * config.patches_per_draw:
         attempts += 1
         if attempts > MOST_ATTEMPTS * config.draws_per_chunk:
-            raise HSFusionError(f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios.")
+            raise HSFusionError(
+                f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios."
+            )
         scene = scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
         observed = observe(rng, np.ascontiguousarray(random_view(rng, scene)), config.sensors)
         if observed is None:

@@ -15,7 +15,7 @@ from ..scene.estimation import estimate_psf
 from ..scene.fusion import expand_tile, outside_part
 from ..scene.model import COMPONENTS, SceneModel, fit_scene
 from ..scene.subspace import fit_subspace
-from ..scene.tile import Place, closed_forms
+from ..scene.tile import ClosedForms, Place
 from ..scene.wald import excess_rmse, reduced_block, reduced_sampling, verdict
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
@@ -144,7 +144,7 @@ class Fitted:
     def fuse(self, runner: Runner | None = None, **options: Any) -> dict[str, np.ndarray]:
         """Every method: name -> (L, H, W); `network` where a runner is given, with the options of its request."""
         block, scene, place = self.block, self.scene, self.place
-        forms = closed_forms(self.y, self.z, block.y_mask, block.z_mask, scene.coefficients, place)
+        forms = ClosedForms(self.y, self.z, block.y_mask, block.z_mask, scene.coefficients, place)
         fused = {"interpolation": self.interpolate()}
         for name, x in zip(CLOSED_FORMS, (forms.glp, forms.loc, forms.map, forms.average)):
             fused[name] = self.expand(x)

@@ -196,11 +196,11 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
     """Zero heads: x is LOC and MAP's average, consistency moves it by no more than the expected spread, std is positive."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
-    from hsfusion.models.scene.tile import closed_forms
+    from hsfusion.models.scene.tile import ClosedForms
 
     tile = scene.whole()
     t = scene.tensors(tile)
-    expected = closed_forms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).average
+    expected = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).average
     plain, soft = (scene.run(silent, tile, consistency=c) for c in (False, True))
     np.testing.assert_allclose(plain["x"][0], expected, atol=1e-4)
     moved = np.abs(soft["x"][0] - expected).mean(axis=(1, 2))

@@ -114,7 +114,14 @@ def test_torch_and_numpy_agree():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"ratio": 1.0}, {"ratio": 0.25}, {"ratio": 2.5, "psf": "block-mean"}, {"ratio": 2, "psf": "box"}, {"ratio": 2, "fwhm_x": 0.0}]
+    "arguments",
+    [
+        {"ratio": 1.0},
+        {"ratio": 0.25},
+        {"ratio": 2.5, "psf": "block-mean"},
+        {"ratio": 2, "psf": "box"},
+        {"ratio": 2, "fwhm_x": 0.0},
+    ],
 )
 def test_impossible_samplings_are_refused(arguments):
     with pytest.raises(HSFusionError):

@@ -20,14 +20,19 @@ def test_a_gaussian_band_sees_its_centre():
 def test_the_order_of_bands_does_not_matter():
     order = np.random.default_rng(0).permutation(len(GRID))
     straight = gaussian_response(np.array([560.0]), np.array([35.0]), GRID)
-    np.testing.assert_allclose(gaussian_response(np.array([560.0]), np.array([35.0]), GRID[order]), straight[:, order], atol=1e-12)
+    np.testing.assert_allclose(
+        gaussian_response(np.array([560.0]), np.array([35.0]), GRID[order]), straight[:, order], atol=1e-12
+    )
 
 
 def test_uneven_spacing_is_weighted():
     """A flat spectrum with a step gives the same band value however densely one side is sampled."""
     dense = np.concatenate([np.arange(400.0, 560.0, 2.0), np.arange(560.0, 800.0, 10.0)])
     step = lambda grid: (grid >= 560.0).astype(float)  # noqa: E731
-    even, uneven = (gaussian_response(np.array([560.0]), np.array([80.0]), g) @ step(g) for g in (np.arange(400.0, 800.0, 2.0), dense))
+    even, uneven = (
+        gaussian_response(np.array([560.0]), np.array([80.0]), g) @ step(g)
+        for g in (np.arange(400.0, 800.0, 2.0), dense)
+    )
     assert even == pytest.approx(uneven, abs=0.05)
 
 
@@ -53,7 +58,16 @@ def test_measured_response(tmp_path):
     np.testing.assert_allclose(response @ GRID, [550.0, 850.0], atol=0.5)
 
 
-@pytest.mark.parametrize("text", ["", "wavelength_nm,green\n", "wavelength_nm,green\n0.5,1\n0.6,1\n", "wavelength_nm\n500\n600\n", "a,b\nx,y\nz,w\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "wavelength_nm,green\n",
+        "wavelength_nm,green\n0.5,1\n0.6,1\n",
+        "wavelength_nm\n500\n600\n",
+        "a,b\nx,y\nz,w\n",
+    ],
+)
 def test_a_bad_response_file_is_refused(tmp_path, text):
     path = tmp_path / "srf.csv"
     path.write_text(text)

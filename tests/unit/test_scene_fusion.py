@@ -9,7 +9,7 @@ from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.fusion import expand_tile, outside_part
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import Place, closed_forms
+from hsfusion.models.scene.tile import ClosedForms, Place
 
 SAMPLING = Sampling(4, 1.0, 1.0)
 
@@ -35,7 +35,7 @@ def fuse(truth: np.ndarray, components: int, snr_db: float = 0.0) -> dict[str, n
     scene = fit_scene([block], SAMPLING, components)
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
     y, z = scene.subspace.project(hsi).astype(np.float32), scene.standardise(msi)
-    glp = closed_forms(y, z, block.y_mask, block.z_mask, scene.coefficients, place).glp
+    glp = ClosedForms(y, z, block.y_mask, block.z_mask, scene.coefficients, place).glp
     outside = outside_part(scene, hsi, block.y_mask, z, block.z_mask, place)
     return {
         "with": expand_tile(scene, glp, outside),

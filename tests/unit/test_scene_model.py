@@ -12,7 +12,7 @@ from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
 from hsfusion.models.scene.subspace import fit_subspace
-from hsfusion.models.scene.tile import Place, closed_forms
+from hsfusion.models.scene.tile import ClosedForms, Place
 
 SAMPLING, GAIN, OFFSET = Sampling(4, 1.1, 1.1), np.array([1.2, 0.8, 1.0]), np.array([300.0, -100.0, 0.0])
 
@@ -66,7 +66,7 @@ def test_the_expected_spread_is_near_the_true_one(truth, snr_db):
     model = scene.coefficients
     y = scene.subspace.project(block.y).astype(np.float32)
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-    forms = closed_forms(y, scene.standardise(block.z), block.y_mask, block.z_mask, model, place)
+    forms = ClosedForms(y, scene.standardise(block.z), block.y_mask, block.z_mask, model, place)
     error = (forms.glp - scene.subspace.project(truth)).std(axis=(1, 2))
     ratio = (model.target_std / error)[model.weight > 0.05]
     assert (ratio > 1 / 3).all() and (ratio < 3).all()

@@ -8,7 +8,7 @@ import pytest
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.model import SceneModel, fit_scene
-from hsfusion.models.scene.tile import ClosedForms, Place, closed_forms
+from hsfusion.models.scene.tile import ClosedForms, Place
 
 NAMES = ("y_up", "glp", "loc", "map", "misfit", "average")
 
@@ -27,7 +27,7 @@ class Fused:
 
     def forms(self, convert=lambda a: a) -> ClosedForms:
         """Every closed form of the whole scene as one tile."""
-        return closed_forms(
+        return ClosedForms(
             convert(self.y),
             convert(self.z),
             convert(self.block.y_mask),

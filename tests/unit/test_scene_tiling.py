@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import Place, closed_forms
+from hsfusion.models.scene.tile import ClosedForms, Place
 from hsfusion.models.scene.tiling import COARSE_HALO, coarse_halo, coarse_range, place_of, plan_tiles
 
 
@@ -69,7 +69,7 @@ def scenes(make_scene):
             block = whole_block(hsi, msi)
             scene = fit_scene([block], sampling)
             y, z = scene.subspace.project(hsi).astype(np.float32), scene.standardise(msi)
-            whole = closed_forms(
+            whole = ClosedForms(
                 y,
                 z,
                 block.y_mask,
@@ -94,7 +94,7 @@ def test_closed_forms_do_not_depend_on_the_cut(scenes, ratio, fwhm, snr_db, tile
     for tile in plan_tiles(range(100, 230), range(64, 200), model, tile_size)[:3]:
         place = tile.place
         ty, tz = y[slices(place.coarse_rows, place.coarse_cols)], z[slices(place.fine_rows, place.fine_cols)]
-        forms = closed_forms(ty, tz, np.ones(ty.shape[1:], np.float32), np.ones(tz.shape[1:], np.float32), model, place)
+        forms = ClosedForms(ty, tz, np.ones(ty.shape[1:], np.float32), np.ones(tz.shape[1:], np.float32), model, place)
         for name in ("y_up", "glp", "loc", "map", "misfit"):
             difference = (
                 getattr(forms, name)[(slice(None), *tile.inner)]
