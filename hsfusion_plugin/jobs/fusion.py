@@ -37,7 +37,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     pair = Pair.open(request, progress)
     with _opened(request, pair, closed, progress) as (method, about):
         with clock.phase("estimation"):
-            estimates = estimate(pair, request, progress.part(0.02, 0.15))
+            estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
         verdict = None
         if request.guard and not closed:
             with clock.phase("guard"):
@@ -92,6 +92,7 @@ def _opened(
             int(card.get("tile_multiple", 8)),
             progress.cancelled,
             progress.warn,
+            components=int(card["components"]),
         )
         yield (
             method,

@@ -7,7 +7,7 @@ from typing import Any, Callable, Protocol
 
 import numpy as np
 
-from ...models.scene.model import CoefficientModel
+from ...models.scene.model import COMPONENTS, CoefficientModel
 from ...models.scene.tile import ClosedForms
 from ...models.scene.tiling import Tile, plan_tiles
 from ..backend.client import Client
@@ -32,13 +32,14 @@ class Arrays:
 class Method(Protocol):
     """name: what the user is told; halo and multiple: what a tile of it needs, in fine pixels.
 
-    band_std (L,): its error per band where it is known for the whole scene only.
+    band_std (L,): its error per band where it is known for the whole scene only; components: the K of the subspace that it works in.
     """
 
     name: str
     halo: int
     multiple: int
     band_std: np.ndarray | None
+    components: int
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         """Fused coefficients (K, rows, cols) of the tile's core and, where the method knows it, their standard deviation."""
@@ -52,6 +53,7 @@ class ClosedForm:
     halo: int = 0
     multiple: int = 1
     band_std: np.ndarray | None = None
+    components: int = COMPONENTS
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         forms = ClosedForms(arrays.y, arrays.z, arrays.y_mask, arrays.z_mask, model, tile.place)
@@ -71,6 +73,7 @@ class Diffusion:
     cancelled: Callable[[], bool]
     warn: Callable[[str], None]
     band_std: np.ndarray | None = None
+    components: int = COMPONENTS
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         try:
