@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics.structural import uiqi_bands
 from ...models.metrics.without_reference import (
+    box_quality,
     combined,
     consistency_db,
     d_lambda,
     d_s,
     detail_weights,
     hqnr,
-    window_kernel,
+    window_size,
 )
 from ...models.observation import Degradation
 from ...models.scene.tile import Place
@@ -154,10 +154,10 @@ def assess(
         low[part], _ = down.masked(values, known)
         predicted += np.tensordot(scene.spectral_response[:, part].astype(np.float32), values, axes=1)
         detail = combined(weights[part], msi).astype(np.float32)
-        quality.append(uiqi_bands(detail, values, seen, window_kernel(sampling.ratio)))
+        quality.append(box_quality(detail, values, seen, window_size(sampling.ratio)))
         progress.step(part.stop / len(pair.hsi_bands))
     quality_fine = np.concatenate(quality)
-    quality_coarse = uiqi_bands(combined(weights, msi_low), hsi, good, window_kernel())
+    quality_coarse = box_quality(combined(weights, msi_low), hsi, good, window_size())
     spectral, spatial = d_lambda(low, hsi, good), d_s(quality_fine, quality_coarse)
     error = np.where(good, low.astype(np.float64) - hsi, np.nan)
     return Assessment(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.observation.response import relative_curves
+from ...models.observation.response import gaussian_response, relative_curves
 from ...models.scene.blocks import coarse_samples
 from ...models.scene.registration import LEAST_PIXELS, Estimate
 from .. import reports
@@ -24,6 +24,7 @@ from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest
 
+USUAL_FWHM_NM = 20.0  # of an MSI band that tells its wavelength alone
 AS_GOOD, SMALL_SHARE = (
     1.5,
     0.01,
@@ -59,13 +60,13 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     estimates = estimate(pair, wanted, progress.part(0.0, 0.9))
     found = estimates.geometry.registration
     progress.phase("Writing")
-    curves, nominal = spectral_curves(pair, estimates, nominal_response(pair, wanted))
+    nominal = _nominal(pair, wanted)
+    curves, agrees = spectral_curves(pair, estimates, nominal)
     quantities = sensor_quantities(pair, estimates)
-    if request.sensor != "estimate":
+    if nominal is not None:
+        source = "the MSI's own wavelengths" if request.sensor == "estimate" else request.sensor
         quantities.append(
-            reports.Quantity(
-                "Nominal response", _agreeing(pair, nominal), "", f"of {request.sensor}, gain and offset fitted"
-            )
+            reports.Quantity("Nominal response", _agreeing(pair, agrees), "", f"of {source}, gain and offset fitted")
         )
     for quantity in quantities:
         value = quantity.value if isinstance(quantity.value, str) else f"{quantity.value:.4g}"
@@ -166,6 +167,20 @@ def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None
         if gain > 0 and share < AS_GOOD * scene.unexplained[band] + SMALL_SHARE:
             curves[band], agrees[band] = gain * row, True
     return curves, agrees
+
+
+def _nominal(pair: Pair, request: FusionRequest) -> np.ndarray | None:
+    """R (l, L) of the named sensor, else of the MSI's own wavelengths where it has them and the HSI covers them, else None."""
+    if request.sensor != "estimate":
+        return nominal_response(pair, request)
+    if pair.wavelengths is None or pair.msi.wavelengths is None:
+        return None
+    centres = pair.msi.wavelengths[pair.msi_bands]
+    widths = np.array([pair.msi.bands[n].fwhm_nm or USUAL_FWHM_NM for n in pair.msi_bands])
+    try:
+        return gaussian_response(centres, widths, pair.wavelengths)
+    except HSFusionError:
+        return None
 
 
 def _agreeing(pair: Pair, agrees: np.ndarray) -> str:

@@ -34,7 +34,9 @@ def write_sensor_report(path: str | Path, report: SensorReport) -> None:
     """Write the report; HSFusionError when the file cannot be written."""
     charts = Charts()
     chart = charts.add(
-        band_figure(report.curves, "Response (MSI units per HSI unit)", report.wavelengths_nm, report.msi_bands)
+        band_figure(
+            report.curves, "Response (MSI units per HSI unit)", report.wavelengths_nm, report.msi_bands, named=False
+        )
     )
     page = render("sensors.html", report=report, pictures=draw_pictures(report.pictures), chart=chart, charts=charts)
     write_text(path, page, "REPORT")

@@ -9,13 +9,14 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.metrics.structural import GAUSSIAN_11, uiqi_bands
 from hsfusion.models.metrics.without_reference import (
     WINDOW,
+    box_quality,
     combined,
     consistency_db,
     d_lambda,
     d_s,
     detail_weights,
     hqnr,
-    window_kernel,
+    window_size,
 )
 from hsfusion.models.observation import Degradation, Sampling
 
@@ -104,8 +105,8 @@ def test_several_bands_give_less_distortion_than_their_mean(make_scene):
     def distortion(msi):
         low = down(msi)
         weights = detail_weights(hsi, low, every)
-        fine = uiqi_bands(combined(weights, msi), scene, kernel=window_kernel(4))
-        return d_s(fine, uiqi_bands(combined(weights, low), hsi, kernel=window_kernel()))
+        fine = box_quality(combined(weights, msi), scene, np.ones(scene.shape[1:], bool), window_size(4))
+        return d_s(fine, box_quality(combined(weights, low), hsi, every, window_size()))
 
     assert distortion(scene[[0, 5, 11]]) < 1e-3
     assert distortion(scene.mean(axis=0, keepdims=True)) > 5e-3
@@ -113,5 +114,24 @@ def test_several_bands_give_less_distortion_than_their_mean(make_scene):
 
 @pytest.mark.parametrize(("ratio", "size"), [(1, WINDOW), (4, 4 * WINDOW), (8.33, 67), (2.5, 20)])
 def test_windows_cover_the_same_ground(ratio, size):
-    kernel = window_kernel(ratio)
-    assert len(kernel) == size and kernel.sum() == pytest.approx(1)
+    assert window_size(ratio) == size
+
+
+@pytest.mark.parametrize("size", [7, 8, 33])
+def test_windows_from_cumulative_sums_agree_with_the_sliding_ones(images, size):
+    scene, _, _ = images
+    other = scene * 1.02 + np.random.default_rng(2).normal(0, 40, scene.shape)
+    mask = np.ones(scene.shape[1:], bool)
+    kernel = np.full(size, 1 / size)
+    np.testing.assert_allclose(box_quality(scene, other, mask, size), uiqi_bands(scene, other, mask, kernel), rtol=1e-9)
+    mask[20:30, 40:70] = False
+    holes = np.where(mask, scene, np.nan)
+    np.testing.assert_allclose(box_quality(holes, other, mask, size), uiqi_bands(scene, other, mask, kernel), rtol=1e-9)
+
+
+def test_windows_without_texture_and_images_without_windows():
+    flat = np.full((1, 20, 20), 5.0)
+    mask = np.ones((20, 20), bool)
+    assert box_quality(flat, flat, mask, 8)[0] == pytest.approx(1)
+    assert box_quality(flat, 2 * flat, mask, 8)[0] == pytest.approx(0.8), "2 * 1 * 2 / (1 + 4)"
+    assert np.isnan(box_quality(flat, flat, mask, 21)[0])
