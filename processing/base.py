@@ -6,6 +6,7 @@ import traceback
 from typing import Any
 
 from qgis.core import (
+    NULL,
     QgsCoordinateReferenceSystem,
     QgsMapLayer,
     QgsProcessingAlgorithm,
@@ -15,7 +16,7 @@ from qgis.core import (
     QgsProcessingParameterDefinition,
     QgsProcessingUtils,
 )
-from qgis.PyQt.QtCore import QUrl, QVariant
+from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
 
 from ..hsfusion_plugin.errors import HSFusionError
@@ -151,8 +152,8 @@ class Algorithm(QgsProcessingAlgorithm):
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Without what a dialog leaves empty: it hands a null QVariant over, which Python takes for a value."""
-    return {k: v for k, v in parameters.items() if not (isinstance(v, QVariant) and v.isNull())}
+    """Without what a dialog leaves empty: it hands a null over that is not None, and that Python takes for a value."""
+    return {k: v for k, v in parameters.items() if not (type(v) is type(NULL) and v == NULL)}
 
 
 def _guarded(feedback: QgsProcessingFeedback, work: Any, *arguments: Any) -> Any:
