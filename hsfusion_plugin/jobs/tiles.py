@@ -16,7 +16,7 @@ from ...models.scene.full_band import FullBand
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import SceneModel
 from ...models.scene.tiling import Tile
-from .methods import Arrays, Method
+from .methods import Arrays, Diffusion, Method
 from .pair import Pair
 from .progress import Progress
 
@@ -94,13 +94,15 @@ def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
 def fused_tiles(
     pair: Pair, scene: SceneModel, method: Method | FullBand, tiles: list[Tile], want_std: bool, progress: Progress
 ) -> Iterator[FusedTile]:
-    """All tiles in order, IN_FLIGHT of them under way at a time; raises Cancelled, and whatever a tile raises."""
-    pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="hsfusion-tile")
+    """All tiles in order, a few of them under way at a time; raises Cancelled, and whatever a tile raises."""
+    # A closed form keeps all cores busy through BLAS; a second one beside it would only get in its way.
+    workers = IN_FLIGHT if isinstance(method, Diffusion) else 1
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="hsfusion-tile")
     waiting: deque[Future[FusedTile]] = deque()
     queue = iter(tiles)
     try:
         for number in range(len(tiles)):
-            while len(waiting) < IN_FLIGHT + 1:
+            while len(waiting) < workers + 1:
                 tile = next(queue, None)
                 if tile is None:
                     break
