@@ -1,0 +1,80 @@
+"""What is given, estimated and nominal of a pair's geometry, and what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hsfusion.hsfusion_plugin.jobs import geometry
+from hsfusion.hsfusion_plugin.jobs.geometry import find_geometry, first_sampling
+from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.models.scene.registration import Estimate, Registration
+
+PHASE = (0.25, -0.5)
+
+
+def found(monkeypatch, request: FusionRequest, **changes):
+    """The geometry where the registration finds FWHM 1.2 x 0.9 and a shift of 1.5 south, 0.01 east."""
+    estimates = {
+        "fwhm_y": Estimate(1.2, 1.19, 1.21, True),
+        "fwhm_x": Estimate(0.9, 0.89, 0.91, True),
+        "shift_y": Estimate(1.5, 1.45, 1.55, True),
+        "shift_x": Estimate(0.01, 0.0, 0.02, True),
+    }
+    asked = {}
+
+    def register(blocks, sampling, fit_fwhm, fit_shift):
+        asked.update(fwhm=fit_fwhm, shift=fit_shift)
+        given = {
+            "fwhm_y": None if fit_fwhm[0] else Estimate.given(sampling.fwhm_y),
+            "fwhm_x": None if fit_fwhm[1] else Estimate.given(sampling.fwhm_x),
+            "shift_y": None if fit_shift[0] else Estimate.given(0.0),
+            "shift_x": None if fit_shift[1] else Estimate.given(0.0),
+        }
+        return Registration(**{**estimates, **{k: v for k, v in given.items() if v}, **changes})
+
+    monkeypatch.setattr(geometry, "register", register)
+    return find_geometry([], first_sampling(4, PHASE, request), request), asked
+
+
+def request(**settings) -> FusionRequest:
+    return FusionRequest(hsi="", msi="", output="", **settings)
+
+
+def test_everything_left_open_is_estimated(monkeypatch):
+    result, asked = found(monkeypatch, request())
+    assert asked == {"fwhm": (True, True), "shift": (True, True)}
+    s = result.sampling
+    assert (s.fwhm_y, s.fwhm_x, s.shift_y, s.shift_x) == pytest.approx((1.2, 0.9, 1.75, -0.5))
+    assert result.shift == pytest.approx((1.5, 0.0)), "without the phase, and nothing below what is worth correcting"
+    assert result.psf_source == "estimated" and result.shift_source.startswith("estimated") and not result.warnings
+
+
+def test_what_is_given_is_taken(monkeypatch):
+    result, asked = found(monkeypatch, request(psf_fwhm=1.3, shift_x=0.7))
+    assert asked == {"fwhm": (False, False), "shift": (True, False)}
+    s = result.sampling
+    assert (s.fwhm_y, s.fwhm_x, s.shift_y, s.shift_x) == pytest.approx((1.3, 1.3, 1.75, 0.2))
+    assert result.shift == pytest.approx((1.5, 0.7)) and result.psf_source == "given"
+    result, asked = found(monkeypatch, request(psf_fwhm_y=1.3, shift_x=0.0, shift_y=0.0))
+    assert asked == {"fwhm": (False, True), "shift": (False, False)}
+    assert (result.sampling.fwhm_y, result.sampling.fwhm_x) == pytest.approx((1.3, 0.9))
+    assert result.shift == (0.0, 0.0) and result.shift_source == "given"
+
+
+def test_what_cannot_be_told_is_said(monkeypatch):
+    unknown = {"fwhm_y": Estimate(1.0, 0.4, 3.0, False), "fwhm_x": Estimate(1.0, 0.4, 3.0, False)}
+    unknown.update({"shift_y": Estimate(0.0, -6, 6, False), "shift_x": Estimate(0.0, -6, 6, False)})
+    result, _ = found(monkeypatch, request(), **unknown)
+    assert result.psf_source == "nominal" and "not determined" in result.shift_source
+    assert any("give PSF_FWHM" in w for w in result.warnings) and any("give SHIFT_X" in w for w in result.warnings)
+
+
+def test_a_shift_too_far_and_rotation_are_said(monkeypatch):
+    far = {"shift_y": Estimate(0.0, 4, 5, False), "shift_x": Estimate(0.0, -5, -4, False), "beyond": (4.5, -4.2)}
+    result, _ = found(monkeypatch, request(), **far)
+    (warning,) = result.warnings
+    assert "4.2 MSI pixels west and 4.5 MSI pixels south" in warning and "register the two rasters" in warning
+    assert result.shift == (0.0, 0.0) and "too far" in result.shift_source
+    result, _ = found(monkeypatch, request(), drift=1.4)
+    (warning,) = result.warnings
+    assert "1.4 MSI pixels" in warning and "rotation" in warning
