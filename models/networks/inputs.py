@@ -14,7 +14,9 @@ from ..scene.tile import ClosedForms
 CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map")
 SCALARS_PER_COMPONENT = 4
 COMMON_SCALARS = 5
-LIMIT = 12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
+LIMIT = (
+    12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
+)
 
 
 def condition_channels(components: int) -> int:
@@ -76,7 +78,14 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
     if missing <= 0:
         return model
     values: dict[str, Any] = dict(vars(model))
-    for name, fill in (("intercept", 0.0), ("y_std", 1.0), ("prior_std", 1.0), ("target_std", 1.0), ("loc_gain", 0.0), ("weight", 0.0)):
+    for name, fill in (
+        ("intercept", 0.0),
+        ("y_std", 1.0),
+        ("prior_std", 1.0),
+        ("target_std", 1.0),
+        ("loc_gain", 0.0),
+        ("weight", 0.0),
+    ):
         values[name] = np.concatenate([values[name], np.full(missing, fill)])
     values["regression"] = np.concatenate([model.regression, np.zeros((missing, model.regression.shape[1]))])
     values["response"] = np.concatenate([model.response, np.zeros((model.response.shape[0], missing))], axis=1)

@@ -67,7 +67,9 @@ class SubspaceUNet(nn.Module):
         super().__init__()
         self.components, self.loc_at, self.map_at = components, loc_at, map_at
         embedding = 2 * width
-        self.embed = nn.Sequential(nn.Linear(scalars + 17, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU())
+        self.embed = nn.Sequential(
+            nn.Linear(scalars + 17, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
         self.stem = nn.Conv2d(4 * (components + conditions), width, 3, padding=1)
         widths = (width, width * 3 // 2, width * 2)
         self.down, self.up, self.shrink, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -78,7 +80,9 @@ class SubspaceUNet(nn.Module):
         for i in reversed(range(len(widths) - 1)):
             self.grow.append(nn.ConvTranspose2d(widths[i + 1], widths[i], 2, stride=2))
             self.up.append(
-                nn.ModuleList([ResidualBlock((2 if j == 0 else 1) * widths[i], widths[i], embedding) for j in range(depth)])
+                nn.ModuleList(
+                    [ResidualBlock((2 if j == 0 else 1) * widths[i], widths[i], embedding) for j in range(depth)]
+                )
             )
         self.head_norm = PixelNorm(width)
         self.head = nn.Conv2d(width, 4 * 4 * components, 3, padding=1)
@@ -112,6 +116,8 @@ def level_features(signal: Tensor) -> Tensor:
     """Sinusoids of the level's log-SNR, clipped to [-12, 12], and a mark for the level without signal: (B,) -> (B, 17)."""
     noise = (1 - signal.double() ** 2).clamp_min(1e-12).sqrt()
     log_snr = (2 * (signal.double().clamp_min(1e-6) / noise).log()).clamp(-12, 12).to(signal.dtype)
-    frequencies = torch.exp(torch.arange(8, device=signal.device, dtype=signal.dtype) * (math.log(64.0) / 7)) * (math.pi / 48)
+    frequencies = torch.exp(torch.arange(8, device=signal.device, dtype=signal.dtype) * (math.log(64.0) / 7)) * (
+        math.pi / 48
+    )
     angles = log_snr[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos(), (signal == 0).to(signal.dtype)[:, None]], dim=1)

@@ -28,7 +28,9 @@ def gaussian_axis(fine: range, coarse: range, size: int, ratio: float, fwhm: flo
     taps = np.round(centres)[:, None] + np.arange(-reach, reach + 1)[None, :]
     distance = taps - centres[:, None]
     weights = np.exp(-0.5 * (distance**2 - (distance**2).min(axis=1, keepdims=True)) / sigma**2)
-    weights[np.abs(distance) > reach] = 0.0  # as many taps to one side as to the other: a half-pixel centre has an even number
+    weights[np.abs(distance) > reach] = (
+        0.0  # as many taps to one side as to the other: a half-pixel centre has an even number
+    )
     return _assemble(taps, weights, fine, size)
 
 

@@ -42,7 +42,9 @@ class Sampling:
         elif self.psf != "gaussian":
             raise HSFusionError(f"Unknown PSF {self.psf!r}: use gaussian or block-mean.")
         elif not (self.fwhm_y > 0 and self.fwhm_x > 0):
-            raise HSFusionError(f"The PSF's FWHM must be positive, but it is {self.fwhm_y:g} x {self.fwhm_x:g} HSI pixels.")
+            raise HSFusionError(
+                f"The PSF's FWHM must be positive, but it is {self.fwhm_y:g} x {self.fwhm_x:g} HSI pixels."
+            )
 
 
 def coarse_shape(scene_shape: tuple[int, int], ratio: float) -> tuple[int, int]:
@@ -122,7 +124,9 @@ class Degradation(_Window):
 class Upsampling(_Window):
     """Cubic interpolation (Keys 1981) of coarse pixels to the centres of the fine ones, the counterpart of D's phase."""
 
-    least_support = 0.25  # its weights may be negative: close to 0 their sum says nothing, and dividing by it only amplifies
+    least_support = (
+        0.25  # its weights may be negative: close to 0 their sum says nothing, and dividing by it only amplifies
+    )
 
     def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
         s = self.sampling

@@ -28,7 +28,9 @@ def load_sensors(path: Path | str) -> dict[str, Sensor]:
         for row in csv.DictReader(stream):
             rows.setdefault(row["sensor"], []).append((row["band"], float(row["centre_nm"]), float(row["fwhm_nm"])))
     return {
-        name: Sensor(name, tuple(b for b, _, _ in bands), np.array([c for _, c, _ in bands]), np.array([f for _, _, f in bands]))
+        name: Sensor(
+            name, tuple(b for b, _, _ in bands), np.array([c for _, c, _ in bands]), np.array([f for _, _, f in bands])
+        )
         for name, bands in rows.items()
     }
 
@@ -85,15 +87,21 @@ def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
             f"The spectral response file {path} cannot be read ({error}): it needs a header and the columns wavelength_nm, band 1, band 2, ..."
         ) from error
     if len(columns) < 2 or columns.shape[1] < 2 or not np.isfinite(columns).all():
-        raise HSFusionError(f"The spectral response file {path} needs a header, a column of wavelengths in nm and one column of numbers per MSI band.")
+        raise HSFusionError(
+            f"The spectral response file {path} needs a header, a column of wavelengths in nm and one column of numbers per MSI band."
+        )
     order = np.argsort(columns[0])
     grid, curves = columns[0][order], np.clip(columns[1:, order], 0.0, None)
     wavelengths = np.asarray(wavelengths_nm, float)
-    response = np.stack([np.interp(wavelengths, grid, curve, left=0.0, right=0.0) for curve in curves]) * _spacing(wavelengths)
+    response = np.stack([np.interp(wavelengths, grid, curve, left=0.0, right=0.0) for curve in curves]) * _spacing(
+        wavelengths
+    )
     total = response.sum(axis=1, keepdims=True)
     empty = np.flatnonzero(total[:, 0] <= 0)
     if len(empty):
-        raise HSFusionError(f"Band {names[empty[0] + 1]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?")
+        raise HSFusionError(
+            f"Band {names[empty[0] + 1]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?"
+        )
     return response / total
 
 
