@@ -35,7 +35,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that run torch are left out where there is none; those that are refused before it is needed are not."""
     fixtures = set(getattr(item, "fixturenames", ()))
     slow = item.get_closest_marker("slow") is not None
-    if (fixtures & {"settings", "untrained"} or slow and "backend" in fixtures) and not backend_works():
+    marked = item.get_closest_marker("backend") is not None
+    if (marked or fixtures & {"settings", "untrained"} or slow and "backend" in fixtures) and not backend_works():
         pytest.skip("no backend's environment here")
 
 

@@ -13,7 +13,7 @@ import pytest
 from hsfusion.hsfusion_plugin.backend.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
 ROOT = Path(__file__).resolve().parents[2]
 MAKE_MODEL = """
 import sys, types

@@ -87,6 +87,7 @@ def test_wrong_arguments_are_refused(root, arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.backend
 def test_demo_from_end_to_end(root, tmp_path):
     """The bundled scene, then the pair that it made taken as the user's own."""
     command = ["/usr/bin/python3", "-I", str(root / "scripts" / "_demo.py")]

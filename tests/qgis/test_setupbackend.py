@@ -255,7 +255,7 @@ def test_a_base_that_will_not_do(tmp_path, body, said):
 
 
 def test_cancel_ends_the_child_and_its_children_at_once(tmp_path):
-    body = f'case "$*" in *"-m venv"*) echo working; sleep 300 & echo $! >{tmp_path}/pid; wait;; *) echo \'{able()}\';; esac'
+    body = f'case "$*" in *"-m venv"*) sleep 300 & echo $! >{tmp_path}/pid; echo working; wait;; *) echo \'{able()}\';; esac'
     told = Told(cancel_at="working")
     with pytest.raises(Cancelled, match="run it again"):
         run(SetupRequest(tmp_path / "env", base_python=script(tmp_path / "python3", body), build="cpu"), told)
