@@ -49,7 +49,7 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
     progress.phase("Estimating the point spread function and the shift")
-    geometry = find_geometry(blocks, sampling, request)
+    geometry = find_geometry(blocks, sampling, request, progress.check)
     progress.check()
     sampling = geometry.sampling
     subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)

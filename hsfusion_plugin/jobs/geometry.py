@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...models.observation import Sampling
@@ -40,13 +41,15 @@ def first_sampling(ratio: float, phase: tuple[float, float], request: FusionRequ
     )
 
 
-def find_geometry(blocks: list[Block], start: Sampling, request: FusionRequest) -> Geometry:
+def find_geometry(
+    blocks: list[Block], start: Sampling, request: FusionRequest, check: Callable[[], None] = lambda: None
+) -> Geometry:
     """Estimate what the request leaves open of `first_sampling`; a width given for columns alone holds for rows too."""
     fit_x = request.psf_fwhm is None
     fit_y = fit_x and request.psf_fwhm_y is None
     open_y, open_x = request.shift_y is None, request.shift_x is None
     parts = [middle(block, ENOUGH, start.ratio) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
-    found = register(parts, start, (fit_y, fit_x), (open_y, open_x))
+    found = register(parts, start, (fit_y, fit_x), (open_y, open_x), check)
     sampling, warnings = found.applied(start), []
     shift = (
         sampling.shift_y - start.shift_y + (request.shift_y or 0.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,13 +101,14 @@ def register(
     sampling: Sampling,
     fit_fwhm: tuple[bool, bool] = (True, True),
     fit_shift: tuple[bool, bool] = (True, True),
+    check: Callable[[], None] = lambda: None,
 ) -> Registration:
     """Estimate what is to be fitted, as (y, x); the rest, and the nominal widths, come from `sampling`.
 
     A coarse search compares shifts of up to SEARCHED MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
     together. Intervals come from the gradient's spread over parts of the scene (the sandwich estimator), so that texture and model error
     widen them. Refused are widths at the edge of FWHM_RANGE (and the shift with them), intervals wider than the limits above, and images that
-    have too little in common.
+    have too little in common. `check` is called often and may raise to end the work.
     """
     free = np.array([*fit_fwhm, *fit_shift])
     pixels = sum(int((block.y_mask > 0).sum()) for block in blocks)
@@ -115,10 +117,10 @@ def register(
     if matching is None:
         return unknown
     start = theta_of(sampling)
-    theta = _coarse(matching, start, free)
+    theta = _coarse(matching, start, free, check)
     near = min(float(np.abs(theta - start)[2:].max()) + 0.1 * sampling.ratio, SEARCHED)
     matching = comparison(blocks, sampling, near) or matching
-    theta, match = _refined(matching, theta, free)
+    theta, match = _refined(matching, theta, free, check)
     return _judged(matching, theta, match, start, unknown, free, pixels >= LEAST_PIXELS)
 
 
@@ -131,8 +133,13 @@ def _unknown(sampling: Sampling, free: np.ndarray) -> Registration:
     )
 
 
-def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray, check: Callable[[], None]) -> np.ndarray:
     """The best shift of a grid at the nominal width, then the best common width there."""
+
+    def value(theta: np.ndarray) -> float:
+        check()
+        return matching.value(theta, bands)
+
     bands = slice(None, None, max(1, matching.bands // 3))
     step = max(1.0, matching.ratio / 4)
     offsets = np.arange(-np.floor(SEARCHED / step), np.floor(SEARCHED / step) + 1) * step
@@ -143,20 +150,23 @@ def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray) -> np.ndarr
             for dy in (offsets if free[2] else [0.0])
             for dx in (offsets if free[3] else [0.0])
         ]
-        best = min(grid, key=lambda theta: matching.value(theta, bands))
+        best = min(grid, key=value)
     if free[:2].any():
         widths = np.log(np.geomspace(0.5, 2.2, 6))
         grid = [best, *(np.where([*free[:2], False, False], width, best) for width in widths)]
-        best = min(grid, key=lambda theta: matching.value(theta, bands))
+        best = min(grid, key=value)
     return best
 
 
-def _refined(matching: Matching, theta: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, Match]:
+def _refined(
+    matching: Matching, theta: np.ndarray, free: np.ndarray, check: Callable[[], None]
+) -> tuple[np.ndarray, Match]:
     """Levenberg's and Marquardt's descent over the free parameters, in steps of at most a quarter of an HSI pixel."""
     match, damping = matching.match(theta), 1e-3
     longest = np.array([0.3, 0.3, 0.25 * matching.ratio, 0.25 * matching.ratio])
     low, high = (np.log(FWHM_RANGE[0]), np.log(FWHM_RANGE[1]))
     for _ in range(STEPS):
+        check()
         hessian = match.hessian[np.ix_(free, free)]
         curved = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(hessian))
         step = np.zeros(len(theta))
