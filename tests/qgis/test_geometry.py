@@ -22,7 +22,7 @@ def found(monkeypatch, request: FusionRequest, **changes):
     }
     asked = {}
 
-    def register(blocks, sampling, fit_fwhm, fit_shift):
+    def register(blocks, sampling, fit_fwhm, fit_shift, check):
         asked.update(fwhm=fit_fwhm, shift=fit_shift)
         given = {
             "fwhm_y": None if fit_fwhm[0] else Estimate.given(sampling.fwhm_y),
