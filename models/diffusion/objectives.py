@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -57,7 +58,7 @@ def eps_from_v(x: Tensor, v: Tensor, level: Tensor) -> Tensor:
     return s * x + a * v
 
 
-class Denoiser(nn.Module):
+class Denoiser(nn.Module, ABC):
     """A network `(x, level (B,), **conditions) -> prediction` (all (B, C, H, W)) seen as `(x, level, **conditions) -> x0`.
 
     `scale_input`: the noisy input enters as a x_t, so that a network sees exactly zero at a level without signal and cannot mistake
@@ -74,13 +75,13 @@ class Denoiser(nn.Module):
         exact = level.to(x.device, torch.promote_types(x.dtype, torch.float32))
         return self.network(seen, exact.expand(x.shape[0]), **conditions)
 
+    @abstractmethod
     def target(self, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
         """What the network should have said."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_x0(self, x: Tensor, prediction: Tensor, level: Tensor) -> Tensor:
         """The prediction as an estimate of x0."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor, level: Tensor, **conditions: Any) -> Tensor:
         """(B, C, H, W), level () or (B,) -> x0 (B, C, H, W)."""
