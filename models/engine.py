@@ -20,7 +20,10 @@ log = logging.getLogger("hsfusion.engine")
 Tensors = dict[str, np.ndarray]
 Runner = Callable[[Mapping[str, np.ndarray], Mapping[str, Any], Callable[[], bool]], Tensors]
 
-RUNNERS: dict[str, str | Callable[..., Runner]] = {"subspace": ".fusion:SubspaceRunner"}
+RUNNERS: dict[str, str | Callable[..., Runner]] = {
+    "subspace": ".fusion:SubspaceRunner",
+    "full-band": ".full_band:FullBandRunner",
+}
 """Spectral mode of a card -> runner class `(card, state_dict, device)`, by name so that nothing is imported before it is needed."""
 
 
