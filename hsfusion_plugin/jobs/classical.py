@@ -12,6 +12,7 @@ from .outputs import check_outputs
 from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest
+from .run_log import say_estimates, say_pair, say_times
 from .work import Clock, fuse_scene, numbers
 
 
@@ -20,10 +21,13 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     clock = Clock()
     check_outputs(request)
     pair = Pair.open(request, progress)
+    say_pair(pair, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
+    say_estimates(pair, estimates, progress)
     method = _method(request.method, pair, estimates, progress.part(0.2, 0.7))
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
+    say_times(clock.seconds, pair.alignment.output_pixels, progress)
     write_report(request, pair, estimates, result)
     return {
         "OUTPUT": request.output,

@@ -19,6 +19,7 @@ from .outputs import check_outputs
 from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest
+from .run_log import say_backend, say_estimates, say_model, say_pair, say_times
 from .work import Clock, fuse_scene, numbers
 
 
@@ -35,9 +36,11 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
             f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
         )
     pair = Pair.open(request, progress)
+    say_pair(pair, progress)
     with _opened(request, pair, closed, progress) as (method, about):
         with clock.phase("estimation"):
             estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
+        say_estimates(pair, estimates, progress)
         verdict = None
         if request.guard and not closed:
             with clock.phase("guard"):
@@ -47,6 +50,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         shipped = _shipped(method, verdict, request, progress)
         about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
         result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
+    say_times(clock.seconds, pair.alignment.output_pixels, progress)
     write_report(request, pair, estimates, result)
     return {
         "OUTPUT": request.output,
@@ -82,6 +86,8 @@ def _opened(
         if kind == "remote":
             card, sha256 = remote_card(name, models)
             warnings = check_card(name, card, pair)
+        say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
+        say_model(name, card, sha256, request.steps, request.samples, progress)
         for warning in warnings:
             progress.warn(warning)
         method = Diffusion(

@@ -47,6 +47,11 @@ class Alignment:
         """(rows, cols) of the overlap in coarse pixels."""
         return len(self.coarse_rows), len(self.coarse_cols)
 
+    @property
+    def output_pixels(self) -> int:
+        """Number of fine pixels that are written."""
+        return len(self.output_rows) * len(self.output_cols)
+
     def geotransform_of(self, rows: range, cols: range) -> tuple[float, float, float, float, float, float]:
         """GDAL geotransform of a window of the scene, given in its fine pixels."""
         x0, dx, _, y0, _, dy = self.geotransform

@@ -97,6 +97,20 @@ def test_provenance(whole):
     assert items["HSFUSION_METHOD"] == "hsfusion-base"
 
 
+def test_the_log_says_what_was_done(whole):
+    said = whole[0].error
+    for words in (
+        "20 of 20 bands (450-900 nm)",
+        "Backend: local, this computer, device",
+        "Model: hsfusion-base, subspace-unet, sha256",
+        "PSF: FWHM 1.",
+        "Fusing 128 x 112 pixels in 1 tile(s)",
+        "Time: estimation",
+        "megapixels a second",
+    ):
+        assert words in said, words
+
+
 def test_styles(whole):
     for name in ("fused.qml", "std.qml"):
         assert ElementTree.parse(whole[1] / name).getroot().tag == "qgis"
