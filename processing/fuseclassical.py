@@ -12,15 +12,13 @@ from .fusing import CLOSED_FORMS, FusionAlgorithm
 from .parameters import advanced, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
 from .strings import tr
 
-CLASSICAL = ("gsa", "sfim-hs", "cnmf", "hysure")
-
 
 class FuseClassical(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
-            choice("METHOD", tr("Method"), (*CLOSED_FORMS, *CLASSICAL), CLOSED_FORMS[0]),
+            choice("METHOD", tr("Method"), CLOSED_FORMS, CLOSED_FORMS[0]),
             advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
             *(advanced(parameter) for parameter in sensor_set()),
             advanced(extent()),

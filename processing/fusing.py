@@ -10,7 +10,8 @@ from ..hsfusion_plugin.jobs.request import FusionRequest
 from .base import Algorithm
 from .strings import tr
 
-CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
+# The methods that need no weights, in the order of the lists; named here because loading the provider needs no numpy.
+CLOSED_FORMS = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure")
 
 
 class FusionAlgorithm(Algorithm):

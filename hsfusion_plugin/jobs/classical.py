@@ -7,7 +7,7 @@ from typing import Any
 from .estimation import Estimates, estimate
 from .full_band import FULL_BAND, FullBand, full_band_method
 from .fusion_report import write_report
-from .methods import ClosedForm
+from .methods import CLOSED_FORMS, ClosedForm
 from .outputs import check_outputs
 from .pair import Pair
 from .progress import Progress
@@ -15,9 +15,16 @@ from .request import FusionRequest
 from .run_log import say_estimates, say_pair, say_times
 from .work import Clock, fuse_scene, numbers
 
+CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)  # every method that needs no weights
+
 
 def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     """Fuse with `request.method`; returns the outputs by name. Raises HSFusionError, Cancelled."""
+    return fuse_classical(request, request.method, progress)
+
+
+def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dict[str, Any]:
+    """Fuse with the method `name` of CLASSICAL, whichever algorithm asks for it."""
     clock = Clock()
     check_outputs(request)
     pair = Pair.open(request, progress)
@@ -25,7 +32,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
     say_estimates(pair, estimates, progress)
-    method = _method(request.method, pair, estimates, progress.part(0.2, 0.7))
+    method = _method(name, pair, estimates, progress.part(0.2, 0.7))
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
     say_times(clock.seconds, pair.alignment.output_pixels, progress)
     write_report(request, pair, estimates, result)

@@ -32,7 +32,7 @@ def _check_memory(name: str, pair: Pair) -> None:
     free = available_memory()
     if needed > free:
         raise HSFusionError(
-            f"METHOD {name} works on the whole overlap at once ({width} x {height} pixels) and would need {needed / 1e9:.1f} GB, of which "
+            f"The method {name} works on the whole overlap at once ({width} x {height} pixels) and would need {needed / 1e9:.1f} GB, of which "
             f"{free / 1e9:.1f} GB are free: clip the rasters to a smaller area, or choose a method that works in tiles, such as {TILED[0]}."
         )
 

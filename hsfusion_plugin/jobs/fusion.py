@@ -10,6 +10,7 @@ from typing import Any
 from ..backend.session import backend_kind, open_backend
 from ..backend.settings import Settings
 from ..errors import HSFusionError
+from .classical import fuse_classical
 from .estimation import estimate
 from .fusion_report import write_report
 from .guard import Verdict, decide
@@ -28,21 +29,18 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
 
     Where the guard finds a closed form better at reduced resolution, that is what OUTPUT holds, and USED_METHOD says so.
     """
+    if is_closed_form(request.model) and not request.model_file:
+        return _without_model(request, progress)
     clock = Clock()
     check_outputs(request)
-    closed = is_closed_form(request.model) and not request.model_file
-    if closed and request.uncertainty:
-        raise HSFusionError(
-            f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
-        )
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
-    with _opened(request, pair, closed, progress) as (method, about):
+    with _opened(request, pair, progress) as (method, about):
         with clock.phase("estimation"):
             estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
         say_estimates(pair, estimates, progress)
         verdict = None
-        if request.guard and not closed:
+        if request.guard:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
                 verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
@@ -62,14 +60,18 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     }
 
 
+def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]:
+    """MODEL names a method that needs no weights: as `hsfusion:fuseclassical` does it, without a guard."""
+    if request.uncertainty:
+        raise HSFusionError(
+            f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
+        )
+    return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
+
+
 @contextmanager
-def _opened(
-    request: FusionRequest, pair: Pair, closed: bool, progress: Progress
-) -> Iterator[tuple[Method, dict[str, Any]]]:
-    """The method that MODEL names, with its backend running, and what provenance says of both."""
-    if closed:
-        yield ClosedForm(request.model), {}
-        return
+def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[tuple[Method, dict[str, Any]]]:
+    """The model that MODEL names, with its backend running, and what provenance says of both."""
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)
     if kind == "remote" and request.model_file:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...models.cards import find_model, model_info
 from ..errors import HSFusionError
-from .methods import CLOSED_FORMS
+from .classical import CLASSICAL
 from .pair import Pair
 
 AUTO = "hsfusion-base"
@@ -16,7 +16,7 @@ AUTO = "hsfusion-base"
 
 def is_closed_form(model: str) -> bool:
     """Whether MODEL names a method that needs no weights."""
-    return model in CLOSED_FORMS
+    return model in CLASSICAL
 
 
 def chosen_name(model: str, model_file: str | None) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
-from hsfusion.hsfusion_plugin.jobs import classical, full_band
+from hsfusion.hsfusion_plugin.jobs import classical, full_band, fusion
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.tests.qgis import pairs
@@ -74,9 +74,24 @@ def test_panchromatic(pair, tmp_path, method):
 @pytest.mark.parametrize("method", ["cnmf", "hysure"])
 def test_too_little_memory_is_said_before_the_work(pair, tmp_path, method, monkeypatch):
     monkeypatch.setattr(full_band, "available_memory", lambda: 1_000_000)
-    with pytest.raises(HSFusionError, match=f"METHOD {method} works on the whole overlap at once .* such as gsa"):
+    with pytest.raises(HSFusionError, match=f"The method {method} works on the whole overlap at once .* such as gsa"):
         run(pair, tmp_path / "fused.tif", method=method)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", ("loc", *METHODS))
+def test_fuse_takes_them_as_model_and_needs_no_backend(pair, tmp_path, monkeypatch, method):
+    monkeypatch.setenv("HSFUSION_PYTHON", "/nonexistent/python")
+    names = {"hsi": str(pair.hsi), "msi": str(pair.msi)}
+    found = fusion.run(FusionRequest(output=str(tmp_path / "fuse.tif"), model=method, **names), Progress())
+    assert found["USED_METHOD"] == method and np.isnan(found["GUARD_GAIN"])
+    run(pair, tmp_path / "classical.tif", method=method)
+    np.testing.assert_array_equal(read(tmp_path / "fuse.tif"), read(tmp_path / "classical.tif"))
+    with pytest.raises(HSFusionError, match="UNCERTAINTY is known for a diffusion model only"):
+        uncertain = str(tmp_path / "std.tif")
+        fusion.run(
+            FusionRequest(output=str(tmp_path / "f.tif"), model=method, uncertainty=uncertain, **names), Progress()
+        )
 
 
 class Impatient(Progress):
