@@ -43,6 +43,9 @@ class Fuse(FusionAlgorithm):
             advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
             advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 0, minValue=0, maxValue=64)),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
+            advanced(
+                boolean("INTERPOLATE_BANDS", tr("Interpolate the bands to those of a model of one sensor"), False)
+            ),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),
             advanced(extent()),
@@ -88,6 +91,7 @@ class Fuse(FusionAlgorithm):
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             tile_size=self.parameterAsInt(parameters, "TILE_SIZE", context),
             uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),
+            interpolate_bands=self.parameterAsBool(parameters, "INTERPOLATE_BANDS", context),
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from .classical import fuse_classical
 from .estimation import estimate
 from .fusion_report import write_report
 from .guard import Verdict, decide
-from .methods import ClosedForm, Diffusion, Method
-from .model_choice import check_card, chosen_name, is_closed_form, local_card, remote_card
+from .methods import ClosedForm, Method
+from .model_choice import check_model, chosen_name, is_closed_form, local_card, model_method, remote_card
 from .outputs import check_outputs
 from .pair import Pair
 from .progress import Progress
+from .published import Published
 from .request import FusionRequest
 from .run_log import say_backend, say_estimates, say_model, say_pair, say_times
 from .work import Clock, fuse_scene, numbers
@@ -38,6 +39,8 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     with _opened(request, pair, progress) as (method, about):
         with clock.phase("estimation"):
             estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
+        if isinstance(method, Published):
+            method = method.for_scene(estimates.blocks)
         say_estimates(pair, estimates, progress)
         verdict = None
         if request.guard:
@@ -70,7 +73,9 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
 
 
 @contextmanager
-def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[tuple[Method, dict[str, Any]]]:
+def _opened(
+    request: FusionRequest, pair: Pair, progress: Progress
+) -> Iterator[tuple[Method | Published, dict[str, Any]]]:
     """The model that MODEL names, with its backend running, and what provenance says of both."""
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)
@@ -81,37 +86,30 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
     extra = [Path(request.model_file)] if request.model_file else []
     if kind == "local":
         card, sha256 = local_card(name, request.model_file, settings.model_places)
-        warnings = check_card(name, card, pair)
+        bands, warnings = check_model(name, card, pair, request)
     progress.phase("Starting the backend")
     with open_backend(settings, kind, progress, extra) as client:
         models = client.models(progress.cancelled)
         if kind == "remote":
             card, sha256 = remote_card(name, models)
-            warnings = check_card(name, card, pair)
+            bands, warnings = check_model(name, card, pair, request)
         say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
         say_model(name, card, sha256, request.steps, request.samples, progress)
         for warning in warnings:
             progress.warn(warning)
-        method = Diffusion(
-            name,
-            client,
-            request,
-            int(card.get("halo", 64)),
-            int(card.get("tile_multiple", 8)),
-            progress.cancelled,
-            progress.warn,
-            components=int(card["components"]),
-        )
-        yield (
-            method,
-            {
-                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
-                "backend": {"kind": kind, "endpoint": client.endpoint},
-            },
-        )
+        about: dict[str, Any] = {
+            "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+            "backend": {"kind": kind, "endpoint": client.endpoint},
+            "warnings": warnings,
+        }
+        if bands is not None:
+            about["bands_interpolated"] = bands.interpolated
+        yield model_method(name, card, bands, client, request, progress), about
 
 
-def _shipped(method: Method, verdict: Verdict | None, request: FusionRequest, progress: Progress) -> Method:
+def _shipped(
+    method: Method | Published, verdict: Verdict | None, request: FusionRequest, progress: Progress
+) -> Method | Published:
     if verdict is None or verdict.shipped == method.name:
         return method
     if request.uncertainty and verdict.residual is None:

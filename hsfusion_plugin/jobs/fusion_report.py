@@ -20,7 +20,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
     if not request.report:
         return
     gallery, record = result.gallery, result.record
-    warnings = list(estimates.warnings)
+    warnings = [*record.get("warnings", ()), *estimates.warnings]
     beyond = outside_range(pair)
     if beyond:
         warnings.append(

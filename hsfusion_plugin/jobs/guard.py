@@ -15,6 +15,7 @@ from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, reduced_blo
 from .estimation import BLOCK, Estimates
 from .methods import CLOSED_FORMS, Arrays, ClosedForm, Method
 from .progress import Progress
+from .published import Published
 
 LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as it is
 
@@ -50,7 +51,9 @@ class Verdict:
         return f"Checked at reduced resolution (Wald's protocol): {found}. RMSE beyond noise: {errors}."
 
 
-def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None, progress: Progress) -> Verdict:
+def decide(
+    estimates: Estimates, guarded: Method | Published, wavelengths: np.ndarray | None, progress: Progress
+) -> Verdict:
     """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed form is clearly better.
 
     Where the scene is too small the average of LOC and MAP is chosen.
@@ -88,8 +91,12 @@ def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None
         outside = outside_part(local, block.y, block.y_mask, z, block.z_mask, place)
         wanted = truth[:, : block.scene_shape[0], : block.scene_shape[1]]
         for method in (guarded, *(ClosedForm(name) for name in CLOSED_FORMS)):
-            x, _ = method(Arrays(y, z, block.y_mask, block.z_mask), coefficients, tile)
-            square = (expand_tile(local, x, outside) - wanted)[:, valid].astype(np.float64) ** 2
+            if isinstance(method, Published):
+                fused, _ = method.spectra(block, block.fine_rows, block.fine_cols, coefficients.sampling)
+            else:
+                x, _ = method(Arrays(y, z, block.y_mask, block.z_mask), coefficients, tile)
+                fused = expand_tile(local, x, outside)
+            square = (fused - wanted)[:, valid].astype(np.float64) ** 2
             errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
         progress.step((number + 1) / len(usable))
     scores = {name: excess_rmse(e / count, noise) for name, e in errors.items()}

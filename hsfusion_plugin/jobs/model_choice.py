@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ...models.cards import find_model, model_info
+from ..backend.client import Client
 from ..errors import HSFusionError
+from .band_fit import BandFit, fit_bands
 from .classical import CLASSICAL
+from .methods import Diffusion
 from .pair import Pair
+from .progress import Progress
+from .published import FULL_BAND_MODE, Published
+from .request import FusionRequest
 
 AUTO = "hsfusion-base"
 
@@ -41,10 +47,51 @@ def remote_card(name: str, models: list[Mapping[str, Any]]) -> tuple[dict[str, A
     raise HSFusionError(f"The server has no model '{name}' (it has: {names}): choose one of these.")
 
 
+def check_model(
+    name: str, card: Mapping[str, Any], pair: Pair, request: FusionRequest
+) -> tuple[BandFit | None, list[str]]:
+    """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where the model cannot run on it."""
+    if card.get("spectral_mode") != FULL_BAND_MODE:
+        warnings = check_card(name, card, pair)
+        if request.interpolate_bands:
+            warnings.append(f"INTERPOLATE_BANDS changes nothing: {name} takes any bands as they are.")
+        return None, warnings
+    if request.uncertainty and request.samples < 2:
+        raise HSFusionError(
+            f"UNCERTAINTY of {name} is the spread of its samples: set SAMPLES to 2 or more, or leave UNCERTAINTY out."
+        )
+    return fit_bands(name, card, pair, request.interpolate_bands)
+
+
+def model_method(
+    name: str,
+    card: Mapping[str, Any],
+    bands: BandFit | None,
+    client: Client,
+    request: FusionRequest,
+    progress: Progress,
+) -> Diffusion | Published:
+    """The model as a method of a job, behind the client of its backend; `bands` as `check_model` found them."""
+    if bands is not None:
+        return Published.of_card(name, card, bands, client, request, progress.cancelled, progress.warn)
+    return Diffusion(
+        name,
+        client,
+        request,
+        int(card.get("halo", 64)),
+        int(card.get("tile_multiple", 8)),
+        progress.cancelled,
+        progress.warn,
+        components=int(card["components"]),
+    )
+
+
 def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
     """Warnings where the pair lies outside what the model has seen; HSFusionError where it cannot run on it at all."""
     if card.get("spectral_mode") != "subspace":
-        raise HSFusionError(f"The model {name} works on full spectra, which this version cannot run: choose {AUTO}.")
+        raise HSFusionError(
+            f"The model {name} works in mode '{card.get('spectral_mode')}', which this version of HSFusion does not know: update HSFusion, or choose {AUTO}."
+        )
     ratio = pair.alignment.ratio
     low, high = card.get("ratios", [1.0, 1e9])
     if not low <= ratio <= high:

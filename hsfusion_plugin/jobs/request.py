@@ -17,6 +17,7 @@ DIFFUSION_ONLY = (
     "backend",
     "tile_size",
     "uncertainty",
+    "interpolate_bands",
 )
 
 
@@ -53,6 +54,7 @@ class FusionRequest:
     data_type: str = "Float32"
     uncertainty: str | None = None
     report: str | None = None
+    interpolate_bands: bool = False
 
     @property
     def algorithm(self) -> str:

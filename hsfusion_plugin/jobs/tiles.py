@@ -19,6 +19,7 @@ from ...models.scene.tiling import Tile
 from .methods import Arrays, Diffusion, Method
 from .pair import Pair
 from .progress import Progress
+from .published import Published
 
 IN_FLIGHT = 2
 
@@ -47,7 +48,7 @@ class FusedTile:
 def fuse_tile(
     pair: Pair,
     scene: SceneModel,
-    method: Method | FullBand,
+    method: Method | FullBand | Published,
     tile: Tile,
     want_std: bool,
     check: Callable[[], None] = lambda: None,
@@ -57,10 +58,12 @@ def fuse_tile(
     hsi, y_mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
     msi, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
     check()
-    inner, x_std = tile.inner, None
+    inner, x_std, std = tile.inner, None, None
+    block = Block(hsi, msi, y_mask, z_mask, scene.coefficients.scene_shape, **vars(place))
     if isinstance(method, FullBand):
-        block = Block(hsi, msi, y_mask, z_mask, scene.coefficients.scene_shape, **vars(place))
         values = method.window(block, tile.core_rows, tile.core_cols).astype(np.float32, copy=False)
+    elif isinstance(method, Published):
+        values, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
     else:
         z = scene.standardise(msi) * z_mask
         y = (scene.subspace.project(hsi) * y_mask).astype(np.float32)
@@ -71,13 +74,13 @@ def fuse_tile(
     check()
     known = _support(scene, y_mask, tile) & (z_mask[inner] > 0)
     values[:, ~known] = np.nan
-    std = None
     if want_std and x_std is not None:
         variance = np.tensordot(scene.subspace.basis**2, x_std.astype(np.float64) ** 2, axes=1)
         std = np.sqrt(variance + scene.outside_std[:, None, None] ** 2).astype(np.float32)
-        std[:, ~known] = np.nan
     elif want_std and method.band_std is not None:
-        std = np.where(known, method.band_std[:, None, None], np.nan).astype(np.float32)
+        std = np.broadcast_to(method.band_std[:, None, None], values.shape).astype(np.float32)
+    if std is not None:
+        std[:, ~known] = np.nan
     core = msi[(slice(None), *inner)]
     return FusedTile(tile, values, std, hsi, y_mask, np.where(z_mask[inner] > 0, core, np.float32(np.nan)))
 
@@ -92,11 +95,16 @@ def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
 
 
 def fused_tiles(
-    pair: Pair, scene: SceneModel, method: Method | FullBand, tiles: list[Tile], want_std: bool, progress: Progress
+    pair: Pair,
+    scene: SceneModel,
+    method: Method | FullBand | Published,
+    tiles: list[Tile],
+    want_std: bool,
+    progress: Progress,
 ) -> Iterator[FusedTile]:
     """All tiles in order, a few of them under way at a time; raises Cancelled, and whatever a tile raises."""
     # A closed form keeps all cores busy through BLAS; a second one beside it would only get in its way.
-    workers = IN_FLIGHT if isinstance(method, Diffusion) else 1
+    workers = IN_FLIGHT if isinstance(method, (Diffusion, Published)) else 1
     pool = ThreadPoolExecutor(workers, thread_name_prefix="hsfusion-tile")
     waiting: deque[Future[FusedTile]] = deque()
     queue = iter(tiles)

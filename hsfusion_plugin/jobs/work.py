@@ -22,6 +22,7 @@ from .methods import Method
 from .outputs import msi_ranges, open_outputs, outside_range
 from .pair import Pair
 from .progress import Progress
+from .published import Published
 from .request import FusionRequest
 from .tiles import fused_tiles
 
@@ -57,7 +58,7 @@ class Result:
 def fuse_scene(
     pair: Pair,
     estimates: Estimates,
-    method: Method | FullBand,
+    method: Method | FullBand | Published,
     request: FusionRequest,
     about: Mapping[str, Any],
     clock: Clock,

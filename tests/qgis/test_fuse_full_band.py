@@ -1,0 +1,146 @@
+"""hsfusion:fuse with a published system in its full-band form, through `qgis_process`; the weights are untrained and small."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+
+from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.settings import PLUGIN_FOLDER, Settings
+from hsfusion.tests.qgis import pairs
+from hsfusion.tests.qgis.pairs import read
+
+pytestmark = pytest.mark.backend
+MAKE_MODELS = """
+import json, sys, types
+package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
+import torch
+from hsfusion.models.full_band import NETWORKS
+from hsfusion.models.weights import save_model
+folder, common = sys.argv[2], json.loads(sys.argv[3])
+settings = {"ddpm-fus": {"width": 8, "groups": 4}, "hsr-diff": {"width": 8, "layers": 1, "heads": 2}, "ddrf": {"width": 8, "multipliers": [1, 2], "blocks": 1}}
+for name, kwargs in settings.items():
+    torch.manual_seed(0)
+    network = NETWORKS[name](hsi_bands=common["bands"], msi_bands=common["msi_bands"], **kwargs)
+    for parameter in network.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    save_model(f"{folder}/my-{name}.safetensors", network.state_dict(), {"name": name, "architecture": name, "settings": kwargs, **common})
+"""
+CARD = {
+    "spectral_mode": "full-band",
+    "bands": pairs.BANDS,
+    "msi_bands": len(pairs.MSI_WAVELENGTHS),
+    "wavelengths": pairs.WAVELENGTHS.tolist(),
+    "msi_centres": pairs.MSI_WAVELENGTHS.tolist(),
+    "ratios": [pairs.RATIO, pairs.RATIO],
+    "window": 32,
+    "overlap": 8,
+    "objective": "x0",
+    "residual": True,
+    "residual_scale": 0.05,
+    "schedule": {"kind": "cosine", "steps": 100},
+    "default_steps": 2,
+    "normalisation": {"kind": "scene-quantile", "quantile": 0.999},
+    "tile_invariant": False,
+}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> pairs.Pair:
+    return pairs.make_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(scope="module")
+def fuse(qgis_process, tmp_path_factory):
+    """Run hsfusion:fuse where three untrained systems are installed."""
+    folder = tmp_path_factory.mktemp("models")
+    command = [str(find_python(Settings())), "-I", "-c", MAKE_MODELS, str(PLUGIN_FOLDER), str(folder), json.dumps(CARD)]
+    subprocess.run(command, check=True)
+    environment = {"HSFUSION_MODELS": str(folder), "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+
+    def run(model, check=True, **parameters):
+        return qgis_process(
+            "hsfusion:fuse", env=environment, check=check, timeout=200, MODEL=f"my-{model}", **parameters
+        )
+
+    return run
+
+
+def nearest(pair) -> np.ndarray:
+    return np.repeat(np.repeat(read(pair.hsi), pairs.RATIO, axis=1), pairs.RATIO, axis=2)
+
+
+def test_samples_their_spread_and_tiles(fuse, pair, tmp_path):
+    """Two samples over the whole scene and over other tiles: the same; UNCERTAINTY is their spread; provenance says what was used."""
+    given = {"HSI": pair.hsi, "MSI": pair.msi, "GUARD": "false", "SAMPLES": 2, "SEED": 3}
+    for name, size in (("whole", 0), ("tiled", 48)):
+        result = fuse(
+            "ddpm-fus", OUTPUT=tmp_path / f"{name}.tif", UNCERTAINTY=tmp_path / f"{name}-std.tif", TILE_SIZE=size,
+            REPORT=tmp_path / f"{name}.html", **given,
+        )  # fmt: skip
+    whole, tiled, std = (read(tmp_path / f"{name}.tif") for name in ("whole", "tiled", "whole-std"))
+    assert np.abs(whole - tiled).max() < 1e-4 * np.ptp(whole)
+    assert whole.shape == std.shape == pair.truth.shape and (std > 0).all()
+    assert result.outputs["USED_METHOD"] == "my-ddpm-fus" and result.outputs["GUARD_GAIN"] is None
+    away = np.sqrt(np.mean((whole - nearest(pair)) ** 2))
+    assert away < 3 * np.sqrt(np.mean((pair.truth - nearest(pair)) ** 2)), "untrained, it stays near its base"
+    record = json.loads((tmp_path / "whole.json").read_text(encoding="utf-8"))
+    assert record["method"] == "my-ddpm-fus" and len(record["model"]["sha256"]) == 64
+    assert record["bands_interpolated"] is False and record["warnings"] == []
+
+
+@pytest.mark.parametrize("model", ["hsr-diff", "ddrf"])
+def test_the_guard_keeps_an_untrained_system_from_the_user(fuse, pair, tmp_path, model):
+    result = fuse(model, HSI=pair.hsi, MSI=pair.msi, STEPS=1, OUTPUT=tmp_path / "fused.tif")
+    assert result.outputs["USED_METHOD"] in ("glp-hs", "loc", "map", "average")
+    assert result.outputs["GUARD_GAIN"] < -0.1
+    assert f"my-{model}" in json.loads((tmp_path / "fused.json").read_text())["guard"]["rmse"]
+
+
+def test_another_sensors_bands_are_refused_or_interpolated(fuse, pair, tmp_path):
+    """17 bands, at other wavelengths and out of order: refused with what the model wants; interpolated where the user says so."""
+    keep = np.random.default_rng(0).permutation(pairs.BANDS)[:17]
+    hsi = pairs.write(
+        tmp_path / "other.tif", read(pair.hsi)[keep], pairs.RATIO * pairs.PIXEL, wavelengths=pairs.WAVELENGTHS[keep]
+    )
+    given = {"HSI": hsi, "MSI": pair.msi, "GUARD": "false", "OUTPUT": tmp_path / "out" / "fused.tif"}
+    (tmp_path / "out").mkdir()
+    result = fuse("ddrf", check=False, **given)
+    assert result.code == 1 and "Traceback" not in result.error
+    wanted = (
+        f"wants 20 HSI bands from {pairs.WAVELENGTHS.min():.0f} to {pairs.WAVELENGTHS.max():.0f} nm, 4 MSI bands at "
+    )
+    assert wanted in result.error and "but this pair has 17 HSI bands" in result.error
+    assert "set INTERPOLATE_BANDS to true" in result.error
+    assert list((tmp_path / "out").iterdir()) == []
+    fuse("ddrf", INTERPOLATE_BANDS="true", REPORT=tmp_path / "out" / "report.html", **given)
+    record = json.loads((tmp_path / "out" / "fused.json").read_text(encoding="utf-8"))
+    assert record["bands_interpolated"] and "The model was not made for this sensor" in record["warnings"][0]
+    assert "The model was not made for this sensor" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    fused, truth = read(tmp_path / "out" / "fused.tif"), pair.truth[keep]
+    before = nearest(pair)[keep]
+    assert np.sqrt(np.mean((fused - before) ** 2)) < 2 * np.sqrt(np.mean((truth - before) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"UNCERTAINTY": "std.tif"}, "set SAMPLES to 2 or more"),
+        (
+            {"MSI": "three.tif"},
+            "4 MSI bands at 490, 560, 665, 842 nm and a ratio of 4, but this pair has 20 HSI bands",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_work(fuse, pair, tmp_path, parameters, words):
+    three = read(pair.msi)[:3]
+    pairs.write(tmp_path / "three.tif", three, pairs.PIXEL, wavelengths=pairs.MSI_WAVELENGTHS[:3])
+    given = {name: tmp_path / value for name, value in parameters.items()}
+    result = fuse(
+        "ddpm-fus", check=False, **{"HSI": pair.hsi, "MSI": pair.msi, "OUTPUT": tmp_path / "fused.tif", **given}
+    )
+    assert result.code == 1 and words in result.error, result.error
+    assert not (tmp_path / "fused.tif").exists()
