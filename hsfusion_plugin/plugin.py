@@ -8,12 +8,14 @@ from qgis.core import QgsApplication
 
 
 class HSFusionPlugin:
-    """Adds the Processing provider, and on the desktop the options page."""
+    """Adds the Processing provider, and on the desktop the options page and a menu."""
 
     def __init__(self, iface: Any) -> None:
         self.iface = iface
         self.provider: Any = None
         self.options: Any = None
+        self.menu: Any = None
+        self.actions: list[Any] = []
 
     def initProcessing(self) -> None:
         """Register the provider; qgis_process calls this and never initGui."""
@@ -29,9 +31,22 @@ class HSFusionPlugin:
 
         self.options = OptionsFactory()
         self.iface.registerOptionsWidgetFactory(self.options)
+        from .gui import modeler
+        from .gui.menu import Menu
+
+        self.menu = Menu(self.iface)
+        self.actions = modeler.register()
 
     def unload(self) -> None:
         """Take everything back that was registered."""
+        if self.actions:
+            from .gui import modeler
+
+            modeler.unregister(self.actions)
+            self.actions = []
+        if self.menu is not None:
+            self.menu.remove()
+            self.menu = None
         if self.options is not None:
             self.iface.unregisterOptionsWidgetFactory(self.options)
             self.options = None

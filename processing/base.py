@@ -23,6 +23,7 @@ from ..hsfusion_plugin.errors import HSFusionError
 from ..hsfusion_plugin.jobs.progress import Progress
 from .checks import first_problem
 from .feedback import FeedbackProgress, interruptible
+from .layer_names import name_layers
 from .strings import ICONS, RESOURCES, parameter_help, shown_help, tr
 
 
@@ -45,6 +46,10 @@ class Algorithm(QgsProcessingAlgorithm):
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
         """The work, on any thread; returns the outputs by name."""
         raise HSFusionError(f"{self.name()} declares no job.")
+
+    def layer_names(self, request: Any, results: dict[str, Any]) -> dict[str, str]:
+        """Output name to the name of the layer that QGIS may make of it."""
+        return {}
 
     GROUP = "fusion"  # or "evaluation", "tools"
 
@@ -97,7 +102,9 @@ class Algorithm(QgsProcessingAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         with interruptible(feedback):
-            return _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
+            results = _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
+        name_layers(context, results, self.layer_names(self._request, results))
+        return results
 
     # Parameters as plain values
 

@@ -8,6 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
+from .layer_names import stem
 from .parameters import file_output, number, raster, raster_output, report_output
 from .strings import tr
 
@@ -67,6 +68,10 @@ class Evaluate(Algorithm):
             report=self.output_file(parameters, "REPORT", context),
             table=self.output_file(parameters, "TABLE", context),
         )
+
+    def layer_names(self, request: Any, results: dict[str, Any]) -> dict[str, str]:
+        names = {"SAM_MAP": tr("{} spectral angle (degrees)"), "ERROR_MAP": tr("{} RMSE over bands")}
+        return {output: name.format(stem(request.fused)) for output, name in names.items()}
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
         from ..hsfusion_plugin.jobs.evaluation import evaluate_rasters

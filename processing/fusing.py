@@ -8,6 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProces
 
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from .base import Algorithm
+from .layer_names import stem
 from .strings import tr
 
 # The methods that need no weights, in the order of the lists; named here because loading the provider needs no numpy.
@@ -35,6 +36,10 @@ class FusionAlgorithm(Algorithm):
             ("SHIFT_Y_USED", tr("Shift to the south that was used (MSI pixels)")),
         ):
             self.addOutput(QgsProcessingOutputNumber(name, label))
+
+    def layer_names(self, request: FusionRequest, results: dict[str, Any]) -> dict[str, str]:
+        names = {"OUTPUT": tr("{} fused ({})"), "UNCERTAINTY": tr("{} expected error ({})")}
+        return {output: name.format(stem(request.hsi), results["USED_METHOD"]) for output, name in names.items()}
 
     def fusion_request(self, parameters: dict[str, Any], context: QgsProcessingContext, **own: Any) -> FusionRequest:
         """The shared parameters as plain values, with those that only one algorithm has as `own`."""

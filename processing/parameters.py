@@ -74,7 +74,9 @@ def file(name: str, label: str, extension_filter: str) -> QgsProcessingParameter
 
 def extent() -> QgsProcessingParameterExtent:
     """EXTENT: the part of the overlap to write."""
-    return QgsProcessingParameterExtent("EXTENT", tr("Extent to write (empty = all of the overlap)"), optional=True)
+    return QgsProcessingParameterExtent(
+        "EXTENT", tr("Extent to write (empty = all of the overlap; a small one is a quick preview)"), optional=True
+    )
 
 
 def raster_output(name: str, label: str, optional: bool = False) -> QgsProcessingParameterRasterDestination:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsProcessingProvider
+from qgis.core import QgsApplication, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 from .assess import Assess
@@ -13,6 +13,7 @@ from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
 from .setupbackend import SetupBackend
+from .shipped_models import shipped_models
 from .simulate import Simulate
 
 ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, Assess, EstimateSensor, SetupBackend, Diagnostics)
@@ -22,6 +23,17 @@ class HSFusionProvider(QgsProcessingProvider):
     def loadAlgorithms(self) -> None:
         for algorithm in ALGORITHMS:
             self.addAlgorithm(algorithm())
+        registry = QgsApplication.processingRegistry()
+        if registry.providerById(self.id()) is not None:
+            self._add_models(self.id())
+        else:  # a model looks for its steps in the registry, where this provider is about to appear
+            registry.providerAdded.connect(self._add_models)
+
+    def _add_models(self, provider_id: str) -> None:
+        if provider_id == self.id():
+            for model in shipped_models():
+                if self.algorithm(model.name()) is None:
+                    self.addAlgorithm(model)
 
     def id(self) -> str:
         return "hsfusion"

@@ -9,6 +9,7 @@ from qgis.core import QgsProcessingContext
 from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import SimulationRequest
 from .base import Algorithm
+from .layer_names import stem
 from .parameters import advanced, choice, file, integer, number, raster, raster_output, sensor_names
 from .strings import tr
 
@@ -85,6 +86,13 @@ class Simulate(Algorithm):
             shift_y=self.parameterAsDouble(parameters, "SHIFT_Y", context),
             seed=self.parameterAsInt(parameters, "SEED", context),
         )
+
+    def layer_names(self, request: SimulationRequest, results: dict[str, Any]) -> dict[str, str]:
+        name = stem(request.reference)
+        return {
+            "OUTPUT_HSI": tr("{} HSI (simulated, ratio {:g})").format(name, request.ratio),
+            "OUTPUT_MSI": tr("{} MSI (simulated, {})").format(name, request.sensor),
+        }
 
     def job(self, request: SimulationRequest, progress: Progress) -> dict[str, Any]:
         from ..hsfusion_plugin.jobs import simulate

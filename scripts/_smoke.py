@@ -122,6 +122,23 @@ def main() -> int:
     if scores["PSNR"] < 30:
         raise Trouble("the fused raster is far from the reference")
 
+    inputs = {"HSI": str(hsi), "MSI": str(msi), "MODEL": "average"}
+    described = call("help", [program, "--json", "help", "hsfusion:fuseandassess"])
+    parameters = json.loads(described[described.index("{") :])["parameters"]
+    inputs.update(
+        {name: str(fused) for name, about in parameters.items() if about["type"]["id"] == "rasterDestination"}
+    )
+    listed = subprocess.run(
+        [program, "run", "hsfusion:fuseandassess", "-"], input=json.dumps({"inputs": inputs}), env=env,
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if '"results"' in listed.stdout:
+        print("fuseandassess, from JSON: ok", flush=True)
+    elif 'after "--"' in listed.stderr + listed.stdout:  # before QGIS 3.24
+        print("JSON on standard input: not in this release", flush=True)
+    else:
+        raise Trouble(f"fuseandassess: exit code {listed.returncode}\n{(listed.stderr + listed.stdout)[-4000:]}")
+
     endpoint, token = [*sys.argv[3:5], "", ""][:2]
     if endpoint:
         env.update(HSFUSION_ENDPOINT=endpoint, HSFUSION_TOKEN=token)

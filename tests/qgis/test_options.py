@@ -145,12 +145,22 @@ def test_only_the_desktop_registers_it(qgis_app, monkeypatch):
         def unregisterOptionsWidgetFactory(self, factory):
             self.factories.remove(factory)
 
+        def rasterMenu(self):
+            return menu
+
+        def mainWindow(self):
+            return None
+
+    from qgis.PyQt.QtWidgets import QMenu
+
+    menu = QMenu()
     plugin = hsfusion.classFactory(Interface())
     monkeypatch.setattr(type(plugin), "initProcessing", lambda self: None)
     plugin.initGui()
     assert [factory.title() for factory in Interface.factories] == ["HSFusion"]
+    assert [action.text() for action in menu.actions()] == ["HSFusion"]
     plugin.unload()
-    assert Interface.factories == []
+    assert Interface.factories == [] and menu.actions() == []
 
 
 def test_qgis_process_never_loads_it():
