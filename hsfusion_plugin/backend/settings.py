@@ -13,12 +13,17 @@ PLUGIN_FOLDER = Path(__file__).resolve().parents[2]  # the real folder, also whe
 BUNDLED_MODELS = PLUGIN_FOLDER / "resources" / "models"
 GROUP = "hsfusion"
 KINDS = ("auto", "local", "remote")
-SAVED = ("backend", "python", "endpoint", "authcfg", "device", "models")
+REPLIES = ("full", "half")
+SAVED = ("backend", "python", "endpoint", "authcfg", "device", "models", "memory", "work", "replies")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where tiles are worked on. Empty text means: not set."""
+    """Where and how tiles are worked on. Empty text means: not set.
+
+    memory: bytes that a job may plan with, 0 = what is free; work: folder for finished tiles of runs under way, "" = the user's cache,
+    "off" = none; replies: "half" lets a server send FP16.
+    """
 
     backend: str = "auto"
     python: str = ""
@@ -26,10 +31,13 @@ class Settings:
     token: str = field(default="", repr=False)
     device: str = "auto"
     models: tuple[Path, ...] = ()
+    memory: int = 0
+    work: str = ""
+    replies: str = "full"
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """The settings now in force; HSFusionError if HSFUSION_BACKEND is none of auto, local and remote."""
+        """The settings now in force; HSFusionError if one of them has a value that it cannot have."""
         environment = os.environ if environment is None else environment
         saved = _qgis_values()
 
@@ -39,6 +47,9 @@ class Settings:
         backend = value("backend") or "auto"
         if backend not in KINDS:
             raise HSFusionError(f"HSFUSION_BACKEND is '{backend}': it must be one of {', '.join(KINDS)}.")
+        replies = value("replies") or "full"
+        if replies not in REPLIES:
+            raise HSFusionError(f"HSFUSION_REPLIES is '{replies}': it must be one of {', '.join(REPLIES)}.")
         return cls(
             backend=backend,
             python=value("python"),
@@ -46,6 +57,9 @@ class Settings:
             token=token_of(saved.get("authcfg", ""), environment),
             device=value("device") or "auto",
             models=model_folders(environment),
+            memory=memory_budget(environment),
+            work=value("work"),
+            replies=replies,
         )
 
     @property
@@ -59,6 +73,19 @@ def model_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, .
     environment = os.environ if environment is None else environment
     text = environment.get("HSFUSION_MODELS") or _qgis_values().get("models", "")
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
+
+
+def memory_budget(environment: Mapping[str, str] | None = None) -> int:
+    """The bytes that a job may plan with, 0 = no limit of the user's; HSFusionError where HSFUSION_MEMORY is no number of GB."""
+    environment = os.environ if environment is None else environment
+    text = (environment.get("HSFUSION_MEMORY") or _qgis_values().get("memory", "")).strip()
+    try:
+        gigabytes = float(text or 0)
+    except ValueError:
+        gigabytes = -1.0
+    if not 0 <= gigabytes < 1e6:
+        raise HSFusionError(f"HSFUSION_MEMORY is '{text}': give a number of GB, such as 8, or leave it out.")
+    return int(gigabytes * 1e9)
 
 
 def saved_values() -> Mapping[str, str]:

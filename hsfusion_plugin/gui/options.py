@@ -9,6 +9,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QFormLayout,
     QGroupBox,
     QLabel,
@@ -20,7 +21,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ..backend.interpreter import python_in
-from ..backend.settings import KINDS, PLUGIN_FOLDER, overridden, save, saved_values, token_of
+from ..backend.settings import KINDS, PLUGIN_FOLDER, REPLIES, SAVED, overridden, save, saved_values, token_of
 from ..paths import RESOURCES
 from .trials import Trial, try_endpoint, try_interpreter
 
@@ -64,9 +65,17 @@ class OptionsPage(QgsOptionsPageWidget):
         self.models = QPlainTextEdit()
         self.models.setPlaceholderText(tr("One folder or model file a line; the bundled model needs none"))
         self.models.setMaximumHeight(4 * self.fontMetrics().height())
-        self.fields = {
-            name: getattr(self, name) for name in ("backend", "python", "device", "endpoint", "authcfg", "models")
-        }
+        self.memory = QDoubleSpinBox()
+        self.memory.setDecimals(1)
+        self.memory.setRange(0.0, 100000.0)
+        self.memory.setSuffix(" GB")
+        self.memory.setSpecialValueText(tr("automatic (what is free)"))
+        self.work = QLineEdit()
+        self.work.setPlaceholderText(tr("Your cache folder; 'off' keeps nothing"))
+        self.replies = QComboBox()
+        self.replies.addItem(tr("full precision (FP32)"), "full")
+        self.replies.addItem(tr("half the bytes (FP16), for slow networks"), "half")
+        self.fields = {name: getattr(self, name) for name in SAVED}
         self.python_trial = Trial(tr("Test the interpreter"), lambda: (try_interpreter, self._effective("python")))
         self.setup = self.python_trial.add_button(tr("Set up the backend..."), self.open_setup)
         self.endpoint_trial = Trial(
@@ -76,6 +85,8 @@ class OptionsPage(QgsOptionsPageWidget):
         layout = QVBoxLayout(self)
         general = self._box(layout, tr("Backend"))
         self._row(general, tr("Runs are sent to"), "backend")
+        self._row(general, tr("Memory that a run may use"), "memory")
+        self._row(general, tr("Folder for finished tiles of a run"), "work")
         local = self._box(layout, tr("Local backend"))
         self._row(local, tr("Python interpreter"), "python")
         self._row(local, tr("Device"), "device")
@@ -84,6 +95,7 @@ class OptionsPage(QgsOptionsPageWidget):
         remote = self._box(layout, tr("Remote backend"))
         self._row(remote, tr("Endpoint"), "endpoint")
         self._row(remote, tr("Authentication"), "authcfg")
+        self._row(remote, tr("Replies"), "replies")
         remote.addRow(self.endpoint_trial)
         layout.addStretch(1)
         self._fill()
@@ -137,6 +149,12 @@ class OptionsPage(QgsOptionsPageWidget):
         self.endpoint.setText(kept["endpoint"])
         self.authcfg.setConfigId(kept["authcfg"])
         self.models.setPlainText("\n".join(part for part in kept["models"].split(os.pathsep) if part))
+        try:
+            self.memory.setValue(float(kept["memory"] or 0))
+        except ValueError:  # a value that somebody wrote into the file
+            self.memory.setValue(0.0)
+        self.work.setText(kept["work"])
+        self.replies.setCurrentIndex(REPLIES.index(kept["replies"]) if kept["replies"] in REPLIES else 0)
 
     def _value(self, name: str) -> str:
         """A field as it is saved; empty for the default."""
@@ -149,7 +167,17 @@ class OptionsPage(QgsOptionsPageWidget):
         if name == "models":
             lines = (line.strip() for line in self.models.toPlainText().splitlines())
             return os.pathsep.join(line for line in lines if line)
-        read = {"python": self.python.filePath, "endpoint": self.endpoint.text, "authcfg": self.authcfg.configId}
+        if name == "memory":
+            return f"{self.memory.value():g}" if self.memory.value() else ""
+        if name == "replies":
+            kind = self.replies.currentData()
+            return "" if kind == "full" else kind
+        read = {
+            "python": self.python.filePath,
+            "endpoint": self.endpoint.text,
+            "authcfg": self.authcfg.configId,
+            "work": self.work.text,
+        }
         return read[name]().strip()
 
     def _effective(self, name: str) -> str:

@@ -61,7 +61,7 @@ def run(request: DiagnosticsRequest, progress: Progress) -> dict[str, Any]:
 def _settings(page: Page) -> Settings:
     page.heading("Settings")
     kept = saved_values()
-    for name in ("backend", "python", "device", "endpoint", "models", "authcfg"):
+    for name in ("backend", "python", "device", "endpoint", "models", "memory", "work", "replies", "authcfg"):
         variable = overridden(name)
         value, origin = (
             (os.environ[variable], f"from {variable}") if variable else (kept.get(name), "from the options of HSFusion")

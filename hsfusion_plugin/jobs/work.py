@@ -18,6 +18,7 @@ from .. import reports
 from ..rasters.colour import colour_bands
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
+from .memory import tile_size
 from .methods import Method
 from .outputs import msi_ranges, open_outputs, outside_range
 from .pair import Pair
@@ -25,8 +26,6 @@ from .progress import Progress
 from .published import Published
 from .request import FusionRequest
 from .tiles import fused_tiles
-
-TILE_SIZE = 384
 
 
 @dataclass
@@ -70,7 +69,7 @@ def fuse_scene(
         alignment.output_rows,
         alignment.output_cols,
         scene.coefficients,
-        request.tile_size or TILE_SIZE,
+        request.tile_size or tile_size(len(pair.hsi_bands)),
         method.halo,
         method.multiple,
     )

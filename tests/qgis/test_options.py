@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hsfusion.hsfusion_plugin.backend.settings import SAVED, Settings, overridden, save, saved_values
+from hsfusion.hsfusion_plugin.errors import HSFusionError
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,29 @@ def test_what_is_entered_is_what_runs_use(page, tmp_path):
     assert again.backend.currentData() == "remote" and again.device.currentText() == "cuda:1"
     assert again.python.filePath() == "/opt/python" and again.endpoint.text() == "https://gpu.example.org:8000"
     assert again.models.toPlainText() == f"{tmp_path}\n/models/extra.safetensors"
+
+
+def test_memory_work_folder_and_replies(page, monkeypatch):
+    from hsfusion.hsfusion_plugin.jobs import memory
+
+    assert memory.tile_size(bands=224) == memory.LARGEST_TILE, "without a budget"
+    page.memory.setValue(1.5)
+    page.work.setText("/scratch/me")
+    page.replies.setCurrentIndex(1)
+    page.apply()
+    settings = Settings.read()
+    assert (settings.memory, settings.work, settings.replies) == (1_500_000_000, "/scratch/me", "half")
+    again = type(page)(None)
+    assert again.memory.value() == 1.5 and again.work.text() == "/scratch/me" and again.replies.currentData() == "half"
+    assert memory.available_memory() <= 1_500_000_000
+    assert memory.SMALLEST_TILE <= memory.tile_size(bands=224) < memory.LARGEST_TILE
+    monkeypatch.setenv("HSFUSION_MEMORY", "0.5")
+    assert Settings.read().memory == 500_000_000 and not type(page)(None).memory.isEnabled()
+    for name, value in (("MEMORY", "much"), ("REPLIES", "some")):
+        monkeypatch.setenv(f"HSFUSION_{name}", value)
+        with pytest.raises(HSFusionError, match=f"HSFUSION_{name} is '{value}'"):
+            Settings.read()
+        monkeypatch.delenv(f"HSFUSION_{name}")
 
 
 def test_defaults_are_forgotten(page):
