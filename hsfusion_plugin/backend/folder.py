@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...models.errors import HSFusionError
+from ..locks import locked
 from .logs import log_folder
 from .settings import PLUGIN_FOLDER
 
@@ -96,17 +97,7 @@ def _empty(folder: Path) -> None:
 def alone(folder: Path) -> Iterator[None]:
     """HSFusionError if another set-up works on `folder`; the lock ends with the process, however that ends."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    with (log_folder() / f"setup-{name}.lock").open("a+b") as lock:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                lock.seek(0)
-                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise HSFusionError(f"Another set-up is at work in {folder}: wait until it is done.") from error
+    with locked(log_folder() / f"setup-{name}.lock") as free:
+        if not free:
+            raise HSFusionError(f"Another set-up is at work in {folder}: wait until it is done.")
         yield

@@ -12,15 +12,8 @@ KEPT = 20
 
 
 def log_folder() -> Path:
-    """The folder for logs, made if need be: the platform's cache folder, or the temporary one where that cannot be written."""
-    home = Path(os.path.expanduser("~"))
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    folder = base / "hsfusion" / "logs"
+    """The folder for logs, made if need be: in the user's cache, or a temporary one where that cannot be written."""
+    folder = cache_folder() / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -28,6 +21,18 @@ def log_folder() -> Path:
     except OSError:
         pass
     return Path(tempfile.mkdtemp(prefix="hsfusion-logs-"))
+
+
+def cache_folder() -> Path:
+    """HSFusion's place in the platform's cache folder, which need not exist yet."""
+    home = Path(os.path.expanduser("~"))
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "hsfusion"
 
 
 def new_log(kind: str = "backend") -> Path:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ...models.errors import HSFusionError
+from ..locks import locked
 
+_LOCK = ".lock"
+_YOUNG_S = 1.0  # between making the lock and holding it lies a moment
 _COMPANIONS = (".aux.xml", ".ovr", ".msk")  # GDAL's notes on a raster, wrong once the raster is another one
 
 
@@ -49,19 +53,35 @@ def check_writable(
 def staged(path: str | Path, size: int = 0, role: str = "OUTPUT") -> Iterator[Path]:
     """Yield a path of the same name in a temporary folder; at a clean exit all files there move beside `path`, the named one first.
 
-    Any exception, and the end of the interpreter, removes the folder instead. Errors as in check_writable.
+    Any exception, and the end of the interpreter, removes the folder instead; what a killed process left is removed by the next one that
+    writes there. Errors as in check_writable.
     """
     target = check_writable(path, size, role)
+    remove_left_overs(target.parent)
     try:
         folder = tempfile.TemporaryDirectory(prefix=".hsfusion-", dir=target.parent)
     except OSError as error:
         raise HSFusionError(
             f"{role}: cannot write in '{target.parent}' ({error.strerror or error}); choose another folder."
         ) from error
-    with folder:
+    with folder, locked(Path(folder.name) / _LOCK):
         inside = Path(folder.name) / target.name
         yield inside
         _publish(inside, target, role)
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove the temporary folders of processes that were killed; those of living ones are locked."""
+    for lock in folder.glob(f".hsfusion-*/{_LOCK}"):
+        try:
+            if time.time() - lock.stat().st_mtime < _YOUNG_S:
+                continue
+            with locked(lock) as left_over:
+                pass
+            if left_over:
+                shutil.rmtree(lock.parent)
+        except OSError:  # another process removes it too, or it is not ours to remove
+            continue
 
 
 def write_text(path: str | Path, text: str, role: str = "OUTPUT") -> None:
@@ -71,7 +91,9 @@ def write_text(path: str | Path, text: str, role: str = "OUTPUT") -> None:
 
 
 def _publish(inside: Path, target: Path, role: str) -> None:
-    files = sorted(inside.parent.iterdir(), key=lambda file: (file != inside, file.name))
+    files = sorted(
+        (file for file in inside.parent.iterdir() if file.name != _LOCK), key=lambda file: (file != inside, file.name)
+    )
     if not files or files[0] != inside:
         raise HSFusionError(f"{role}: '{target}' was not written.")
     for suffix in _COMPANIONS:
