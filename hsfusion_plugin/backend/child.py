@@ -20,6 +20,7 @@ from .errors import BackendDied, BackendError, BackendRefused, NoBackend
 from .interpreter import child_environment, find_python
 from .logs import new_log, tail
 from .settings import PLUGIN_FOLDER, Settings
+from .transport import Transport
 
 SCRIPT = PLUGIN_FOLDER / "scripts" / "serve.py"
 START_S = 300.0  # importing torch from a cold network disk takes minutes
@@ -27,7 +28,7 @@ _POLL_S = 0.1
 
 
 class LocalBackend:
-    """Starts the child on entering, hands out a client for it, and ends it on leaving, however one leaves.
+    """Starts the child on entering, hands out a client for it, and ends it on leaving, however one leaves; one that dies is started again.
 
     The child listens on a random loopback port and wants a random token, which it gets through its stdin; it ends by itself when that
     pipe closes, so also when QGIS is killed. `models` are further folders or files for this run.
@@ -44,9 +45,15 @@ class LocalBackend:
         self.log = Path()
 
     def __enter__(self) -> Client:
-        python = find_python(self._settings)
         try:
-            return self._start(python)
+            transport = self._start()
+            return Client(
+                transport.endpoint,
+                transport.token,
+                self.check,
+                replies=self._settings.replies,
+                restart=self._restart,
+            )
         except BaseException as error:
             self._tell(error)
             self.close()
@@ -65,7 +72,7 @@ class LocalBackend:
         """BackendDied if the child is no longer running."""
         code = self._process.poll() if self._process else None
         if code is not None:
-            raise BackendDied(f"The backend {describe_exit(code)}; its log is {self.log}.")
+            raise BackendDied(f"The backend {describe_exit(code)}; its log is {self.log}.", memory=code == -9)
 
     def close(self) -> None:
         """End the child at once; it has nothing to lose."""
@@ -80,7 +87,20 @@ class LocalBackend:
             except OSError:  # the token had not been read
                 return
 
-    def _start(self, python: Path) -> Client:
+    def _restart(self, error: BackendDied) -> Transport:
+        """The way to a new child in place of the one that died."""
+        self._tell(error)
+        if self._progress is not None:
+            self._progress.warn(f"{error} It is started again, and the tiles that were under way are sent again.")
+        self.close()
+        try:
+            return self._start()
+        except BackendError:
+            self.close()
+            raise
+
+    def _start(self) -> Transport:
+        python = find_python(self._settings)
         self.log = new_log()
         token = secrets.token_urlsafe(32)
         command = [str(python), "-I", "-X", "utf8", str(self._script), "--child", "--device", self._settings.device]
@@ -111,7 +131,7 @@ class LocalBackend:
             raise BackendRefused(
                 f"The backend is HSFusion {greeting.get('version')}, the plugin is {VERSION}: restart QGIS, so that both are the same."
             )
-        return Client(f"http://127.0.0.1:{greeting['port']}", token, self.check)
+        return Transport(f"http://127.0.0.1:{greeting['port']}", token)
 
     def _listen(self) -> queue.Queue[bytes]:
         lines: queue.Queue[bytes] = queue.Queue()

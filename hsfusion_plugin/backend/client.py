@@ -13,16 +13,26 @@ from urllib.parse import quote
 import numpy as np
 import requests
 
-from ...models import protocol
+from ...models import half, protocol
 from ...models.errors import RunCancelled
-from .errors import BackendError, BackendRefused, BackendUnreachable, BadReply, TileTooLarge
+from .errors import (
+    BackendDied,
+    BackendError,
+    BackendOutOfMemory,
+    BackendRefused,
+    BackendUnreachable,
+    BadReply,
+    TileTooLarge,
+)
+from .pace import Pace, work_of
 from .replies import reason, refuse, retry_after, validated
 from .transport import POLL_S, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
 TRIES = 5
+RESTARTS = 3  # of a local child that dies without having finished a tile in between
 LONGEST_WAIT_S = 30.0
-_FIRST_REPLY_S = 600.0  # a cold GPU server may load weights first
+RETURN_S = 120.0  # a server that has answered before is waited for, it may be on its way back
 _SHORT_REPLY_S = 30.0
 
 
@@ -34,8 +44,9 @@ def never() -> bool:
 class Client:
     """Speaks with one backend; threads may share it.
 
-    `check` is called while waiting and before each new try, and raises if waiting is in vain (the local child has died).
-    `patience_s` is how long a server that says it is busy is asked again.
+    `check` is called while waiting and before each new try, and raises if waiting is in vain (the local child has died); `restart` then
+    gives the way to a new one. `patience_s` is how long a server that says it is busy is asked again. `replies`: "half" takes FP16 from
+    servers that offer it.
     """
 
     def __init__(
@@ -44,14 +55,23 @@ class Client:
         token: str | None = None,
         check: Callable[[], None] | None = None,
         patience_s: float = 600.0,
+        replies: str = "full",
+        restart: Callable[[BackendDied], Transport] | None = None,
     ) -> None:
         self._transport = Transport(endpoint, token or "")
         self._check = check
+        self._restart = restart
         self._patience_s = patience_s
+        self._half = replies == "half"
         self._sha256: dict[str, str] = {}
-        self._slowest_s = 0.0
+        self._pace = Pace()
+        self._answered = False
+        self._deaths = 0
         self._largest: int | None = None
-        self._lock = threading.Lock()
+        self._mending = threading.Lock()
+        self.replies = "full"
+        self.version = ""
+        self.workers = 1
 
     @property
     def endpoint(self) -> str:
@@ -68,9 +88,15 @@ class Client:
     def server(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
         """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device, limits)."""
         server = self._json("/v2", cancelled)
+        self.version = str(server.get("version", ""))
         ours = server.get("hsfusion")
-        if isinstance(ours, dict) and isinstance(ours.get("request_bytes"), int):
-            self._largest = ours["request_bytes"]
+        if isinstance(ours, dict):
+            if isinstance(ours.get("request_bytes"), int):
+                self._largest = ours["request_bytes"]
+            if isinstance(ours.get("workers"), int):
+                self.workers = ours["workers"]
+        if self._half and half.EXTENSION in (server.get("extensions") or ()):
+            self.replies = "half"
         return server
 
     def models(self, cancelled: Callable[[], bool] = never) -> list[dict[str, Any]]:
@@ -103,6 +129,8 @@ class Client:
         BackendOutOfMemory (a smaller tile may do), BackendRefused, BackendUnreachable, BackendDied, BadReply.
         """
         parameters = {"hsfusion": json.dumps(request, default=_plain), "model_sha256": self.sha256(model)}
+        if self.replies == "half":
+            parameters[half.EXTENSION] = True
         body, length = protocol.encode_request(tensors, parameters)
         if (
             self._largest is not None and len(body) > self._largest
@@ -112,22 +140,45 @@ class Client:
             )
         headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
         path = f"/v2/models/{quote(model, safe='')}/infer"
-        start = time.monotonic()
-        reply = self._message(path, body, headers, cancelled)
-        with self._lock:
-            self._slowest_s = max(self._slowest_s, time.monotonic() - start)
+        work, deaths = work_of(tensors, request), 0
+        while True:
+            transport = self._transport
+            try:
+                reply = self._message(path, body, headers, cancelled, work)
+                break
+            except BackendDied as error:
+                deaths += 1
+                self._mended(transport, error)
+                if error.memory and deaths > 1:
+                    raise BackendOutOfMemory(
+                        "The backend was killed twice at the same tile, most likely because memory ran out: choose a smaller TILE_SIZE."
+                    ) from error
+        self._deaths = 0
         self._pin(model, reply.parameters.get("model_sha256"))
-        return validated(reply.tensors, expect)
+        return validated(half.restored(reply.tensors), expect)
+
+    def _mended(self, transport: Transport, error: BackendDied) -> None:
+        """Go on with a new child, once for all threads that saw the old one die; the error itself where there is none to be had."""
+        with self._mending:
+            if self._transport is not transport:
+                return
+            if self._restart is None or self._deaths >= RESTARTS:
+                raise error
+            self._deaths += 1
+            self._transport = self._restart(error)
 
     def _message(
-        self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool]
+        self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool], work: float
     ) -> protocol.Message:
         def read(response: requests.Response) -> protocol.Message:
             text = response.headers.get(protocol.HEAD_LENGTH, "")
             return protocol.decode_reply(response.content, int(text) if text.isdigit() else None)
 
-        read_s = None if self._check else max(60.0, 10 * self._slowest_s) if self._slowest_s else _FIRST_REPLY_S
-        return self._call("POST", path, cancelled, read, body, headers, read_s)
+        def timed() -> float | None:
+            # A child that is there but slow is not given up: its end would be noticed.
+            return None if self._check else self._pace.allowed(work)
+
+        return self._call("POST", path, cancelled, read, body, headers, timed, work)
 
     def _json(self, path: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
         def read(response: requests.Response) -> dict[str, Any]:
@@ -136,7 +187,7 @@ class Client:
                 raise ValueError(path)
             return reply
 
-        return self._call("GET", path, cancelled, read, read_s=_SHORT_REPLY_S)
+        return self._call("GET", path, cancelled, read, timed=lambda: _SHORT_REPLY_S)
 
     def _call(
         self,
@@ -146,21 +197,27 @@ class Client:
         read: Callable[[requests.Response], Any],
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
-        read_s: float | None = None,
+        timed: Callable[[], float | None] = lambda: None,
+        work: float = 0.0,
     ) -> Any:
         """A call with its retries: on answers that mean "later", on broken connections and on replies cut short."""
         stop = self._watching(cancelled)
-        patient_until = time.monotonic() + self._patience_s
+        started = time.monotonic()
         failures, waits = 0, 0
         while True:
-            advice, busy = 0.0, False
+            advice, patience_s, began = 0.0, 0.0, time.monotonic()
             try:
-                response = self._transport.call(method, path, stop, body, headers, read_s)
+                response = self._transport.call(method, path, stop, body, headers, timed())
                 if response.status_code == 200:
-                    return read(response)
+                    result = read(response)
+                    self._answered = True
+                    if work:
+                        self._pace.measured(work, time.monotonic() - began)
+                    return result
                 if response.status_code not in RETRIED:
                     refuse(response, self.endpoint)
-                advice, busy = retry_after(response), response.status_code in (429, 503)
+                advice = retry_after(response)
+                patience_s = self._patience_s if response.status_code in (429, 503) else 0.0
                 problem: BackendError = BackendUnreachable(
                     f"{self.endpoint} has no time (HTTP {response.status_code}): try again later."
                 )
@@ -175,9 +232,11 @@ class Client:
                 problem = BackendUnreachable(
                     f"{self.endpoint} does not answer ({reason(error)}): check the address and that the server runs."
                 )
+                if isinstance(error, requests.ConnectionError) and self._answered:
+                    patience_s = min(RETURN_S, self._patience_s)
             waits += 1
-            failures += 0 if busy else 1
-            if failures >= TRIES or (busy and time.monotonic() > patient_until):
+            failures += 0 if patience_s else 1
+            if failures >= TRIES or (patience_s and time.monotonic() > started + patience_s):
                 raise problem
             _wait(max(advice, min(LONGEST_WAIT_S, 0.25 * 2**waits) * random.uniform(0.5, 1.0)), stop)  # nosec B311
 

@@ -20,7 +20,11 @@ class NoBackend(BackendError):
 
 
 class BackendDied(BackendError):
-    """The local child ended while it was needed."""
+    """The local child ended while it was needed; `memory`: in the way it does when memory runs out."""
+
+    def __init__(self, sentence: str, memory: bool = False) -> None:
+        super().__init__(sentence)
+        self.memory = memory
 
 
 class BackendUnreachable(BackendError):

@@ -40,7 +40,7 @@ def open_backend(
         raise BackendRefused(
             "No endpoint is set for the remote backend: set HSFUSION_ENDPOINT, or choose the local backend."
         )
-    client = Client(settings.endpoint, settings.token)
+    client = Client(settings.endpoint, settings.token, replies=settings.replies)
     cancelled = progress.cancelled if progress is not None else never
     server = client.server(cancelled)
     ours = server.get("hsfusion") or {}

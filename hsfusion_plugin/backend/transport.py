@@ -78,6 +78,7 @@ class Transport:
 
     def __init__(self, endpoint: str, token: str) -> None:
         self.endpoint, loopback = _checked(endpoint, token)
+        self.token = token
         self._auth = _Bearer(token)
         self._trust_env = not loopback  # proxies are for the world outside
         self._idle: list[requests.Session] = []

@@ -22,6 +22,7 @@ from .progress import Progress
 from .published import Published
 from .request import FusionRequest
 from .run_log import say_backend, say_estimates, say_model, say_pair, say_times
+from .tile_store import kept_tiles
 from .work import Clock, fuse_scene, numbers
 
 
@@ -36,7 +37,10 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     check_outputs(request)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
-    with _opened(request, pair, progress) as (method, about):
+    with (
+        _opened(request, pair, progress) as (opened, about),
+        kept_tiles(opened, request, about["model"]["sha256"], progress) as method,
+    ):
         with clock.phase("estimation"):
             estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
         if isinstance(method, Published):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Protocol
 
 import numpy as np
@@ -63,7 +63,10 @@ class ClosedForm:
 
 @dataclass(frozen=True)
 class Diffusion:
-    """The subspace model `name` behind a client; a tile that does not fit into the backend's memory is sent in quarters."""
+    """The subspace model `name` behind a client; a tile that does not fit into the backend's memory is sent in quarters.
+
+    fits: the sizes that were found to be small enough, so that the tiles that follow are cut at once.
+    """
 
     name: str
     client: Client
@@ -74,15 +77,20 @@ class Diffusion:
     warn: Callable[[str], None]
     band_std: np.ndarray | None = None
     components: int = COMPONENTS
+    fits: list[int] = field(default_factory=list)
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        whole = max(len(tile.core_rows), len(tile.core_cols))
+        if self.fits and min(self.fits) < whole:
+            return self._in_parts(arrays, model, tile, min(self.fits))
         try:
             return self._infer(arrays, model, tile)
         except TileTooLarge as error:
-            size = max(len(tile.core_rows), len(tile.core_cols)) // 2
+            size = whole // 2
             if size < SMALLEST_TILE:
                 raise
-            self.warn(f"{error} The tile is sent in smaller parts.")
+            self.warn(f"{error} This tile and those that follow are sent in parts of {size} pixels.")
+            self.fits.append(size)
             return self._in_parts(arrays, model, tile, size)
 
     def _infer(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray]:

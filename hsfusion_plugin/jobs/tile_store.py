@@ -17,9 +17,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ from .request import FusionRequest
 OLDEST_DAYS = 7.0
 SPARE_BYTES = 1_000_000_000  # of the disk are left free
 _WRITTEN_ONLY = ("output", "uncertainty", "report", "options", "data_type", "backend")  # change no tile
+M = TypeVar("M")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -133,12 +134,14 @@ def tile_key(sha256: str, tensors: Mapping[str, np.ndarray], request: Mapping[st
 
 
 @contextmanager
-def kept_tiles(
-    request: FusionRequest, sha256: str, settings: Settings, progress: Progress, client: Client
-) -> Iterator[Client]:
-    """`client`, with the tiles of this very run that were finished before; they are forgotten when the block ends well, else kept."""
+def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progress) -> Iterator[M]:
+    """`method` (with a `client`), which finds the tiles of this very run that were finished before.
+
+    They are forgotten when the block ends well, else kept. `sha256` is the model's; without it nothing is kept.
+    """
+    settings = Settings.read()
     if settings.work == "off" or not sha256:
-        yield client
+        yield method
         return
     root = Path(settings.work).expanduser() if settings.work else cache_folder() / "tiles"
     _tidy(root)
@@ -147,7 +150,7 @@ def kept_tiles(
     if waiting:
         progress.info(f"This run was begun before: {waiting} finished tile(s) of it are at hand in {store.folder}.")
     try:
-        yield KeepingClient(client, store)
+        yield replace(method, client=KeepingClient(method.client, store))
     except BaseException:
         if store.kept or store.reused:
             progress.info(

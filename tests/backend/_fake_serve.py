@@ -41,6 +41,8 @@ class FakeRunner:
             raise ZeroDivisionError("division by zero")
         if deed == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if deed == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
         if deed == "nan":
             return {"x": np.full((1, *tensors["y"].shape), np.nan, np.float32)}
         return {"x": 2 * tensors["y"][None]}

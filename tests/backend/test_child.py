@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.backend import child as child_module
+from hsfusion.hsfusion_plugin.backend import client as client_module
 from hsfusion.hsfusion_plugin.backend.child import LocalBackend, describe_exit
 from hsfusion.hsfusion_plugin.backend.client import Client
 from hsfusion.hsfusion_plugin.backend.errors import BackendDied, BackendOutOfMemory, BackendRefused, BadReply, NoBackend
 from hsfusion.models.errors import RunCancelled
 
 ROOT = Path(__file__).resolve().parents[2]
+FAKE_SERVE = Path(__file__).resolve().with_name("_fake_serve.py")
 
 
 def running(pid: int) -> bool:
@@ -69,19 +71,60 @@ def test_each_failure_of_a_tile_is_its_own_sentence_and_the_child_lives_on(fake_
         assert client.infer("fake", tile, {})["x"].shape == (1, 3, 4, 5)
 
 
-@pytest.mark.parametrize("how", ["by itself", "from outside"])
-def test_a_child_killed_in_the_middle_is_one_sentence(fake_backend, tile, how):
+class Heard:
+    """A progress that keeps its warnings."""
+
+    def __init__(self):
+        self.warnings = []
+        self.warn = self.warnings.append
+
+    def cancelled(self):
+        return False
+
+    def debug(self, text):
+        pass
+
+
+def test_a_child_killed_in_the_middle_is_started_again_and_no_tile_is_lost(settings, tile):
+    heard, results = Heard(), []
+    backend = LocalBackend(settings, heard, script=FAKE_SERVE)
+    with backend as client:
+        first = backend.pid
+        client.models()
+        request = {"steps": 20, "seconds": 0.1}
+        threads = [
+            threading.Thread(target=lambda: results.append(client.infer("fake", tile, request)["x"])) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        os.kill(first, signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+        assert backend.pid != first and not running(first)
+        assert len(results) == 2
+        for result in results:
+            np.testing.assert_array_equal(result[0], 2 * tile["y"])
+    (warning,) = heard.warnings
+    assert "was killed" in warning and "started again" in warning
+
+
+def test_a_tile_at_which_the_child_is_always_killed_is_too_large(fake_backend, tile):
+    with fake_backend as client:
+        with pytest.raises(BackendOutOfMemory, match="killed twice at the same tile.*smaller TILE_SIZE"):
+            client.infer("fake", tile, {"deed": "die"})
+        assert client.infer("fake", tile, {})["x"].shape == (1, 3, 4, 5), "a smaller one may do"
+
+
+def test_a_child_that_crashes_again_and_again_is_one_sentence(settings, tile, monkeypatch):
+    monkeypatch.setattr(client_module, "RESTARTS", 1)
+    heard = Heard()
     with (
-        pytest.raises(BackendDied, match="was killed, most likely because memory ran out.*log is"),
-        fake_backend as client,
+        pytest.raises(BackendDied, match=r"crashed \(SIGSEGV\); its log is"),
+        LocalBackend(settings, heard, script=FAKE_SERVE) as client,
     ):
-        if how == "from outside":
-            threading.Timer(0.5, os.kill, (fake_backend.pid, signal.SIGKILL)).start()
-        start = time.monotonic()
-        try:
-            client.infer("fake", tile, {"deed": "die", "seconds": 0.0 if how == "by itself" else 30.0})
-        finally:
-            assert time.monotonic() - start < 15
+        client.infer("fake", tile, {"deed": "crash"})
+    assert len(heard.warnings) == client_module.RESTARTS
 
 
 def test_cancel_ends_the_child_within_two_seconds(fake_backend, tile):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.backend import client as client_module
+from hsfusion.hsfusion_plugin.backend import pace
 from hsfusion.hsfusion_plugin.backend.client import Client
 from hsfusion.hsfusion_plugin.backend.errors import (
     BackendOutOfMemory,
@@ -20,7 +21,7 @@ from hsfusion.hsfusion_plugin.backend.errors import (
 )
 from hsfusion.hsfusion_plugin.backend.session import backend_kind, open_backend
 from hsfusion.hsfusion_plugin.backend.settings import Settings
-from hsfusion.models import protocol
+from hsfusion.models import half, protocol
 from hsfusion.models.errors import RunCancelled
 
 X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
@@ -29,6 +30,7 @@ X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(client_module, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(client_module, "RETURN_S", 1.5)
 
 
 def send(handler, status=200, body=b"", **headers):
@@ -117,6 +119,71 @@ def test_it_gives_up_in_the_end(misbehaving):
         infer(misbehaving, drop)
     with pytest.raises(BackendUnreachable, match="has no time"):
         infer(misbehaving, status(429), patience_s=0.2)
+
+
+def test_a_server_that_has_answered_is_waited_for_while_it_is_away(misbehaving):
+    misbehaving.answers = [tensors(), *[drop] * (2 * client_module.TRIES), tensors()]
+    client = Client(misbehaving.endpoint)
+    client.infer("m", {"y": X}, {})
+    client.infer("m", {"y": X}, {})
+    assert len(misbehaving.requests) == 2 * client_module.TRIES + 2
+    misbehaving.answers = [drop]
+    start = time.monotonic()
+    with pytest.raises(BackendUnreachable, match="does not answer"):
+        client.infer("m", {"y": X}, {})
+    assert 1.4 < time.monotonic() - start < 4
+
+
+def test_a_slow_reply_is_given_up_by_what_was_measured_and_sent_again(misbehaving, monkeypatch):
+    monkeypatch.setattr(pace, "LEAST_S", 0.3)
+
+    def slow(handler, body):
+        time.sleep(1.5)
+        tensors()(handler, body)
+
+    misbehaving.answers = [tensors(), tensors(), slow, tensors()]
+    client = Client(misbehaving.endpoint)
+    for _ in range(3):
+        client.infer("m", {"y": X}, {})
+    assert len(misbehaving.requests) == 4
+
+
+def test_the_time_a_tile_may_take():
+    measured = pace.Pace()
+    assert measured.allowed(1e6) > pace.FIRST_S
+    measured.measured(1e6, 100.0)
+    assert measured.allowed(1e6) == pytest.approx(1000), "the first one loads the model, and there is no other yet"
+    measured.measured(1e6, 10.0)
+    assert measured.allowed(1e6) == pytest.approx(100)
+    assert measured.allowed(50e6) == pytest.approx(5000), "fifty times the work, fifty times as long"
+    assert measured.allowed(1.0) == pace.LEAST_S
+    tile = {"y": X}
+    assert pace.work_of(tile, {"samples": 4, "steps": 20}) == 81 * pace.work_of(tile, {})
+
+
+def test_half_the_bytes_where_the_server_offers_it(misbehaving):
+    def offers(*extensions):
+        return lambda handler, _: send(handler, 200, json.dumps({"name": "s", "extensions": extensions}).encode())
+
+    x = np.random.default_rng(0).normal([[[3e5]], [[-2.0]], [[0.0]]], [[[2e4]], [[1.0]], [[1e-3]]], (1, 3, 40, 50))
+    x = x.astype(np.float32)
+
+    def answer(handler, body):
+        asked = b'"hsfusion_half": true' in body
+        reply = half.halved({"x": x}) if asked else {"x": x}
+        body, length = protocol.encode_reply("m", reply, {})
+        send(handler, 200, body, **{protocol.HEAD_LENGTH: length})
+        sizes.append(len(body))
+
+    sizes, misbehaving.answers = [], [answer]
+    for extensions, replies in ((["hsfusion_half"], "full"), ([], "half"), (["hsfusion_half"], "half")):
+        misbehaving.get = offers(*extensions)
+        client = Client(misbehaving.endpoint, replies=replies)
+        client.server()
+        result = client.infer("m", {"y": X}, {}, expect={"x": x.shape})["x"]
+        span = x.max(axis=(-2, -1), keepdims=True) - x.min(axis=(-2, -1), keepdims=True)
+        assert result.dtype == np.float32 and (np.abs(result - x) / span).max() < (3e-4 if len(sizes) == 3 else 1e-9)
+    assert sizes[0] == sizes[1] and sizes[2] < 0.55 * sizes[0]
 
 
 def test_half_precision_and_json_replies_are_understood(misbehaving):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -290,3 +291,25 @@ def test_quicklook(tmp_path):
     assert names(tmp_path) == ["again.png", "look.png", "out.tif"]
     with pytest.raises(HSFusionError, match="folder"):
         quicklook_png(raster.path, tmp_path / "missing" / "look.png")
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one_has_is_not(tmp_path):
+    script = (
+        "import sys, time, types, pathlib\n"
+        "package = types.ModuleType('hsfusion'); package.__path__ = [sys.argv[1]]; sys.modules['hsfusion'] = package\n"
+        "from hsfusion.hsfusion_plugin.rasters.staging import staged\n"
+        "with staged(pathlib.Path(sys.argv[2]) / 'big.tif') as inside:\n"
+        "    inside.write_bytes(b'half'); print('there', flush=True); time.sleep(60)\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    process = subprocess.Popen([sys.executable, "-c", script, root, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"there\n"
+        time.sleep(1.1)
+        write_text(tmp_path / "mine.txt", "mine")
+        assert len(list(tmp_path.glob(".hsfusion-*/big.tif"))) == 1
+    finally:
+        process.kill()
+        process.communicate()
+    write_text(tmp_path / "mine.txt", "mine again")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

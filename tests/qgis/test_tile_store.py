@@ -1,0 +1,179 @@
+"""Finished tiles outlive a run that broke off, and serve the same run only."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hsfusion.hsfusion_plugin.jobs import tile_store
+from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.tile_store import TileStore, kept_tiles, tile_key
+
+TILE = {"y": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
+
+
+class Counting:
+    """A client that doubles y and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def sha256(self, model: str) -> str:
+        return "a" * 64 if model == "m" else ""
+
+    def infer(self, model, tensors, request, cancelled=None, expect=None):
+        self.asked += 1
+        return {"x": 2 * tensors["y"]}
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.info = self.warn = self.lines.append
+
+
+@dataclass(frozen=True)
+class Method:
+    """What has a client."""
+
+    client: Counting
+
+
+@contextmanager
+def kept(request, counting, sha256="a" * 64, progress=None):
+    with kept_tiles(Method(counting), request, sha256, progress or Progress()) as method:
+        yield method.client
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("HSFUSION_WORK", str(tmp_path / "work"))
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def request_(tmp_path) -> FusionRequest:
+    for name in ("hsi", "msi"):
+        (tmp_path / name).write_bytes(b"pixels")
+    return FusionRequest(str(tmp_path / "hsi"), str(tmp_path / "msi"), str(tmp_path / "out.tif"))
+
+
+def ask(client, number: int, model: str = "m"):
+    return client.infer(model, TILE, {"place": number}, expect={"x": (1, 2, 3)})["x"]
+
+
+def broken_run(request, counting, tiles: int = 3) -> None:
+    with pytest.raises(RuntimeError), kept(request, counting) as client:
+        for number in range(tiles):
+            ask(client, number)
+        raise RuntimeError("the server died")
+
+
+def test_a_run_that_broke_off_continues_and_then_leaves_nothing(request_, work):
+    counting, heard = Counting(), Heard()
+    broken_run(request_, counting)
+    with kept(request_, counting, progress=heard) as client:
+        for number in range(5):
+            np.testing.assert_array_equal(ask(client, number), 2 * TILE["y"])
+    assert counting.asked == 5, "three before, two now"
+    assert "3 finished tile(s) of it are at hand" in heard.lines[0] and "were used again" in heard.lines[-1]
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["input", "parameter", "model", "pixels"])
+def test_what_changed_is_worked_on_again(request_, work, change):
+    counting, sha256 = Counting(), "a" * 64
+    broken_run(request_, counting)
+    tile = TILE
+    if change == "input":
+        os.utime(request_.hsi, ns=(1, 1))
+    elif change == "parameter":
+        request_ = replace(request_, samples=2)
+    elif change == "model":
+        counting.sha256, sha256 = lambda model: "b" * 64, "b" * 64
+    else:  # a GDAL string whose file nobody can look at
+        tile = {"y": TILE["y"] + 1}
+    with kept(request_, counting, sha256) as client:
+        client.infer("m", tile, {"place": 0})
+    assert counting.asked == 4
+
+
+def test_what_only_concerns_the_file_written_does_not_count(request_, work):
+    counting = Counting()
+    broken_run(request_, counting)
+    other = replace(request_, output=request_.output + "2", options="COMPRESS=LZW", data_type="Int16", backend="remote")
+    with kept(other, counting) as client:
+        ask(client, 0)
+    assert counting.asked == 3
+
+
+def test_the_key_holds_all_that_matters():
+    base = tile_key("a", TILE, {"seed": 1})
+    assert base == tile_key("a", {"y": TILE["y"].copy()}, {"seed": 1})
+    others = [
+        tile_key("b", TILE, {"seed": 1}),
+        tile_key("a", TILE, {"seed": 2}),
+        tile_key("a", {"y": TILE["y"].reshape(1, 3, 2)}, {"seed": 1}),
+        tile_key("a", {"z": TILE["y"]}, {"seed": 1}),
+        tile_key("a", {"y": TILE["y"].astype(np.float64)}, {"seed": 1}),
+    ]
+    assert len({base, *others}) == 6
+
+
+def test_damaged_files_and_other_shapes_are_not_used(tmp_path):
+    store = TileStore(tmp_path / "run", pytest.fail)
+    store.keep("k" * 64, {"x": np.ones((2, 300), np.float32)})
+    (path,) = store.folder.iterdir()
+    whole = path.read_bytes()
+    assert store.find("k" * 64, {"x": (2, 300)})["x"].sum() == 600
+    assert store.find("k" * 64, {"x": (1, 300)}) is None and store.find("l" * 64, None) is None
+    for damaged in (b"", whole[: len(whole) // 2], whole[:400] + b"\1" + whole[401:]):
+        path.write_bytes(damaged)
+        assert store.find("k" * 64, {"x": (2, 300)}) is None and not path.exists()
+
+
+def test_a_full_disk_ends_the_keeping_and_not_the_run(request_, work, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tile_store.np, "savez", full)
+    heard, counting = Heard(), Counting()
+    with kept(request_, counting, progress=heard) as client:
+        for number in range(3):
+            ask(client, number)
+        (run,) = work.iterdir()
+        assert list(run.iterdir()) == []
+    assert [line for line in heard.lines if "No space left on device" in line] == heard.lines
+
+
+def test_off_and_without_a_hash_nothing_is_kept(request_, work, monkeypatch):
+    counting = Counting()
+    monkeypatch.setenv("HSFUSION_WORK", "off")
+    broken_run(request_, counting)
+    monkeypatch.setenv("HSFUSION_WORK", str(work))
+    with kept(request_, counting, "") as client:
+        ask(client, 0)
+    with kept(request_, counting) as client:
+        ask(client, 0, "a server that tells no hash")
+    assert not work.exists() and counting.asked == 5
+
+
+def test_what_nobody_came_back_for_is_removed_and_the_rest_is_not(request_, work):
+    root = work
+    for name, content in (("old", "tile.npz"), ("not-ours", "thesis.doc"), ("new", "tile.npz")):
+        (root / name).mkdir(parents=True)
+        (root / name / content).touch()
+        if name != "new":
+            past = time.time() - (tile_store.OLDEST_DAYS + 1) * 86400
+            os.utime(root / name, (past, past))
+    with kept(request_, Counting()):
+        pass
+    assert sorted(path.name for path in root.iterdir()) == ["new", "not-ours"]
