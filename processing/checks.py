@@ -69,7 +69,13 @@ def _suggest(sentence: str, value: str, options: list[str]) -> str:
 
 
 def _choice_problem(definition: QgsProcessingParameterEnum, value: Any) -> str | None:
-    if isinstance(value, str) and value in definition.options():
+    if definition.allowMultiple() and isinstance(value, (str, list, tuple)):
+        names = value.split(",") if isinstance(value, str) else value
+        wrong = [name for name in names if name not in definition.options()]
+        if not wrong and names:
+            return None
+        value = wrong[0] if wrong else "empty"
+    elif isinstance(value, str) and value in definition.options():
         return None
     return _suggest(tr("{} cannot be {}").format(definition.name(), value), str(value), definition.options())
 

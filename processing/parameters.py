@@ -58,6 +58,11 @@ def choice(name: str, label: str, options: tuple[str, ...], default: str) -> Qgs
     return QgsProcessingParameterEnum(name, label, list(options), False, default, usesStaticStrings=True)
 
 
+def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str, ...]) -> QgsProcessingParameterEnum:
+    """Some of a few names."""
+    return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
+
+
 def text(name: str, label: str, default: str = "", hints: tuple[str, ...] = ()) -> QgsProcessingParameterString:
     """A line of text; `hints` are offered in a list."""
     parameter = QgsProcessingParameterString(name, label, default, optional=not default)

@@ -7,6 +7,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .assess import Assess
 from .base import ICONS, tr
+from .compare import Compare
 from .diagnostics import Diagnostics
 from .estimatesensor import EstimateSensor
 from .evaluate import Evaluate
@@ -16,7 +17,7 @@ from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
 
-ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, Assess, EstimateSensor, SetupBackend, Diagnostics)
+ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, Assess, Compare, EstimateSensor, SetupBackend, Diagnostics)
 
 
 class HSFusionProvider(QgsProcessingProvider):

@@ -68,13 +68,15 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
     )
 
 
-def read_blocks(pair: Pair, sampling: Sampling, progress: Progress) -> list[Block]:
-    """The whole overlap as one block, or BLOCKS_PER_AXIS^2 blocks spread evenly over a larger one."""
+def read_blocks(
+    pair: Pair, sampling: Sampling, progress: Progress, size: int = BLOCK, per_axis: int = BLOCKS_PER_AXIS
+) -> list[Block]:
+    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one."""
     rows, cols = pair.alignment.coarse_shape
     if rows * cols <= LARGEST_WHOLE:
         windows = [(range(rows), range(cols))]
     else:
-        windows = [(r, c) for r in _spread(rows) for c in _spread(cols)]
+        windows = [(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
     blocks = []
     for coarse_rows, coarse_cols in windows:
         progress.check()
@@ -82,11 +84,11 @@ def read_blocks(pair: Pair, sampling: Sampling, progress: Progress) -> list[Bloc
     return blocks
 
 
-def _spread(size: int) -> list[range]:
-    if size <= BLOCK * BLOCKS_PER_AXIS:
-        return [range(s, min(s + BLOCK, size)) for s in range(0, size, BLOCK)]
-    starts = np.linspace(0, size - BLOCK, BLOCKS_PER_AXIS).astype(int)
-    return [range(int(s), int(s) + BLOCK) for s in starts]
+def _spread(length: int, size: int, count: int) -> list[range]:
+    if length <= size * count:
+        return [range(s, min(s + size, length)) for s in range(0, length, size)]
+    starts = np.linspace(0, length - size, count).astype(int)
+    return [range(int(s), int(s) + size) for s in starts]
 
 
 def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:

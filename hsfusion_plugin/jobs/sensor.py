@@ -141,7 +141,7 @@ def _shift(name: str, found: Estimate, geometry: Geometry) -> reports.Quantity:
         note = f"taken as 0: the pair allows anything between {found.low:.2f} and {found.high:.2f}"
     elif found.beyond_doubt == 0.0 != found.value:
         note += "; too small to be corrected"
-    return reports.Quantity(name, round(found.value, 3), "MSI pixels", note)
+    return reports.Quantity(name, round(found.value, 3) + 0.0, "MSI pixels", note)
 
 
 def _names(pair: Pair) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from .comparison import Column, ComparedMethod, ComparisonReport, write_comparison_report
 from .contents import EvaluationReport, FusionReport, Map, Origin, Picture, PixelSpectra, Quantity
 from .origin import repeat_command, software_versions
-from .page import write_evaluation_report, write_fusion_report
+from .page import number, write_evaluation_report, write_fusion_report
 from .pictures import pick_pixels
 from .sensors import SensorReport, write_sensor_report
 
 __all__ = [
+    "Column",
+    "ComparedMethod",
+    "ComparisonReport",
     "EvaluationReport",
     "FusionReport",
     "Map",
@@ -17,9 +21,11 @@ __all__ = [
     "PixelSpectra",
     "Quantity",
     "SensorReport",
+    "number",
     "pick_pixels",
     "repeat_command",
     "software_versions",
+    "write_comparison_report",
     "write_evaluation_report",
     "write_fusion_report",
     "write_sensor_report",

@@ -9,7 +9,20 @@ from typing import Any
 import numpy as np
 
 # First the reference, then what is compared with it; told apart in print by the dash.
-_LINES = (("#111111", "solid"), ("#d1495b", "solid"), ("#2a6f97", "dash"), ("#7a9e3f", "dot"), ("#8d6a9f", "dashdot"))
+_LINES = (
+    ("#111111", "solid"),
+    ("#d1495b", "solid"),
+    ("#2a6f97", "dash"),
+    ("#7a9e3f", "dot"),
+    ("#8d6a9f", "dashdot"),
+    ("#e08e0b", "solid"),
+    ("#17a398", "dash"),
+    ("#a0522d", "dot"),
+    ("#5c6bc0", "dashdot"),
+    ("#c2185b", "longdash"),
+    ("#777777", "dot"),
+    ("#4f7942", "longdashdot"),
+)
 _SHADES = ("#9bc1e4", "#a9d6a5", "#f2c078", "#e3a3a3", "#c9b6e4", "#b8c4c2")
 _FONT = {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": "#222222"}
 _AXIS = {"showline": True, "linecolor": "#555555", "gridcolor": "#e6e6e6", "zeroline": False, "ticks": "outside"}

@@ -36,6 +36,10 @@ INTERFACE = {
         ["FUSED", "HSI", "MSI", *SENSOR_SET, "REPORT", "TABLE"],
         ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "REPORT", "TABLE"],
     ),
+    "compare": (
+        ["HSI", "MSI", "METHODS", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
+        ["BEST", "REPORT", "TABLE"],
+    ),
     "estimatesensor": (
         ["HSI", "MSI", "SENSOR", "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],

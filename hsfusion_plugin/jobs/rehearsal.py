@@ -1,0 +1,145 @@
+"""Wald's protocol on the pair itself: blocks of the scene one scale down, and any method run on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from ...models.scene.blocks import LEAST_SAMPLES, Block, coarse_samples
+from ...models.scene.full_band import GLOBAL, fit_full_band
+from ...models.scene.fusion import expand_tile, outside_part
+from ...models.scene.model import SceneModel, fit_scene
+from ...models.scene.subspace import fit_subspace
+from ...models.scene.tile import Place
+from ...models.scene.tiling import Tile
+from ...models.scene.wald import reduced_block, reduced_sampling
+from ...models.scene.windows import interpolated
+from .estimation import Estimates
+from .methods import Arrays, Method
+
+Tick = Callable[[float], None]
+
+
+@dataclass
+class Stage:
+    """One block one scale down, a scene of its own: `truth` (L, H, W) is the HSI itself, `mask` bool (H, W) where it is compared."""
+
+    block: Block
+    truth: np.ndarray
+    scene: SceneModel
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Pixels that both images have."""
+        return self.block.z_mask > 0
+
+    @property
+    def tile(self) -> Tile:
+        """The whole block as one tile."""
+        block = self.block
+        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+        return Tile(block.fine_rows, block.fine_cols, place)
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """What a method in coefficients is given."""
+        block, scene = self.block, self.scene
+        z = scene.standardise(block.z) * block.z_mask
+        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        return Arrays(y, z, block.y_mask, block.z_mask)
+
+    @cached_property
+    def outside(self) -> np.ndarray:
+        """(L, H, W): what every method in coefficients adds outside the subspace."""
+        block = self.block
+        return outside_part(self.scene, block.y, block.y_mask, self.arrays.z, block.z_mask, self.tile.place)
+
+    def interpolated(self) -> np.ndarray:
+        """The calibration row of every table: cubic interpolation of the HSI (L, H, W)."""
+        block = self.block
+        return interpolated(block, self.scene.coefficients.sampling, block.fine_rows, block.fine_cols)
+
+    def fused(self, method: Method) -> np.ndarray:
+        """Spectra (L, H, W) by a method in coefficients."""
+        x, _ = method(self.arrays, self.scene.coefficients, self.tile)
+        return expand_tile(self.scene, x, self.outside)
+
+
+@dataclass
+class Rehearsal:
+    """The scene model of the reduced scene and its stages."""
+
+    scene: SceneModel
+    stages: list[Stage] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        estimates: Estimates,
+        blocks: Sequence[Block],
+        wavelengths: np.ndarray | None = None,
+        prior_response: np.ndarray | None = None,
+    ) -> Rehearsal | None:
+        """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small to tell."""
+        scene, sampling = estimates.scene, estimates.sampling
+        noise = scene.subspace.band_noise
+        pairs = [
+            (block.y, reduced_block(block, sampling, noise, scene.msi_noise, seed)) for seed, block in enumerate(blocks)
+        ]
+        usable = [(y, reduced) for y, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES]
+        if not usable:
+            return None
+        reduced_scene = fit_scene(
+            [reduced for _, reduced in usable],
+            reduced_sampling(sampling),
+            scene.subspace.components,
+            scene.subspace,
+            wavelengths,
+            prior_response,
+        )
+        rehearsal = cls(reduced_scene)
+        for y, block in usable:
+            rows, cols = block.scene_shape
+            rehearsal.stages.append(Stage(block, y[:, :rows, :cols], _placed(reduced_scene, block)))
+        return rehearsal
+
+    def with_components(
+        self, components: int, wavelengths: np.ndarray | None, prior_response: np.ndarray | None
+    ) -> Rehearsal:
+        """The same in a subspace of another size, for a model that was made for it."""
+        if components == self.scene.subspace.components:
+            return self
+        sampling, blocks = self.scene.coefficients.sampling, [stage.block for stage in self.stages]
+        subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)
+        scene = fit_scene(blocks, sampling, components, subspace, wavelengths, prior_response)
+        return Rehearsal(scene, [Stage(s.block, s.truth, _placed(scene, s.block)) for s in self.stages])
+
+    def full_band(self, name: str, tick: Tick) -> list[np.ndarray]:
+        """Spectra (L, H, W) of each stage by gsa, sfim-hs, cnmf or hysure; the last two solve each stage on its own."""
+        fused = []
+        if name not in GLOBAL:
+            method = fit_full_band(name, [stage.block for stage in self.stages], self.scene, _no_whole, tick)
+        for number, stage in enumerate(self.stages):
+            block = stage.block
+            if name in GLOBAL:
+                share = _share_of(tick, number, len(self.stages))
+                method = fit_full_band(name, [block], stage.scene, lambda block=block: block, share)
+            fused.append(method.window(block, block.fine_rows, block.fine_cols))
+            tick((number + 1) / len(self.stages))
+        return fused
+
+
+def _placed(scene: SceneModel, block: Block) -> SceneModel:
+    """The scene model of the scene that this block is."""
+    return replace(scene, coefficients=replace(scene.coefficients, scene_shape=block.scene_shape))
+
+
+def _share_of(tick: Tick, number: int, count: int) -> Tick:
+    return lambda share: tick((number + share) / count)
+
+
+def _no_whole() -> Block:
+    raise NotImplementedError("a method in tiles needs no whole scene")

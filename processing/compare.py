@@ -1,0 +1,80 @@
+"""hsfusion:compare: which method is best for this pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputString
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from .base import Algorithm
+from .fuse import BACKENDS, installed_models
+from .fusing import CLOSED_FORMS
+from .parameters import advanced, choice, choices, file_output, integer, raster, report_output, sensor_set
+from .strings import tr
+
+BASE = "hsfusion-base"
+SLOW = ("cnmf", "hysure")
+
+
+class Compare(Algorithm):
+    GROUP = "evaluation"
+
+    def name(self) -> str:
+        return "compare"
+
+    def displayName(self) -> str:
+        return tr("Compare methods on a pair")
+
+    def shortDescription(self) -> str:
+        return tr(
+            "Ranks fusion methods on your own pair of rasters, one scale down, where the answer is known (Wald's protocol)."
+        )
+
+    def tags(self) -> list[str]:
+        words = tr(
+            "benchmark,ranking,best,choose,Wald's protocol,reduced resolution,quality,hyperspectral,image fusion"
+        )
+        return [*words.split(","), *CLOSED_FORMS]
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        models = installed_models()
+        quick = [name for name in CLOSED_FORMS if name not in SLOW]
+        usual = (*quick, *(name for name in models if name == BASE))
+        self.addParameters(
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            choices("METHODS", tr("Methods"), (*CLOSED_FORMS, *models), usual),
+            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
+            *(advanced(parameter) for parameter in sensor_set()),
+            advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
+            advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
+            report_output(),
+            file_output("TABLE", tr("Table of all methods"), tr("CSV files (*.csv);;JSON files (*.json)")),
+        )
+        self.addOutput(QgsProcessingOutputString("BEST", tr("Best method (a name that MODEL takes)")))
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
+        from ..hsfusion_plugin.jobs.comparison import ComparisonRequest
+
+        return ComparisonRequest(
+            hsi=self.source(parameters, "HSI", context) or "",
+            msi=self.source(parameters, "MSI", context) or "",
+            methods=tuple(self.parameterAsEnumStrings(parameters, "METHODS", context)),
+            mask=self.source(parameters, "MASK", context),
+            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            srf_file=self.optional_text(parameters, "SRF_FILE", context),
+            psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
+            psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
+            shift_x=self.optional_number(parameters, "SHIFT_X", context),
+            shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            seed=self.parameterAsInt(parameters, "SEED", context),
+            backend=self.parameterAsEnumString(parameters, "BACKEND", context),
+            report=self.output_file(parameters, "REPORT", context),
+            table=self.output_file(parameters, "TABLE", context),
+        )
+
+    def job(self, request: Any, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import comparison
+
+        return comparison.run(request, progress)

@@ -1,0 +1,185 @@
+"""hsfusion:compare: methods ranked on the user's own pair; what fails is a row, and BEST is a name that fuse takes."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from hsfusion.hsfusion_plugin.errors import Cancelled
+from hsfusion.hsfusion_plugin.jobs import comparison, estimation, fusion, rehearsal
+from hsfusion.hsfusion_plugin.jobs.comparison import ComparisonRequest
+from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.models.errors import HSFusionError
+from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.tests.qgis import pairs
+
+NO_BACKEND = {"HSFUSION_PYTHON": "/nonexistent/python", "HSFUSION_BACKEND": "local"}
+EVERY = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> pairs.Pair:
+    return pairs.make_pair(tmp_path_factory.mktemp("pair"))
+
+
+def compare(pair: pairs.Pair, progress=None, **more) -> dict:
+    given = {"methods": ("glp-hs", "loc", "gsa"), **more}
+    return comparison.run(ComparisonRequest(str(pair.hsi), str(pair.msi), **given), progress or Progress())
+
+
+def rows_of(path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_without_a_backend_models_are_rows_with_the_reason(qgis_process, pair, tmp_path):
+    table, report = tmp_path / "table.csv", tmp_path / "report.html"
+    methods = ",".join((*EVERY, "hsfusion-base"))
+    result = qgis_process(
+        "hsfusion:compare", env=NO_BACKEND, HSI=pair.hsi, MSI=pair.msi, METHODS=methods, TABLE=table, REPORT=report
+    )
+    rows = rows_of(table)
+    assert {row["method"] for row in rows} == {"interpolation", "hsfusion-base", *EVERY}
+    assert rows[0]["method"] == result.outputs["BEST"] and result.outputs["BEST"] in EVERY
+    scored = [float(row["psnr"]) for row in rows if row["psnr"]]
+    assert len(scored) == 1 + len(EVERY) and scored == sorted(scored, reverse=True)
+    assert rows[-1]["method"] == "hsfusion-base" and "hsfusion:setupbackend" in rows[-1]["reason"]
+    page = report.read_text(encoding="utf-8")
+    for words in ("Methods compared", "cnmf", "hsfusion:setupbackend", "hsfusion:compare", "Wald", "noise of the HSI"):
+        assert words in page
+
+
+def test_the_table_in_json_and_methods_by_repetition(qgis_process, pair, tmp_path):
+    table = tmp_path / "table.json"
+    result = qgis_process(
+        "hsfusion:compare", env=NO_BACKEND, HSI=pair.hsi, MSI=pair.msi, METHODS=["sfim-hs", "map"], TABLE=table
+    )
+    record = json.loads(table.read_text(encoding="utf-8"))
+    assert record["best"] == result.outputs["BEST"] == "map"
+    assert {m["method"] for m in record["methods"]} == {"interpolation", "sfim-hs", "map"}
+    assert all(len(m["rmse_bands"]) == pairs.BANDS for m in record["methods"])
+    assert record["parameters"]["METHODS"] == ["sfim-hs", "map"] and "PSNR" not in record["conventions"]
+
+
+def test_scores_are_those_of_the_hsi_as_the_truth(pair, tmp_path):
+    """Interpolation can be worked out without our code for the protocol, but for the noise that is brought back."""
+    table = tmp_path / "table.json"
+    compare(pair, table=str(table), psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
+    record = json.loads(table.read_text(encoding="utf-8"))
+    (found,) = (m for m in record["methods"] if m["method"] == "interpolation")
+    truth = pairs.read(pair.hsi)
+    low = Degradation.whole(Sampling(4, 1.1, 1.1), truth.shape[1:])(truth)
+    from scipy.ndimage import map_coordinates
+
+    rows, cols = ((np.arange(n) + 0.5) / 4 - 0.5 for n in truth.shape[1:])
+    where = np.meshgrid(rows, cols, indexing="ij")
+    up = np.stack([map_coordinates(band, where, order=3, mode="grid-mirror") for band in low])
+    mse = np.mean((up - truth) ** 2)
+    assert found["psnr"] == pytest.approx(10 * np.log10(truth.max() ** 2 / mse), abs=0.3), "splines are not Keys' cubic"
+    assert record["share_of_the_scene"] == 1.0 and record["hsi_pixels_compared"] == truth[0].size
+
+
+def test_best_is_what_fuse_takes_and_it_is_better_than_the_worst_there_too(pair, tmp_path):
+    table = tmp_path / "t.csv"
+    best = compare(pair, methods=EVERY, table=str(table))["BEST"]
+    ranked = [row["method"] for row in rows_of(table) if row["method"] != "interpolation"]
+    errors = {}
+    for name in (best, ranked[-1]):
+        out = tmp_path / f"{name}.tif"
+        fusion.run(FusionRequest(hsi=str(pair.hsi), msi=str(pair.msi), output=str(out), model=name), Progress())
+        errors[name] = float(np.sqrt(np.mean((pairs.read(out) - pair.truth) ** 2)))
+    assert errors[best] < errors[ranked[-1]]
+
+
+def test_a_method_that_fails_is_a_row(pair, tmp_path, monkeypatch):
+    def fails(*_):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    def lacks(*_):
+        raise HSFusionError("The memory does not suffice: clip the rasters.")
+
+    monkeypatch.setattr(rehearsal.Rehearsal, "full_band", fails)
+    assert compare(pair, table=str(tmp_path / "a.csv"))["BEST"] in ("glp-hs", "loc")
+    reason = {row["method"]: row["reason"] for row in rows_of(tmp_path / "a.csv")}
+    assert "Singular matrix" in reason["gsa"] and not reason["glp-hs"]
+    monkeypatch.setattr(rehearsal.Rehearsal, "full_band", lacks)
+    with pytest.raises(HSFusionError, match="No method could be compared: The memory does not suffice"):
+        compare(pair, methods=("gsa",))
+
+
+def test_a_large_scene_is_compared_on_blocks_and_says_so(pair, tmp_path, monkeypatch):
+    wide = []
+    for name, pixel in (("hsi", pairs.RATIO * pairs.PIXEL), ("msi", pairs.PIXEL)):
+        values = pairs.read(getattr(pair, name))
+        values = np.concatenate([values, values[..., ::-1]], axis=2)
+        wide.append(pairs.write(tmp_path / f"{name}.tif", values, pixel))
+    monkeypatch.setattr(estimation, "LARGEST_WHOLE", 100)
+    monkeypatch.setattr(estimation.read_blocks, "__defaults__", (32, 4))
+    monkeypatch.setattr(comparison, "BLOCK", 28)
+    report, table = tmp_path / "r.html", tmp_path / "t.json"
+    compare(pairs.Pair(*wide, pair.truth), report=str(report), table=str(table), psf_fwhm=1.1, shift_x=0, shift_y=0)
+    record = json.loads(table.read_text(encoding="utf-8"))
+    assert record["blocks"] == 2 and record["share_of_the_scene"] == pytest.approx(56 / 64)
+    assert "88 % of the scene, in 2 blocks" in report.read_text(encoding="utf-8")
+
+
+def test_a_small_scene_is_refused_in_one_sentence(pair, tmp_path):
+    small = pairs.write(tmp_path / "hsi.tif", pairs.read(pair.hsi)[:, :20, :20], pairs.RATIO * pairs.PIXEL)
+    with pytest.raises(HSFusionError, match="too small to compare methods .* 24 x 24 HSI pixels") as caught:
+        compare(pairs.Pair(small, pair.msi, pair.truth), report=str(tmp_path / "r.html"))
+    assert "\n" not in str(caught.value) and not (tmp_path / "r.html").exists()
+
+
+def test_masked_pixels_take_no_part(pair, tmp_path):
+    spoiled = pairs.read(pair.msi)
+    spoiled[:, :40, :40] = 60000
+    msi = pairs.write(tmp_path / "msi.tif", spoiled, pairs.PIXEL, wavelengths=pairs.MSI_WAVELENGTHS)
+    mask = np.ones((1, *pairs.FINE))
+    mask[:, :40, :40] = 0
+    pairs.write(tmp_path / "mask.tif", mask, pairs.PIXEL)
+    known = {"psf_fwhm": 1.1, "shift_x": 0.0, "shift_y": 0.0, "methods": ("map",)}
+    tables = [tmp_path / f"{name}.json" for name in ("masked", "spoiled")]
+    other = pairs.Pair(pair.hsi, msi, pair.truth)
+    compare(other, mask=str(tmp_path / "mask.tif"), table=str(tables[0]), **known)
+    compare(other, table=str(tables[1]), **known)
+    masked, unmasked = (json.loads(table.read_text(encoding="utf-8")) for table in tables)
+    assert masked["methods"][0]["method"] == "map" and masked["methods"][0]["psnr"] > 28
+    assert masked["methods"][0]["psnr"] > unmasked["methods"][0]["psnr"] + 3
+    assert masked["hsi_pixels_compared"] < 28 * 32 - 100
+
+
+class Impatient(Progress):
+    begun = False
+
+    def phase(self, text: str) -> None:
+        self.begun = self.begun or "Comparing" in text
+
+    def cancelled(self) -> bool:
+        return self.begun
+
+
+def test_cancel_is_no_row(pair, tmp_path):
+    with pytest.raises(Cancelled):
+        compare(pair, Impatient(), report=str(tmp_path / "r.html"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_names_exit_1(qgis_process, pair):
+    result = qgis_process("hsfusion:compare", check=False, HSI=pair.hsi, MSI=pair.msi, METHODS="glp-hs,lok")
+    assert result.code == 1 and "METHODS cannot be lok; did you mean loc" in result.error
+
+
+@pytest.mark.slow
+def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
+    table = tmp_path / "table.json"
+    result = qgis_process("hsfusion:compare", env=backend, HSI=pair.hsi, MSI=pair.msi, TABLE=table)
+    record = json.loads(table.read_text(encoding="utf-8"))
+    scored = {m["method"]: m["psnr"] for m in record["methods"]}
+    assert set(scored) == {"interpolation", "hsfusion-base", *EVERY} - {"cnmf", "hysure"}
+    assert None not in scored.values()
+    assert len(record["models"]["hsfusion-base"]["sha256"]) == 64
+    assert result.outputs["BEST"] == record["best"] == max(scored, key=scored.get)
