@@ -101,7 +101,9 @@ class Algorithm(QgsProcessingAlgorithm):
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        with interruptible(feedback):
+        from ..hsfusion_plugin.jobs.bounds import bounded
+
+        with interruptible(feedback), bounded():
             results = _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
         name_layers(context, results, self.layer_names(self._request, results))
         return results

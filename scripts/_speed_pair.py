@@ -31,7 +31,9 @@ def write_pair(folder: Path, rows: int, cols: int, bands: int = 100) -> tuple[Pa
     spectra, shares = texture
     wrapped = np.pad(shares, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="wrap")
     coarse = np.tensordot(spectra.T, down(wrapped)[:, cut, cut], axes=1)
-    response = np.exp(-4 * np.log(2) * ((wavelengths - np.array(MSI_NM)[:, None]) / np.array(MSI_WIDTH_NM)[:, None]) ** 2)
+    response = np.exp(
+        -4 * np.log(2) * ((wavelengths - np.array(MSI_NM)[:, None]) / np.array(MSI_WIDTH_NM)[:, None]) ** 2
+    )
     fine = np.tensordot((response / response.sum(axis=1, keepdims=True)) @ spectra.T, shares, axes=1)
     hsi, msi = folder / "hsi.tif", folder / "msi.tif"
     _write(hsi, coarse, rows // RATIO, cols // RATIO, METRES * RATIO, "int16", NOISE_HSI, wavelengths)
@@ -43,7 +45,9 @@ def _period(bands: int) -> tuple[np.ndarray, np.ndarray]:
     """Smooth spectra (SPECTRA, bands) and their shares (SPECTRA, PERIOD, PERIOD), periodic."""
     random = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(PERIOD)[:, None], np.fft.rfftfreq(PERIOD)[None]) + 0.01
-    waves = np.fft.irfft2(np.fft.rfft2(random.normal(size=(SPECTRA, PERIOD, PERIOD))) / frequency**1.6, (PERIOD, PERIOD))
+    waves = np.fft.irfft2(
+        np.fft.rfft2(random.normal(size=(SPECTRA, PERIOD, PERIOD))) / frequency**1.6, (PERIOD, PERIOD)
+    )
     shares = np.exp(2 * waves / waves.std(axis=(1, 2), keepdims=True))
     shares /= shares.sum(axis=0)
     position = np.linspace(0, 1, bands)
@@ -52,7 +56,14 @@ def _period(bands: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _write(
-    path: Path, period: np.ndarray, rows: int, cols: int, pixel: float, dtype: str, noise: float, wavelengths: np.ndarray
+    path: Path,
+    period: np.ndarray,
+    rows: int,
+    cols: int,
+    pixel: float,
+    dtype: str,
+    noise: float,
+    wavelengths: np.ndarray,
 ) -> None:
     random = np.random.default_rng(1)
     size = period.shape[-1]

@@ -10,6 +10,7 @@ from ...models.scene.model import SceneModel
 from .tiles import FusedTile
 
 LARGEST_PICTURE = 640
+ROWS, PART = 16, 64  # coarse and fine rows that are compared at a time
 SPECTRA_AT = ((0.2, 0.25), (0.4, 0.7), (0.65, 0.35), (0.85, 0.8))
 
 
@@ -26,19 +27,35 @@ class Consistency:
         tile = fused.tile
         rows = _inside(tile.core_rows, tile.place.coarse_rows, shape[0], s.ratio, s.fwhm_y, s.shift_y)
         cols = _inside(tile.core_cols, tile.place.coarse_cols, shape[1], s.ratio, s.fwhm_x, s.shift_x)
-        known = np.isfinite(fused.values[0]).astype(np.float32)
-        if len(rows) and len(cols):
-            down = Degradation(s, shape, tile.core_rows, tile.core_cols, rows, cols)
-            seen, support = down.masked(np.nan_to_num(fused.values), known)
-            at = (
-                slice(rows.start - tile.place.coarse_rows.start, rows.stop - tile.place.coarse_rows.start),
-                slice(cols.start - tile.place.coarse_cols.start, cols.stop - tile.place.coarse_cols.start),
-            )
-            good = (support > 0.98) & (fused.hsi_mask[at] > 0)
-            self._hsi = _gathered(self._hsi, seen[:, good], fused.hsi[(slice(None), *at)][:, good])
-        good = (known > 0) & np.isfinite(fused.msi[0])
-        predicted = self.scene.spectral_response @ fused.values[:, good] + self.scene.spectral_offset[:, None]
-        self._msi = _gathered(self._msi, predicted, fused.msi[:, good])
+        finite = fused.known & np.isfinite(fused.values[0])
+        known = finite.astype(np.float32)
+        for part in (rows[i : i + ROWS] for i in range(0, len(rows), ROWS)):
+            if len(cols):
+                self._add_hsi(fused, known, part, cols)
+        response = self.scene.spectral_response.astype(np.float32)
+        offset = self.scene.spectral_offset.astype(np.float32)[:, None]
+        for top in range(0, len(known), PART):
+            part = slice(top, top + PART)
+            good = finite[part] & np.isfinite(fused.msi[0, part])
+            values, msi = fused.values[:, part][:, good], fused.msi[:, part][:, good]
+            self._msi = _gathered(self._msi, response @ values + offset, msi)
+
+    def _add_hsi(self, fused: FusedTile, known: np.ndarray, rows: range, cols: range) -> None:
+        """Some of the tile's coarse pixels, from the fine rows that these see."""
+        s, tile = self.scene.coefficients.sampling, fused.tile
+        centres, reach = coarse_centres(rows, s.ratio, s.shift_y), gaussian_reach(s.ratio, s.fwhm_y) + 1
+        first = max(tile.core_rows.start, int(np.floor(centres[0])) - reach)
+        last = min(tile.core_rows.stop, int(np.ceil(centres[-1])) + reach + 1)
+        fine = slice(first - tile.core_rows.start, last - tile.core_rows.start)
+        down = Degradation(s, self.scene.coefficients.scene_shape, range(first, last), tile.core_cols, rows, cols)
+        values = fused.values[:, fine]
+        seen, support = down.masked(values if known[fine].all() else np.nan_to_num(values), known[fine])
+        at = (
+            slice(rows.start - tile.place.coarse_rows.start, rows.stop - tile.place.coarse_rows.start),
+            slice(cols.start - tile.place.coarse_cols.start, cols.stop - tile.place.coarse_cols.start),
+        )
+        good = (support > 0.98) & (fused.hsi_mask[at] > 0)
+        self._hsi = _gathered(self._hsi, seen[:, good], fused.hsi[(slice(None), *at)][:, good])
 
     @property
     def hsi_db(self) -> float:
@@ -95,10 +112,11 @@ class Gallery:
         self.interpolated[there] = fused.interpolated(scene, tile.core_rows, tile.core_cols, self._hsi_bands)[here]
         self.fused[there] = fused.values[self._hsi_bands][here]
         self.msi[there] = fused.msi[self._msi_bands][here]
-        if fused.std is not None:
+        std = fused.std(from_rows, from_cols)
+        if std is not None:
             if self.std is None:
                 self.std = np.full(self.fused.shape[1:], np.nan, np.float32)
-            self.std[there[1:]] = np.sqrt((fused.std[(slice(None), from_rows, from_cols)] ** 2).mean(axis=0))
+            self.std[there[1:]] = np.sqrt((std**2).mean(axis=0))
         for share_y, share_x in SPECTRA_AT:
             row, col = self.rows[int(share_y * len(self.rows))], self.cols[int(share_x * len(self.cols))]
             if row in tile.core_rows and col in tile.core_cols:

@@ -43,8 +43,9 @@ class Outputs:
         row = tile.tile.core_rows.start - alignment.output_rows.start
         col = tile.tile.core_cols.start - alignment.output_cols.start
         self.fused.write(row, col, self._all_bands(tile.values))
-        if self.uncertainty is not None and tile.std is not None:
-            self.uncertainty.write(row, col, self._all_bands(tile.std))
+        std = tile.std() if self.uncertainty is not None else None
+        if std is not None:
+            self.uncertainty.write(row, col, self._all_bands(std))
 
     def _all_bands(self, values: np.ndarray) -> np.ndarray:
         """Bands that took no part are nodata."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from .call_times import CallTimes
 from .estimation import Estimates
 from .pair import Pair
 from .progress import Progress
@@ -59,6 +60,15 @@ def say_times(seconds: Mapping[str, float], pixels: int, progress: Progress) -> 
     tiles = seconds.get("tiles", 0.0)
     speed = f"; {pixels / 1e6 / tiles:.2f} megapixels a second over the tiles" if tiles > 0 else ""
     progress.info(f"Time: {parts}, {math.fsum(seconds.values()):.1f} s in all{speed}.")
+
+
+def say_calls(calls: CallTimes, tiles: float, progress: Progress) -> None:
+    """How much of the tiles' time the network took, and the share of its pixels that are halo."""
+    if calls.calls and calls.seconds > 0:
+        progress.info(
+            f"Network: {calls.calls} tile(s) sent, {100 * calls.halo_share:.0f} % of their pixels are halo; {calls.seconds:.1f} s with the "
+            f"network, and all of the tiles took {tiles / calls.seconds:.2f} times that."
+        )
 
 
 def _range(wavelengths: Any) -> str:

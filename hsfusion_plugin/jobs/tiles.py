@@ -1,21 +1,22 @@
-"""The loop over tiles: read, fuse, expand, in a few threads at once; results come back in order."""
+"""The loop over tiles: reading, fusing and expanding overlap, each in threads of its own; results come back in order."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
 from ...models.observation import Upsampling
 from ...models.scene.blocks import Block
 from ...models.scene.full_band import FullBand
-from ...models.scene.fusion import expand_tile, outside_part
+from ...models.scene.fusion import fused_spectra, spectral_std
 from ...models.scene.model import SceneModel
 from ...models.scene.tiling import Tile
+from .call_times import CallTimes
 from .methods import Arrays, Diffusion, Method
 from .pair import Pair
 from .progress import Progress
@@ -26,17 +27,41 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class FusedTile:
-    """values (L, rows, cols) of the core in the HSI's units, NaN without support; std the same or None; the rest is for pictures and checks.
+    """values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
+    known (rows, cols) bool: where there is support.
     """
 
     tile: Tile
     values: np.ndarray
-    std: np.ndarray | None
+    known: np.ndarray
     hsi: np.ndarray
     hsi_mask: np.ndarray
     msi: np.ndarray
+    scene: SceneModel
+    x_std: np.ndarray | None = None
+    full_std: np.ndarray | None = None
+    band_std: np.ndarray | None = None
+
+    def std(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray | None:
+        """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows none.
+
+        Made when it is asked for: of all pixels it is as large as the values.
+        """
+        known = self.known[rows, cols]
+        if self.full_std is not None:
+            found = self.full_std[:, rows, cols].copy()
+        elif self.x_std is not None:
+            found = spectral_std(self.scene, self.x_std[:, rows, cols])
+        elif self.band_std is not None:
+            found = np.empty((len(self.band_std), *known.shape), np.float32)
+            found[:] = self.band_std[:, None, None]
+        else:
+            return None
+        if not known.all():
+            found[:, ~known] = np.nan
+        return found
 
     def interpolated(self, model: SceneModel, rows: range, cols: range, bands: list[int] | None = None) -> np.ndarray:
         """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands, rows, cols)."""
@@ -45,44 +70,81 @@ class FusedTile:
         return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
 
 
-def fuse_tile(
-    pair: Pair,
-    scene: SceneModel,
-    method: Method | FullBand | Published,
-    tile: Tile,
-    want_std: bool,
-    check: Callable[[], None] = lambda: None,
-) -> FusedTile:
-    """One tile from rasters to spectra; a pure function of the tile's surroundings and the scene model. `check` may raise to end it."""
-    place = tile.place
-    hsi, y_mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
-    msi, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
-    check()
-    inner, x_std, std = tile.inner, None, None
-    block = Block(hsi, msi, y_mask, z_mask, scene.coefficients.scene_shape, **vars(place))
-    if isinstance(method, FullBand):
-        values = method.window(block, tile.core_rows, tile.core_cols).astype(np.float32, copy=False)
-    elif isinstance(method, Published):
-        values, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
-    else:
-        z = scene.standardise(msi) * z_mask
-        y = (scene.subspace.project(hsi) * y_mask).astype(np.float32)
-        x, x_std = method(Arrays(y, z, y_mask, z_mask), scene.coefficients, tile)
-        check()
-        outside = outside_part(scene, hsi, y_mask, z, z_mask, place)[(slice(None), *inner)]
-        values = expand_tile(scene, x, outside)
-    check()
-    known = _support(scene, y_mask, tile) & (z_mask[inner] > 0)
-    values[:, ~known] = np.nan
-    if want_std and x_std is not None:
-        variance = np.tensordot(scene.subspace.basis**2, x_std.astype(np.float64) ** 2, axes=1)
-        std = np.sqrt(variance + scene.outside_std[:, None, None] ** 2).astype(np.float32)
-    elif want_std and method.band_std is not None:
-        std = np.broadcast_to(method.band_std[:, None, None], values.shape).astype(np.float32)
-    if std is not None:
-        std[:, ~known] = np.nan
-    core = msi[(slice(None), *inner)]
-    return FusedTile(tile, values, std, hsi, y_mask, np.where(z_mask[inner] > 0, core, np.float32(np.nan)))
+@dataclass(frozen=True)
+class _Answer:
+    """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols); z is the standardised MSI."""
+
+    block: Block
+    z: np.ndarray | None = None
+    x: np.ndarray | None = None
+    x_std: np.ndarray | None = None
+    spectra: np.ndarray | None = None
+    std: np.ndarray | None = None
+
+
+class _Line:
+    """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
+
+    def __init__(
+        self, pair: Pair, scene: SceneModel, method: Method | FullBand | Published, progress: Progress, calls: CallTimes
+    ) -> None:
+        self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
+
+    def read(self, tile: Tile) -> Block:
+        """Both rasters around a tile."""
+        self.progress.check()
+        place = tile.place
+        hsi, y_mask = self.pair.read_hsi(place.coarse_rows, place.coarse_cols)
+        self.progress.check()
+        msi, z_mask = self.pair.read_msi(place.fine_rows, place.fine_cols)
+        return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, **vars(place))
+
+    def ask(self, tile: Tile, reading: Future[Block]) -> _Answer:
+        """What the method makes of it."""
+        block, scene, method = reading.result(), self.scene, self.method
+        self.progress.check()
+        if isinstance(method, FullBand):
+            return _Answer(block, spectra=method.window(block, tile.core_rows, tile.core_cols))
+        if isinstance(method, Published):
+            with self.calls.call(tile):
+                found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
+            return _Answer(block, spectra=found, std=std)
+        z = scene.standardise(block.z) * block.z_mask
+        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        arrays = Arrays(y, z, block.y_mask, block.z_mask)
+        if not isinstance(method, Diffusion):
+            return _Answer(block, z, *method(arrays, scene.coefficients, tile))
+        with self.calls.call(tile):
+            found, std = method(arrays, scene.coefficients, tile)
+        return _Answer(block, z, found, std)
+
+    def finish(self, tile: Tile, answering: Future[_Answer]) -> FusedTile:
+        """Spectra of the core."""
+        answer, scene = answering.result(), self.scene
+        self.progress.check()
+        block, inner = answer.block, tile.inner
+        values = answer.spectra
+        if values is None:
+            values = fused_spectra(
+                scene,
+                answer.x,
+                block.y,
+                block.y_mask,
+                answer.z,
+                block.z_mask,
+                tile.place,
+                tile.core_rows,
+                tile.core_cols,
+            )
+        values = values.astype(np.float32, copy=False)
+        known = _support(scene, block.y_mask, tile) & (block.z_mask[inner] > 0)
+        msi = block.z[(slice(None), *inner)]
+        if not known.all():
+            values[:, ~known] = np.nan
+            msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
+        return FusedTile(
+            tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
+        )
 
 
 def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
@@ -99,28 +161,43 @@ def fused_tiles(
     scene: SceneModel,
     method: Method | FullBand | Published,
     tiles: list[Tile],
-    want_std: bool,
     progress: Progress,
+    calls: CallTimes | None = None,
 ) -> Iterator[FusedTile]:
-    """All tiles in order, a few of them under way at a time; raises Cancelled, and whatever a tile raises."""
-    # A closed form keeps all cores busy through BLAS; a second one beside it would only get in its way.
-    workers = IN_FLIGHT if isinstance(method, (Diffusion, Published)) else 1
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="hsfusion-tile")
-    waiting: deque[Future[FusedTile]] = deque()
+    """All tiles in order; raises Cancelled, and whatever a tile raises.
+
+    While the caller writes one tile the next is expanded and those after it are read and with the method: two tiles hold all their spectra
+    at a time, if the caller lets go of each before it asks for the next.
+    """
+    line = _Line(pair, scene, method, progress, calls or CallTimes())
+    workers = IN_FLIGHT if isinstance(method, (Diffusion, Published)) else min(IN_FLIGHT, os.cpu_count() or 1)
+    names = {"read": 1, "ask": workers, "finish": 1}
+    pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
+    asked: deque[tuple[Tile, Future[_Answer]]] = deque()
+    finishing: deque[Future[FusedTile]] = deque()
     queue = iter(tiles)
+
+    def refill() -> None:
+        while len(asked) < workers:
+            tile = next(queue, None)
+            if tile is None:
+                return
+            reading = pools["read"].submit(line.read, tile)
+            asked.append((tile, pools["ask"].submit(line.ask, tile, reading)))
+
     try:
+        refill()
         for number in range(len(tiles)):
-            while len(waiting) < workers + 1:
-                tile = next(queue, None)
-                if tile is None:
-                    break
-                waiting.append(pool.submit(fuse_tile, pair, scene, method, tile, want_std, progress.check))
-            yield _result(waiting.popleft(), progress)
+            while asked and len(finishing) < 2:
+                finishing.append(pools["finish"].submit(line.finish, *asked.popleft()))
+                refill()
+            yield _result(finishing.popleft(), progress)
             progress.step((number + 1) / len(tiles))
     finally:
-        for future in waiting:
+        for future in (*finishing, *(answer for _, answer in asked)):
             future.cancel()
-        pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
+        for pool in pools.values():
+            pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
 
 
 def _result(future: Future[FusedTile], progress: Progress) -> FusedTile:

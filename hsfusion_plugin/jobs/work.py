@@ -16,6 +16,7 @@ from ...models.scene.tiling import plan_tiles
 from ...models.version import VERSION
 from .. import reports
 from ..rasters.colour import colour_bands
+from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
 from .memory import tile_size
@@ -25,6 +26,7 @@ from .pair import Pair
 from .progress import Progress
 from .published import Published
 from .request import FusionRequest
+from .run_log import say_calls
 from .tiles import fused_tiles
 
 
@@ -86,16 +88,19 @@ def fuse_scene(
     consistency = Consistency(scene)
     record = {**provenance(pair, estimates, request), **about}
     largest = max(float(block.y.max()) for block in estimates.blocks)
+    calls = CallTimes()
     progress.phase("Fusing")
     with open_outputs(pair, request, 1.1 * largest, record) as outputs:
         with clock.phase("tiles"):
-            for tile in fused_tiles(pair, scene, method, tiles, True, progress):
+            for tile in fused_tiles(pair, scene, method, tiles, progress, calls):
                 outputs.write(tile)
                 consistency.add(tile)
                 gallery.add(tile, scene)
+                del tile  # its spectra shall not wait for the next one's
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
-        record["seconds"] = clock.seconds
+        record["seconds"] = {**clock.seconds, **({"network": calls.seconds} if calls.calls else {})}
         progress.check()
+    say_calls(calls, clock.seconds["tiles"], progress)
     if outputs.fused.clipped:
         progress.warn(
             f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them."

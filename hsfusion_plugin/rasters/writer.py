@@ -89,7 +89,7 @@ class RasterWriter:
         height, width = values.shape[1:]
         stored = self._stored(values)
         with collected_errors() as failures:
-            self._dataset.WriteRaster(col, row, width, height, stored.tobytes())
+            self._dataset.WriteRaster(col, row, width, height, np.ascontiguousarray(stored))
             if self._whole_blocks(row, col, height, width):
                 self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
         self._refuse(failures)

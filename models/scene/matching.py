@@ -11,6 +11,7 @@ from ..observation.axis import SIGMA_PER_FWHM, coarse_centres
 from .blocks import Block
 
 FREE = 4  # theta = (log fwhm_y, log fwhm_x, shift_y, shift_x): FWHM in HSI pixels, shift in MSI pixels
+LEAST_WEIGHT = 1e-20  # of a Gaussian's tail: float32 has no normal numbers for what is much less, and works on others a hundred times slower
 LEAST_RESIDUAL = 1e-7  # share of variance: what float32 and the cut of the PSF leave of a perfect fit
 
 
@@ -117,6 +118,7 @@ def gaussian_rows(fine: range, coarse: range, ratio: float, fwhm: float, shift: 
     distance = np.arange(fine.start, fine.stop)[None, :] - coarse_centres(coarse, ratio, shift)[:, None]
     square = (distance / sigma) ** 2
     weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))
+    weights[weights < LEAST_WEIGHT] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
     wider = weights * square
     wider -= weights * wider.sum(axis=1, keepdims=True)

@@ -7,9 +7,10 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
 from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.fusion import expand_tile, outside_part
+from hsfusion.models.scene.fusion import PATCH, expand_tile, fused_spectra, outside_part, spectral_std
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tile import ClosedForms, Place
+from hsfusion.models.scene.tiling import plan_tiles
 
 SAMPLING = Sampling(4, 1.0, 1.0)
 
@@ -67,3 +68,36 @@ def test_noise_outside_the_subspace_is_kept_out(truth):
 
 def test_all_components_leave_nothing_outside(truth):
     assert np.abs(fuse(truth[:5], 5)["outside"]).max() < 1e-2
+
+
+@pytest.mark.parametrize(("ratio", "shift"), [(4.0, 0.0), (4.0, 2.7), (2.7, -3.4)])
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_core_alone_has_the_spectra_that_the_whole_tile_has(make_scene, ratio, shift, holes):
+    """Also at the scene's border, where interpolation reflects, across patches, and beside masked pixels."""
+    sampling = Sampling(ratio, 1.1, 0.9, shift, -shift)
+    truth = make_scene(16, 200, 232, materials=6, seed=2)
+    hsi, msi = Degradation.whole(sampling, truth.shape[1:])(truth), truth[[0, 8, 15]]
+    block = whole_block(hsi, msi)
+    if holes:
+        block.y_mask[5:8, 9:12], block.z_mask[60:90, 100:120] = 0, 0
+    scene = fit_scene([block], sampling, 3)
+    for tile in plan_tiles(range(200), range(232), scene.coefficients, PATCH + 24):
+        p = tile.place
+        fine = (slice(p.fine_rows.start, p.fine_rows.stop), slice(p.fine_cols.start, p.fine_cols.stop))
+        coarse = (slice(p.coarse_rows.start, p.coarse_rows.stop), slice(p.coarse_cols.start, p.coarse_cols.stop))
+        y, y_mask = block.y[(slice(None), *coarse)], block.y_mask[coarse]
+        z, z_mask = scene.standardise(block.z[(slice(None), *fine)]), block.z_mask[fine]
+        x = np.random.default_rng(1).standard_normal((3, len(tile.core_rows), len(tile.core_cols))).astype(np.float32)
+        whole = expand_tile(scene, x, outside_part(scene, y, y_mask, z, z_mask, p)[(slice(None), *tile.inner)])
+        core = fused_spectra(scene, x, y, y_mask, z, z_mask, p, tile.core_rows, tile.core_cols)
+        assert np.abs(core - whole).max() < 2e-6 * np.abs(whole).max() and core.dtype == np.float32
+
+
+def test_the_spread_of_spectra_follows_from_that_of_their_coefficients(truth):
+    scene = fit_scene([whole_block(Degradation.whole(SAMPLING, truth.shape[1:])(truth), truth[:3])], SAMPLING, 4)
+    drawn = np.random.default_rng(0).standard_normal((20000, 4, 1)) * np.array([1.0, 0.5, 0.2, 3.0])[:, None]
+    spectra = np.stack([scene.subspace.expand(x) for x in drawn]) + scene.outside_std[:, None] * np.random.default_rng(
+        1
+    ).standard_normal((20000, 16, 1))
+    found = spectral_std(scene, np.array([[1.0], [0.5], [0.2], [3.0]]))
+    assert np.allclose(found, spectra.std(axis=0), rtol=0.05)

@@ -1,0 +1,48 @@
+"""How long a run had tiles with the network, and how much of what it sent was halo."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ...models.scene.tiling import Tile
+
+
+class CallTimes:
+    """Gathers from several threads. seconds: time during which at least one tile was with the network; calls: tiles sent."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._seconds, self._since, self._under_way = 0.0, 0.0, 0
+        self._core, self._sent = 0, 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def call(self, tile: Tile) -> Iterator[None]:
+        """Count what happens inside as a call with `tile`."""
+        with self._lock:
+            if self._under_way == 0:
+                self._since = time.monotonic()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                if self._under_way == 0:
+                    self._seconds += time.monotonic() - self._since
+                self.calls += 1
+                self._core += len(tile.core_rows) * len(tile.core_cols)
+                self._sent += len(tile.place.fine_rows) * len(tile.place.fine_cols)
+
+    @property
+    def seconds(self) -> float:
+        """Time with at least one call under way, of calls that have ended."""
+        return self._seconds
+
+    @property
+    def halo_share(self) -> float:
+        """Share of the pixels sent that belong to halos, 0 to 1; 0 where nothing was sent."""
+        return 1.0 - self._core / self._sent if self._sent else 0.0
