@@ -63,6 +63,7 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
             )
     for warning in warnings:
         progress.warn(warning)
+    warnings = [*pair.notes, *warnings]
     return Estimates(
         scene, blocks, sampling, geometry.psf_source, geometry.shift, geometry.shift_source, warnings, geometry
     )

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.errors import HSFusionError
-from ..rasters.align import Alignment, align
+from ..rasters.align import Alignment, align, check_bands
 from ..rasters.bands import usable_bands
 from ..rasters.masks import read_mask
 from ..rasters.raster import Raster
+from ..rasters.warp import mask_on_grid_of, on_grid_of
 from .progress import Progress
 from .request import FusionRequest
 
 
 @dataclass(frozen=True)
 class Pair:
-    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order."""
+    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about the grids."""
 
     hsi: Raster
     msi: Raster
@@ -25,15 +26,20 @@ class Pair:
     alignment: Alignment
     hsi_bands: list[int]
     msi_bands: list[int]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, request: FusionRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
         hsi, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
         mask = Raster.open(request.mask, "MASK") if request.mask else None
+        check_bands(hsi, msi)
+        hsi, said = on_grid_of(hsi, msi)
+        mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        for warning in alignment.warnings:
-            progress.warn(warning)
+        notes = tuple(filter(None, (said, said_of_mask, *alignment.warnings)))
+        for note in notes:
+            progress.warn(note)
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
         if len(hsi_bands) < 2:
@@ -44,7 +50,7 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        return cls(hsi, msi, mask, alignment, hsi_bands, msi_bands)
+        return cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes)
 
     @property
     def wavelengths(self) -> np.ndarray | None:

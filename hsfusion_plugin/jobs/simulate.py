@@ -57,7 +57,7 @@ class Simulator:
                 f"{self.coarse_shape[1]} at ratio {ratio:g}: take a smaller RATIO or a larger raster "
                 f"(at least {FEWEST_PIXELS} x {FEWEST_PIXELS} coarse pixels)."
             )
-        self.fine_shape = tuple(int(n * ratio + 1e-9) for n in self.coarse_shape)
+        self.fine_shape = tuple(round(n * ratio) for n in self.coarse_shape)
         if self.fine_shape != (self.raster.rows, self.raster.cols):
             progress.info(
                 f"The reference is cut from {self.raster.rows} x {self.raster.cols} to {self.fine_shape[0]} x "
@@ -83,7 +83,7 @@ class Simulator:
     def tile(self, coarse_rows: range, coarse_cols: range) -> Tile:
         """The noise-free pair on a window of coarse pixels."""
         core = [
-            range(int(c.start * self.sampling.ratio + 1e-9), int(c.stop * self.sampling.ratio + 1e-9))
+            range(round(c.start * self.sampling.ratio), round(c.stop * self.sampling.ratio))
             for c in (coarse_rows, coarse_cols)
         ]
         s = self.sampling

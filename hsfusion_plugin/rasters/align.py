@@ -21,7 +21,8 @@ class Alignment:
     """The overlap of a pair. "Fine" pixels are the MSI's, "coarse" ones the HSI's; the scene starts at the overlap's first fine pixel.
 
     Coarse pixel i of the overlap has its centre at (i + 0.5) ratio - 0.5 + phase in fine pixels of the scene, in y and x alike; the phase
-    is 0 where the grids nest and at most half a pixel otherwise. The scene is exactly ratio times as large as its coarse part.
+    is 0 where the grids nest, and at most half a pixel otherwise where the ratio is whole. The scene is ratio times as large as its coarse
+    part, to half a fine pixel where the ratio is no whole number.
     """
 
     ratio: float
@@ -68,12 +69,13 @@ def align(
 
     `extent` is (xmin, ymin, xmax, ymax) in the rasters' CRS; it cuts the output at the nearest pixel edges and changes nothing else.
     `mask` is only checked here (masks.py reads it). HSFusionError, one sentence each: too few bands, no georeference, a rotated grid,
-    different CRS, a ratio that is not a whole number above 1, no overlap, less than 8 x 8 HSI pixels of it, an empty extent.
+    different CRS, a ratio that is not above 1 or not the same along rows and columns, no overlap, less than 8 x 8 HSI pixels of it, an empty
+    extent. `warp.py` brings an HSI that this refuses onto the MSI's grid first.
     """
-    _check_bands(hsi, msi)
+    check_bands(hsi, msi)
     others = [] if mask is None else [mask]
     for raster in (hsi, msi, *others):
-        _check_grid(raster)
+        check_grid(raster)
     for raster in (hsi, *others):
         _check_crs(raster, msi)
     ratio = _ratio(hsi, msi)
@@ -110,7 +112,8 @@ def align(
     )
 
 
-def _check_bands(hsi: Raster, msi: Raster) -> None:
+def check_bands(hsi: Raster, msi: Raster) -> None:
+    """HSFusionError where the numbers of usable bands cannot be those of a pair."""
     bands, fine = int((~hsi.bad).sum()), int((~msi.bad).sum())
     if bands < 2:
         raise HSFusionError(
@@ -122,23 +125,27 @@ def _check_bands(hsi: Raster, msi: Raster) -> None:
         raise HSFusionError(f"The HSI has fewer bands ({bands}) than the MSI ({fine}); the two may have been swapped.")
 
 
-def _check_grid(raster: Raster) -> None:
+def check_grid(raster: Raster, rotated: bool = False) -> None:
+    """HSFusionError unless the raster is georeferenced and, where `rotated` is not allowed, north-up."""
     if not raster.georeferenced:
         raise HSFusionError(
             f"{raster.role}: '{raster.path}' has no georeference; give it one (gdal_translate -a_srs -a_ullr)."
         )
-    if not raster.north_up:
-        raise HSFusionError(
-            f"{raster.role}: '{raster.path}' has a rotated or upside-down grid; bring it north-up first (gdalwarp)."
-        )
+    if not (rotated or raster.north_up):
+        raise HSFusionError(f"{raster.role}: '{raster.path}' has a rotated grid; bring it north-up first (gdalwarp).")
 
 
-def _check_crs(raster: Raster, msi: Raster) -> None:
+def check_both_have_crs(raster: Raster, msi: Raster) -> None:
+    """HSFusionError where one of two rasters names a CRS and the other does not."""
     if bool(raster.crs_wkt) != bool(msi.crs_wkt):
         bare = msi if raster.crs_wkt else raster
         raise HSFusionError(
             f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it (gdal_edit.py -a_srs)."
         )
+
+
+def _check_crs(raster: Raster, msi: Raster) -> None:
+    check_both_have_crs(raster, msi)
     if raster.crs_wkt and not same_crs(raster.crs_wkt, msi.crs_wkt):
         names = " and ".join(osr.SpatialReference(r.crs_wkt).GetName() or "unnamed" for r in (raster, msi))
         raise HSFusionError(
@@ -162,9 +169,23 @@ def _apart(first: Raster, second: Raster) -> bool:
     return min(a1, c1) <= max(a0, c0) or min(b1, d1) <= max(b0, d0)
 
 
-def _ratio(hsi: Raster, msi: Raster) -> int:
+def ratios(hsi: Raster, msi: Raster) -> tuple[float, float]:
+    """HSI pixel / MSI pixel along columns and along rows, in one CRS."""
     (hx, hy), (mx, my) = hsi.pixel_size, msi.pixel_size
-    rx, ry = hx / mx, hy / my
+    return hx / mx, hy / my
+
+
+def same_ratio(hsi: Raster, msi: Raster) -> bool:
+    """Whether one ratio serves rows and columns without carrying the grids apart."""
+    rx, ry = ratios(hsi, msi)
+    reach = max(min(msi.cols, rx * hsi.cols), min(msi.rows, ry * hsi.rows)) / 2
+    return abs(rx - ry) / (rx + ry) * reach <= LARGEST_DRIFT
+
+
+def _ratio(hsi: Raster, msi: Raster) -> float:
+    """The whole number that the ratio is as good as, else the ratio itself."""
+    (hx, hy), (mx, my) = hsi.pixel_size, msi.pixel_size
+    rx, ry = ratios(hsi, msi)
     sizes = f"{hx:g} x {hy:g} against {mx:g} x {my:g}"
     if max(rx, ry) <= 1 + RATIO_TOLERANCE:
         raise HSFusionError(f"The HSI's pixels are not larger than the MSI's ({sizes}); the two may have been swapped.")
@@ -173,15 +194,16 @@ def _ratio(hsi: Raster, msi: Raster) -> int:
         max(abs(rx - whole) / rx * min(msi.cols, rx * hsi.cols), abs(ry - whole) / ry * min(msi.rows, ry * hsi.rows))
         / 2
     )
-    if max(abs(rx - whole), abs(ry - whole)) > RATIO_TOLERANCE or drift > LARGEST_DRIFT:
+    if max(abs(rx - whole), abs(ry - whole)) <= RATIO_TOLERANCE and drift <= LARGEST_DRIFT:
+        return float(whole)
+    if not same_ratio(hsi, msi):
         raise HSFusionError(
-            f"The HSI's pixels are not a whole number of times the MSI's ({sizes}); resample the MSI to {hx / whole:.10g} x "
-            f"{hy / whole:.10g} first (gdalwarp -tr)."
+            f"The HSI's pixels are another shape than the MSI's ({sizes}); resample the HSI to pixels of the MSI's shape first (gdalwarp -tr)."
         )
-    return whole
+    return math.sqrt(rx * ry)
 
 
-def _axis(offset: float, pitch: float, ratio: int, coarse_count: int, fine_count: int) -> tuple[range, range, float]:
+def _axis(offset: float, pitch: float, ratio: float, coarse_count: int, fine_count: int) -> tuple[range, range, float]:
     """Coarse and fine pixels of one axis, and the phase; coarse pixel i spans offset + [i, i + 1] pitch in fine pixels.
 
     A coarse pixel counts when it lies within the fine raster to half a fine pixel.
@@ -191,14 +213,20 @@ def _axis(offset: float, pitch: float, ratio: int, coarse_count: int, fine_count
     last = min(coarse_count, math.floor((fine_count - offset + slack) / pitch))
     count = max(0, last - first)
     start = offset + first * pitch + 0.5 * count * (pitch - ratio)  # exact in the middle of the overlap
-    corner = math.floor(start + 0.5 - 1e-6)
-    if corner + count * ratio > fine_count:  # half a pixel out at the far edge
-        corner = fine_count - count * ratio
+    corner = math.floor(start + 0.5 * (count * ratio - _span(count, ratio)) + 0.5 - 1e-6)
+    if corner + _span(count, ratio) > fine_count:  # half a pixel out at the far edge
+        corner = fine_count - _span(count, ratio)
     corner = max(corner, 0)
-    while count and corner + count * ratio > fine_count:
+    while count and corner + _span(count, ratio) > fine_count:
         count -= 1
     phase = start - corner
-    return range(first, first + count), range(corner, corner + count * ratio), 0.0 if abs(phase) < 1e-6 else phase
+    stop = corner + _span(count, ratio)
+    return range(first, first + count), range(corner, stop), 0.0 if abs(phase) < 1e-6 else phase
+
+
+def _span(count: int, ratio: float) -> int:
+    """Fine pixels that `count` coarse ones cover."""
+    return round(count * ratio)
 
 
 def _cut(

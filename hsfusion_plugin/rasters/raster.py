@@ -19,20 +19,26 @@ _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Fl
 class Raster:
     """Lazy and read-only; usable from several threads, each of which gets its own GDAL handle.
 
+    A grid that is upside down or mirrored is turned while it is read, so rows run south and columns east; only a rotated one is not north-up.
+
     Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
     ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
     wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
     rgb_bands (the file's own red, green and blue, from 0, or None).
     """
 
-    def __init__(self, path: str, role: str, dataset: gdal.Dataset) -> None:
-        self.path, self.role = path, role
+    def __init__(self, path: str, role: str, dataset: gdal.Dataset, source: str | None = None) -> None:
+        """source: what GDAL opens, where that is not the path that users know."""
+        self.path, self.role, self._source = path, role, source or path
         self._local = threading.local()
         self._local.dataset = dataset
         self.count, self.rows, self.cols = dataset.RasterCount, dataset.RasterYSize, dataset.RasterXSize
         transform = dataset.GetGeoTransform(can_return_null=True)
         self.georeferenced = transform is not None
         self.geotransform = tuple(transform or (0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+        self._turn = (slice(None), slice(None))  # of rows and columns as they are in the file
+        if self.georeferenced and self.straight:
+            self._turn_north_up()
         reference = dataset.GetSpatialRef()
         self.crs_wkt = reference.ExportToWkt(["FORMAT=WKT2_2018"]) if reference is not None else ""
         bands = [dataset.GetRasterBand(i + 1) for i in range(self.count)]
@@ -84,10 +90,23 @@ class Raster:
 
     @property
     def north_up(self) -> bool:
-        """True unless the grid is rotated, sheared, mirrored or upside down by more than a hundredth of a pixel in all."""
+        """True unless the grid is rotated or sheared by more than a hundredth of a pixel in all, or has no georeference."""
+        return self.straight and self.geotransform[1] > 0 and self.geotransform[5] < 0
+
+    @property
+    def straight(self) -> bool:
+        """True where rows and columns run along the axes of the CRS, whichever way."""
         _, dx, row_x, _, col_y, dy = self.geotransform
-        straight = abs(row_x) * self.rows <= 0.01 * abs(dx) and abs(col_y) * self.cols <= 0.01 * abs(dy)
-        return dx > 0 and dy < 0 and straight
+        return abs(row_x) * self.rows <= 0.01 * abs(dx) and abs(col_y) * self.cols <= 0.01 * abs(dy)
+
+    def _turn_north_up(self) -> None:
+        x0, dx, row_x, y0, col_y, dy = self.geotransform
+        rows, cols = self._turn
+        if dy > 0:
+            y0, dy, rows = y0 + self.rows * dy, -dy, slice(None, None, -1)
+        if dx < 0:
+            x0, dx, cols = x0 + self.cols * dx, -dx, slice(None, None, -1)
+        self.geotransform, self._turn = (x0, dx, row_x, y0, col_y, dy), (rows, cols)
 
     def read(self, rows: range, cols: range, bands: Sequence[int] | None = None, unscale: bool = False) -> np.ndarray:
         """Window as float32 (bands, rows, cols), NaN where nodata, masked, NaN or infinite; bands are counted from 0.
@@ -112,6 +131,7 @@ class Raster:
     ) -> np.ndarray:
         dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
         dataset, buffer = self._dataset(), None
+        window = self._in_file(window)
         with collected_errors() as failures:
             buffer = dataset.ReadRaster(*window, shape[1], shape[0], gdal_type, [b + 1 for b in index])
         if not buffer or failures:
@@ -130,7 +150,29 @@ class Raster:
             for layer, band in zip(values, index):
                 layer *= np.float32(self.bands[band].scale)
                 layer += np.float32(self.bands[band].offset)
-        return values
+        turned = values[(slice(None), *self._turn)]
+        return values if turned.strides == values.strides else np.ascontiguousarray(turned)
+
+    def _in_file(self, window: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """(col, row, width, height) as the file counts its pixels."""
+        col, row, width, height = window
+        if self._turn[0].step:
+            row = self.rows - row - height
+        if self._turn[1].step:
+            col = self.cols - col - width
+        return col, row, width, height
+
+    def seen_through(self, dataset: gdal.Dataset, source: str) -> Raster:
+        """A virtual raster made of this one, `source` in GDAL's words; the bands are described as this one's."""
+        other = Raster(self.path, self.role, dataset, source)
+        other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
+        other.bad, other.wavelengths, other.fwhm = self.bad, self.wavelengths, self.fwhm
+        other._has_alpha = False
+        return other
+
+    def handle(self) -> gdal.Dataset:
+        """This thread's GDAL dataset, as the file has it."""
+        return self._dataset()
 
     def close(self) -> None:
         """Let go of this thread's handle; the next read opens the file again."""
@@ -139,7 +181,7 @@ class Raster:
     def _dataset(self) -> gdal.Dataset:
         dataset = getattr(self._local, "dataset", None)
         if dataset is None:
-            dataset, reason = open_dataset(self.path)
+            dataset, reason = open_dataset(self._source)
             if dataset is None:
                 raise HSFusionError(f"{self.role}: '{self.path}' can no longer be read ({reason}).")
             self._local.dataset = dataset

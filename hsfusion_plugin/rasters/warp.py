@@ -1,0 +1,158 @@
+"""Rasters that do not lie on the MSI's grid brought onto it, on the fly: the HSI where its grid cannot be described by ratio and phase, the mask.
+
+The MSI is never resampled, because the fused raster lies on its grid and its detail is what the fusion is for.  The HSI is resampled once, by
+cubic convolution, from its own file straight onto pixels that begin and end with MSI pixels, so that nothing behind this has to move it again.
+What that does to the HSI's sharpness is part of the PSF that is estimated from the warped image.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from osgeo import gdal, osr
+
+from ...models.errors import HSFusionError
+from .align import check_both_have_crs, check_grid, ratios, same_crs, same_ratio
+from .gdal_calls import collected_errors, open_dataset
+from .raster import Raster
+
+AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio
+EDGE_POINTS = 21  # per side, by which the HSI's outline is carried over
+_EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
+
+
+def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
+    """The HSI as `align` takes it, and one sentence for the log where it had to be warped, else "".
+
+    Warped are another CRS, a rotated grid, and pixels of another shape than the MSI's. HSFusionError: no georeference, a CRS on one side
+    only, a rotated MSI, no overlap, no transformation between the two CRS.
+    """
+    check_grid(hsi, rotated=True)
+    check_grid(msi)
+    check_both_have_crs(hsi, msi)
+    foreign = bool(hsi.crs_wkt) and not same_crs(hsi.crs_wkt, msi.crs_wkt)
+    if not foreign and hsi.north_up and (same_ratio(hsi, msi) or max(ratios(hsi, msi)) <= 1):
+        return hsi, ""
+    places = _places(hsi, msi)
+    step_x, step_y = places(0.5, 1), places(0.5, 0)
+    ratio = math.sqrt(abs(np.linalg.det(np.column_stack([step_x, step_y]))))
+    if abs(ratio - round(ratio)) < AS_GOOD_AS_WHOLE * ratio:
+        ratio = float(round(ratio))
+    if ratio <= 1:
+        raise HSFusionError(
+            f"The HSI's pixels are not larger than the MSI's (about {ratio:.2g} of their size); the two may have been swapped."
+        )
+    warped = _warped(hsi, msi, _outline(hsi, msi), ratio)
+    why = f"is in {_name(hsi)} and the MSI in {_name(msi)}" if foreign else "has another orientation than the MSI"
+    if not foreign and hsi.north_up:
+        why = "has pixels of another shape than the MSI's"
+    return warped, (
+        f"The HSI {why}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
+        "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a little: "
+        "it is best estimated, since a PSF_FWHM of the sensor's data sheet does not know of it."
+    )
+
+
+def mask_on_grid_of(mask: Raster, msi: Raster) -> tuple[Raster, str]:
+    """The mask as `align` takes it and a sentence for the log: in another CRS or rotated, it is looked up at the MSI's pixel centres."""
+    check_grid(mask, rotated=True)
+    check_both_have_crs(mask, msi)
+    if mask.north_up and (not mask.crs_wkt or same_crs(mask.crs_wkt, msi.crs_wkt)):
+        return mask, ""
+    options = {"resampleAlg": "near", "outputType": gdal.GDT_Float32, "dstNodata": math.nan, "dstAlpha": False}
+    warped = _virtual(mask, msi, msi.bounds, (msi.cols, msi.rows), options)
+    return warped, f"MASK is in {_name(mask)} or rotated: its nearest pixel decides at each MSI pixel's centre."
+
+
+def _places(hsi: Raster, msi: Raster):
+    """A function (share of the raster, axis) -> how far one HSI pixel along that axis (0 rows, 1 columns) moves in MSI pixels, at its middle."""
+
+    def step(share: float, axis: int) -> np.ndarray:
+        col, row = share * hsi.cols, share * hsi.rows
+        ends = np.array([[col, row], [col + (axis == 1), row + (axis == 0)]])
+        x, y = _carried(hsi, msi, ends)
+        return np.array([(x[1] - x[0]) / msi.geotransform[1], (y[1] - y[0]) / msi.geotransform[5]])
+
+    return step
+
+
+def _carried(hsi: Raster, msi: Raster, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y) in the MSI's CRS of HSI pixel coordinates (N, 2): column, row."""
+    x0, dx, row_x, y0, col_y, dy = hsi.geotransform
+    x = x0 + pixels[:, 0] * dx + pixels[:, 1] * row_x
+    y = y0 + pixels[:, 0] * col_y + pixels[:, 1] * dy
+    if not hsi.crs_wkt or same_crs(hsi.crs_wkt, msi.crs_wkt):
+        return x, y
+    source, target = (osr.SpatialReference(r.crs_wkt) for r in (hsi, msi))
+    for reference in (source, target):
+        reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    found = None
+    with collected_errors() as failures:
+        found = np.array(osr.CoordinateTransformation(source, target).TransformPoints(np.column_stack([x, y]).tolist()))
+    if found is None or failures or not np.isfinite(found).all():
+        raise HSFusionError(
+            f"The HSI cannot be brought from {_name(hsi)} to the MSI's {_name(msi)} ({(failures or ['out of range'])[0]}); warp it first (gdalwarp)."
+        )
+    return found[:, 0], found[:, 1]
+
+
+def _outline(hsi: Raster, msi: Raster) -> tuple[float, float, float, float]:
+    """(xmin, ymin, xmax, ymax) of the HSI in the MSI's CRS, cut to the MSI; HSFusionError where nothing is left."""
+    share = np.linspace(0, 1, EDGE_POINTS)
+    zero, one = np.zeros(EDGE_POINTS), np.ones(EDGE_POINTS)
+    edge = np.concatenate(
+        [np.column_stack(side) for side in ((share, zero), (share, one), (zero, share), (one, share))]
+    )
+    x, y = _carried(hsi, msi, edge * [hsi.cols, hsi.rows])
+    left, bottom, right, top = msi.bounds
+    box = max(x.min(), left), max(y.min(), bottom), min(x.max(), right), min(y.max(), top)
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise HSFusionError(
+            f"HSI and MSI do not overlap, the HSI being in {_name(hsi)} and the MSI in {_name(msi)}; choose two rasters of the same place."
+        )
+    return box
+
+
+def _warped(hsi: Raster, msi: Raster, box: tuple[float, float, float, float], ratio: float) -> Raster:
+    """The HSI on pixels of `ratio` MSI pixels, the first of which begins with an MSI pixel."""
+    x0, dx, _, y0, _, dy = msi.geotransform
+    left, top = math.floor((box[0] - x0) / dx + 1e-6), math.floor((box[3] - y0) / dy + 1e-6)
+    cols = max(1, math.ceil(((box[2] - x0) / dx - left) / ratio - 1e-6))
+    rows = max(1, math.ceil(((box[1] - y0) / dy - top) / ratio - 1e-6))
+    xmin, ymax = x0 + left * dx, y0 + top * dy
+    bounds = (xmin, ymax + rows * ratio * dy, xmin + cols * ratio * dx, ymax)
+    options = {"resampleAlg": "cubic", "outputType": gdal.GDT_Float32, "dstNodata": math.nan}
+    return _virtual(hsi, msi, bounds, (cols, rows), options)
+
+
+def _virtual(raster: Raster, msi: Raster, bounds: tuple[float, ...], size: tuple[int, int], options: dict) -> Raster:
+    """A virtual warped raster; what is known of the bands is that of the original."""
+    source, dataset, reason = "", None, ""
+    with collected_errors() as failures:
+        made = gdal.Warp(
+            "",
+            raster.handle(),
+            format="VRT",
+            outputBounds=bounds,
+            width=size[0],
+            height=size[1],
+            srcSRS=raster.crs_wkt or None,
+            dstSRS=msi.crs_wkt or None,
+            errorThreshold=_EXACT,
+            workingType=gdal.GDT_Float32,
+            **options,
+        )
+        source = made.GetMetadata("xml:VRT")[0] if made is not None else ""
+        made = None  # its text lives on without the handle of the original
+    if source:
+        dataset, reason = open_dataset(source)
+    if dataset is None:
+        raise HSFusionError(
+            f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid ({(failures or [reason])[0]}); warp it first (gdalwarp)."
+        )
+    return raster.seen_through(dataset, source)
+
+
+def _name(raster: Raster) -> str:
+    return (osr.SpatialReference(raster.crs_wkt).GetName() if raster.crs_wkt else "") or "a CRS without a name"
