@@ -6,6 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
+from ..hsfusion_plugin.backend.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
 from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
@@ -103,7 +104,7 @@ class Fuse(FusionAlgorithm):
 def installed_models() -> tuple[str, ...]:
     """Names of the models on this computer, for the list of hints."""
     names = set()
-    for place in (*model_folders(), BUNDLED_MODELS):
+    for place in (*model_folders(), fetched_models(), BUNDLED_MODELS):
         files = [place] if place.is_file() else place.glob("*.safetensors")
         names.update(file.stem for file in files)
     return tuple(sorted(names))

@@ -13,11 +13,23 @@ from .estimatesensor import EstimateSensor
 from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
+from .getmodel import GetModel
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
 
-ALGORITHMS = (Fuse, FuseClassical, Simulate, Evaluate, Assess, Compare, EstimateSensor, SetupBackend, Diagnostics)
+ALGORITHMS = (
+    Fuse,
+    FuseClassical,
+    Simulate,
+    Evaluate,
+    Assess,
+    Compare,
+    EstimateSensor,
+    SetupBackend,
+    GetModel,
+    Diagnostics,
+)
 
 
 class HSFusionProvider(QgsProcessingProvider):

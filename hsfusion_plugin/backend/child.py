@@ -39,7 +39,7 @@ class LocalBackend:
     ) -> None:
         self._settings = settings
         self._progress = progress
-        self._models = [*models, *settings.models]
+        self._models = [*models, *settings.own_places]
         self._script = script
         self._process: subprocess.Popen[bytes] | None = None
         self.log = Path()

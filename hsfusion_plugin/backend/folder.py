@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from ...models.errors import HSFusionError
 from ..locks import locked
 from .logs import log_folder
+from .places import data_folder
 from .settings import PLUGIN_FOLDER
 
 MARK = "hsfusion-environment.json"  # only what holds it is ever replaced
@@ -20,14 +20,7 @@ MARK = "hsfusion-environment.json"  # only what holds it is ever replaced
 
 def default_folder() -> Path:
     """Where the environment goes unless the user says otherwise: the user's data folder, which an upgrade of the plugin leaves alone."""
-    home = Path.home()
-    if os.name == "nt":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "hsfusion" / "backend"
+    return data_folder() / "backend"
 
 
 def check_folder(folder: Path) -> None:

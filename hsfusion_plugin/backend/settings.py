@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...models.errors import HSFusionError
+from .places import fetched_models
 
 PLUGIN_FOLDER = Path(__file__).resolve().parents[2]  # the real folder, also when a profile only links to it
 BUNDLED_MODELS = PLUGIN_FOLDER / "resources" / "models"
@@ -65,7 +66,12 @@ class Settings:
     @property
     def model_places(self) -> list[Path]:
         """All folders (or files) of models on this machine, the user's before the bundled ones."""
-        return [*self.models, BUNDLED_MODELS]
+        return [*self.own_places, BUNDLED_MODELS]
+
+    @property
+    def own_places(self) -> list[Path]:
+        """The user's folders (or files) of models, those that were fetched last."""
+        return [*self.models, *(place for place in [fetched_models()] if place.is_dir())]
 
 
 def model_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:

@@ -48,6 +48,7 @@ INTERFACE = {
         ["FOLDER", "INTERPRETER", "BASE_PYTHON", "BUILD", "INDEX_URL", "WHEELS", "REPAIR"],
         ["PYTHON", "DEVICE", "LOG"],
     ),
+    "getmodel": (["MODEL", "MANIFEST", "SOURCE", "FOLDER"], ["MODEL_FILE", "LIST"]),
     "diagnostics": (["TRIAL", "REPORT"], ["REPORT", "TEXT", "PROBLEMS", "TILE_SECONDS"]),
 }
 ENUMS = {
@@ -138,6 +139,7 @@ def test_what_a_dialog_leaves_empty_is_left_out(provider, sample, tmp_path):
         ("fuse", {"HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")}),
         ("fuseclassical", {"HSI": str(sample), "MSI": str(sample), "OUTPUT": str(tmp_path / "fused.tif")}),
         ("setupbackend", {}),
+        ("getmodel", {}),
         ("diagnostics", {}),
     ]:
         algorithm = provider.algorithm(name)
