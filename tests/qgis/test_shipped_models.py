@@ -61,15 +61,11 @@ def test_it_stays_when_the_provider_is_refreshed(provider):
 
 
 def test_run_from_python(model, pair, tmp_path):
-    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
-
     paths = {output: str(tmp_path / f"{number}") for number, output in enumerate(_reports(model))}
     paths = {output: path + (".csv" if "Table" in output else ".html") for output, path in paths.items()}
     parameters = {"HSI": str(pair.hsi), "MSI": str(pair.msi), "MODEL": "average", "SENSOR": "estimate"}
     parameters.update({_raster(model): str(tmp_path / "fused.tif"), **paths})
-    feedback = QgsProcessingFeedback(False)
-    results, done = model.create().run(parameters, QgsProcessingContext(), feedback)
-    assert done, feedback.textLog()
+    results = _run(model.provider(), model.name(), **parameters)
     assert results[_raster(model)] == str(tmp_path / "fused.tif")
     assert len(paths) == 4 and all(Path(path).stat().st_size > 1000 for path in paths.values())
     assert ElementTree.parse(tmp_path / "fused.qml").getroot().tag == "qgis"
@@ -77,13 +73,13 @@ def test_run_from_python(model, pair, tmp_path):
     assert (error**2).mean() < 0.05 * pair.truth.var()
 
 
-def test_run_by_qgis_process(qgis_process, model, pair, tmp_path):
-    """By its id, and as a file; both give what fuse gives with the estimates written out."""
-    given = {"HSI": pair.hsi, "MSI": pair.msi, "MODEL": "glp-hs"}
-    qgis_process("hsfusion:fuseandassess", **given, **{_raster(model): tmp_path / "a.tif"})
-    sensors = qgis_process("hsfusion:estimatesensor", HSI=pair.hsi, MSI=pair.msi).outputs
+def test_run_by_qgis_process(qgis_process, provider, model, pair, tmp_path):
+    """It gives what fuse gives with the estimates written out."""
+    given = {"HSI": str(pair.hsi), "MSI": str(pair.msi)}
+    qgis_process("hsfusion:fuseandassess", **given, MODEL="glp-hs", **{_raster(model): tmp_path / "a.tif"})
+    sensors = _run(provider, "estimatesensor", **given)
     geometry = {name: sensors[name] for name in ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")}
-    qgis_process("hsfusion:fuse", **given, **geometry, OUTPUT=tmp_path / "b.tif")
+    _run(provider, "fuse", **given, **geometry, MODEL="glp-hs", OUTPUT=str(tmp_path / "b.tif"))
     np.testing.assert_allclose(pairs.read(tmp_path / "a.tif"), pairs.read(tmp_path / "b.tif"), rtol=1e-4)
 
 
@@ -93,6 +89,15 @@ def test_run_with_the_diffusion_model(qgis_process, backend, model, pair, root, 
     qgis_process(str(root / MODEL), env=backend, HSI=pair.hsi, MSI=pair.msi, **fused)
     error = pairs.read(tmp_path / "fused.tif") - pair.truth
     assert (error**2).mean() < 0.05 * pair.truth.var()
+
+
+def _run(provider, name: str, **parameters) -> dict:
+    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
+
+    feedback = QgsProcessingFeedback(False)
+    results, done = provider.algorithm(name).create().run(parameters, QgsProcessingContext(), feedback)
+    assert done, feedback.textLog()
+    return results
 
 
 def _raster(model) -> str:
