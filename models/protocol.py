@@ -79,6 +79,17 @@ def decode_reply(body: bytes, head_length: int | None) -> Message:
     return _decode("outputs", body, head_length)
 
 
+def details(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """HSFusion's own part of a request's parameters, which travels as JSON text; ProtocolError if it is anything else than an object."""
+    try:
+        found = json.loads(parameters.get("hsfusion", "{}"))
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise ProtocolError("The parameter 'hsfusion' must be a JSON object, as text.")
+    return found
+
+
 def wants_binary(head: Mapping[str, Any]) -> bool:
     """Whether a request's head asks for binary outputs, for all of them or for each."""
     if (head.get("parameters") or {}).get("binary_data_output"):

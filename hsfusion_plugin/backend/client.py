@@ -18,6 +18,7 @@ from ...models.errors import RunCancelled
 from .errors import (
     BackendDied,
     BackendError,
+    BackendHasNot,
     BackendOutOfMemory,
     BackendRefused,
     BackendUnreachable,
@@ -100,15 +101,23 @@ class Client:
         return server
 
     def models(self, cancelled: Callable[[], bool] = never) -> list[dict[str, Any]]:
-        """The backend's models: dicts with `name`, `sha256` and `card`. From then on their hashes must not change."""
-        models = self._json("/v2/models", cancelled).get("models")
+        """The backend's models: dicts with `name` and, from one of ours, `sha256` and `card`. From then on their hashes must not change.
+
+        KServe lists names alone, and Triton has no such list: [].
+        """
+        try:
+            models = self._json("/v2/models", cancelled).get("models")
+        except BackendHasNot:
+            return []
+        if isinstance(models, list):
+            models = [{"name": model} if isinstance(model, str) else model for model in models]
         if not (
             isinstance(models, list)
             and all(isinstance(model, dict) and isinstance(model.get("name"), str) for model in models)
         ):
             raise BadReply(f"The endpoint {self.endpoint} does not list its models as an HSFusion server does.")
         for model in models:
-            self._pin(model["name"], model.get("sha256"))
+            self.pin(model["name"], model.get("sha256"))
         return models
 
     def sha256(self, model: str) -> str:
@@ -154,7 +163,7 @@ class Client:
                         "The backend was killed twice at the same tile, most likely because memory ran out: choose a smaller TILE_SIZE."
                     ) from error
         self._deaths = 0
-        self._pin(model, reply.parameters.get("model_sha256"))
+        self.pin(model, reply.parameters.get("model_sha256"))
         return validated(half.restored(reply.tensors), expect)
 
     def _mended(self, transport: Transport, error: BackendDied) -> None:
@@ -248,7 +257,8 @@ class Client:
 
         return stop
 
-    def _pin(self, model: str, sha256: Any) -> None:
+    def pin(self, model: str, sha256: Any) -> None:
+        """From now on the model must be the one of this hash; without one nothing changes."""
         if not sha256:
             return
         if self._sha256.setdefault(model, str(sha256)) != sha256:

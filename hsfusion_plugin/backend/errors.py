@@ -35,6 +35,10 @@ class BackendRefused(BackendError):
     """The backend answered that it will not do this: wrong token, unknown model, a request that it cannot serve."""
 
 
+class BackendHasNot(BackendRefused):
+    """There is nothing at this address of the backend (HTTP 404): another server, or no such model."""
+
+
 class TileTooLarge(BackendError):
     """The server does not take requests of this size; a smaller tile will pass."""
 

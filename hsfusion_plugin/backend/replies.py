@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ import requests
 
 from ...models import protocol
 from ...models.errors import RunCancelled
-from .errors import BackendOutOfMemory, BackendRefused, BadReply, TileTooLarge
+from .errors import BackendHasNot, BackendOutOfMemory, BackendRefused, BadReply, TileTooLarge
 
 _KNOWN = (
     "connection refused",
@@ -27,7 +28,9 @@ def refuse(response: requests.Response, endpoint: str) -> NoReturn:
     status = response.status_code
     try:
         reply = response.json()
-        code, sentence = str(reply.get("code", "")), " ".join(str(reply.get("error", "")).split())[:400]
+        kind, text = told(str(reply.get("error", "")))
+        code = protocol.OUT_OF_MEMORY if kind == "OutOfMemory" else str(reply.get("code", ""))
+        sentence = " ".join(text.split())[:400]
     except (ValueError, AttributeError):
         code, sentence = "", ""
     if code == protocol.CANCELLED:
@@ -42,9 +45,19 @@ def refuse(response: requests.Response, endpoint: str) -> NoReturn:
         sentence = (
             f"{endpoint} redirects (HTTP {status}), which is not followed: set HSFUSION_ENDPOINT to the final address."
         )
-    elif status == 404 and not sentence:
-        sentence = f"{endpoint} does not know this model, or is no Open Inference Protocol v2 server (HTTP 404): check HSFUSION_ENDPOINT."
+    elif status == 404:
+        sentence = (
+            sentence
+            or f"{endpoint} does not know this model, or is no Open Inference Protocol v2 server (HTTP 404): check HSFUSION_ENDPOINT."
+        )
+        raise BackendHasNot(sentence)
     raise BackendRefused(sentence or f"{endpoint} refused the request (HTTP {status}): look at the server's log.")
+
+
+def told(text: str) -> tuple[str, str]:
+    """The kind of error and its sentence, out of the traceback that Triton sends; what is no traceback comes back as it is."""
+    found = re.findall(r"^(?:\w+\.)*(\w+): (\S.*)$", text, re.MULTILINE) if "Traceback (most recent" in text else []
+    return found[-1] if found else ("", text)
 
 
 def validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray]:

@@ -95,7 +95,8 @@ def _opened(
     with open_backend(settings, kind, progress, extra) as client:
         models = client.models(progress.cancelled)
         if kind == "remote":
-            card, sha256 = remote_card(name, models)
+            card, sha256 = remote_card(name, models, settings.model_places)
+            client.pin(name, sha256)
             bands, warnings = check_model(name, card, pair, request)
         say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
         say_model(name, card, sha256, request.steps, request.samples, progress)

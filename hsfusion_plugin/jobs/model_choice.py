@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...models.cards import find_model, model_info
+from ...models.cards import find_model, model_files, model_info
 from ..backend.client import Client
 from ..errors import HSFusionError
 from .band_fit import BandFit, fit_bands
@@ -38,13 +38,23 @@ def local_card(name: str, model_file: str | None, places: list[Path]) -> tuple[d
     return info.card, info.sha256
 
 
-def remote_card(name: str, models: list[Mapping[str, Any]]) -> tuple[dict[str, Any], str]:
-    """Card and sha256 from a server's list; HSFusionError where the server has no such model."""
-    for model in models:
-        if model["name"] == name:
-            return dict(model.get("card") or {}), str(model.get("sha256") or "")
-    names = ", ".join(sorted(str(m["name"]) for m in models)) or "none"
-    raise HSFusionError(f"The server has no model '{name}' (it has: {names}): choose one of these.")
+def remote_card(name: str, models: list[Mapping[str, Any]], places: list[Path]) -> tuple[dict[str, Any], str]:
+    """Card and sha256 from a server's list, or of the same model on this computer where the server (Triton, KServe) tells no cards.
+
+    HSFusionError where the server has no such model, or where neither side has its card.
+    """
+    cards = {str(model["name"]): model.get("card") for model in models}
+    if cards and name not in cards:
+        raise HSFusionError(
+            f"The server has no model '{name}' (it has: {', '.join(sorted(cards))}): choose one of these."
+        )
+    if cards.get(name):
+        return dict(cards[name]), next(str(m.get("sha256") or "") for m in models if m["name"] == name)
+    if name not in model_files(places):
+        raise HSFusionError(
+            f"The server does not tell the card of '{name}', as an HSFusion server does: copy the model's file to a model folder of this computer."
+        )
+    return local_card(name, None, places)
 
 
 def check_model(

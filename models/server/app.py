@@ -87,7 +87,7 @@ def create_app(engine: Engine, token: str | None = None, limits: Limits = DEFAUL
         with desk.place():
             message = protocol.decode_request(await read_body(request, limits), _head_length(request))
             parameters = message.parameters
-            details = _details(parameters.get("hsfusion", "{}"))
+            details = protocol.details(parameters)
             wanted = str(parameters.get("model_sha256", ""))
             sha256 = find_model(name, engine.places).sha256
             tensors = await desk.run(
@@ -133,16 +133,6 @@ def _head_length(request: Request) -> int | None:
     if text is not None and not text.isdigit():
         raise protocol.ProtocolError(f"The header {protocol.HEAD_LENGTH} must be a number.")
     return None if text is None else int(text)
-
-
-def _details(text: Any) -> dict[str, Any]:
-    try:
-        details = json.loads(text)
-    except (ValueError, TypeError):
-        details = None
-    if not isinstance(details, dict):
-        raise protocol.ProtocolError("The parameter 'hsfusion' must be a JSON object, as text.")
-    return details
 
 
 def _metadata(model: ModelInfo) -> dict[str, Any]:

@@ -292,3 +292,38 @@ def test_opening_a_remote_backend(misbehaving):
         nobody = Settings(endpoint=f"http://127.0.0.1:{unused.getsockname()[1]}")
         with pytest.raises(BackendUnreachable, match="connection refused"), open_backend(nobody):
             pass
+
+
+@pytest.mark.parametrize(
+    ("get", "found"),
+    [
+        (status(404, "Not Found"), []),  # Triton
+        (lambda handler, _: send(handler, 200, b'{"models": ["m"]}'), [{"name": "m"}]),  # KServe
+    ],
+)
+def test_lists_of_models_on_servers_that_are_not_ours(misbehaving, get, found):
+    misbehaving.get = get
+    client = Client(misbehaving.endpoint)
+    assert client.models() == found
+    assert client.sha256("m") == ""
+
+
+def test_a_pinned_model_travels_with_each_tile_and_must_not_change(misbehaving):
+    misbehaving.answers = [tensors(), tensors(sha256="b" * 64)]
+    client = Client(misbehaving.endpoint)
+    client.pin("m", "a" * 64)
+    client.infer("m", {"y": X}, {})
+    assert b"a" * 64 in misbehaving.requests[0][2]
+    with pytest.raises(BadReply, match="changed during the run"):
+        client.infer("m", {"y": X}, {})
+
+
+def test_the_sentence_out_of_a_traceback(misbehaving):
+    trace = 'Failed: Traceback (most recent call last):\n  File "x.py", line 1, in f\n'
+    with pytest.raises(BackendRefused, match=r"^The tile is odd: send another\.$"):
+        infer(
+            misbehaving,
+            status(500, trace + "hsfusion.models.errors.HSFusionError: The tile is odd: send another.\n\nAt:\n"),
+        )
+    with pytest.raises(BackendOutOfMemory, match=r"^No memory\.$"):
+        infer(misbehaving, status(500, trace + "hsfusion.models.engine.OutOfMemory: No memory.\n"))

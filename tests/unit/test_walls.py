@@ -19,7 +19,8 @@ ALLOWED = {
     "models/observation": {"numpy"},
     "models/scene": {"numpy"},
     "models/metrics": {"numpy"},
-    "scripts": {"numpy", "torch", "yaml", "rasterio", "tqdm", "tensorboard", "hsfusion", "uvicorn"},
+    "scripts": {"numpy", "torch", "yaml", "rasterio", "tqdm", "tensorboard", "hsfusion", "uvicorn"}
+    | {"ray", "pytriton", "kserve", "fastapi"},
 }
 
 

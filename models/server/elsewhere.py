@@ -1,0 +1,27 @@
+"""The engine under a server that is not ours (Triton, KServe): one call per request, whatever brought it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import protocol
+from ..cards import find_model
+from ..engine import Engine, Tensors
+
+INPUTS = {"y": 3, "z": 3, "y_mask": 2, "z_mask": 2}  # name -> number of axes; all FP32, all sizes free
+OUTPUTS = {"x": 4, "std": 3}
+
+
+def answer(
+    engine: Engine, name: str, tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Any]
+) -> tuple[Tensors, str]:
+    """One tile: the output tensors and the sha256 of the model that made them.
+
+    `parameters` are those of the request. A request that names another sha256 is refused, so that a client whose server cannot echo
+    one still knows which model answered. Raises what `Engine.infer` raises, and ProtocolError.
+    """
+    wanted = str(parameters.get("model_sha256") or "") or find_model(name, engine.places).sha256
+    return engine.infer(name, tensors, protocol.details(parameters), expected_sha256=wanted), wanted
