@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,19 +63,37 @@ class Matching:
             found.append(np.column_stack([rows + block.coarse_rows.start, cols + block.coarse_cols.start]))
         return np.concatenate(found)
 
+    def values(
+        self, thetas: Sequence[np.ndarray], bands: slice = slice(None), check: Callable[[], None] = lambda: None
+    ) -> np.ndarray:
+        """The criterion alone at several places (n,); the product along rows is shared by those that differ in the columns' half only."""
+        found, groups = np.empty(len(thetas)), {}
+        for number, theta in enumerate(thetas):
+            groups.setdefault((float(theta[1]), float(theta[3])), []).append(number)
+        for (width, shift), numbers in groups.items():
+            across = []
+            for block, z in zip(self._blocks, self._z):
+                x, _, _ = _weights(block.fine_cols, block.coarse_cols, self.ratio, float(np.exp(width)), shift)
+                across.append(z[bands] @ x.astype(np.float32).T)
+            for number in numbers:
+                check()
+                low = []
+                for block, part, good in zip(self._blocks, across, self._pixels):
+                    size, theta = float(np.exp(thetas[number][0])), thetas[number]
+                    y, _, _ = _weights(block.fine_rows, block.coarse_rows, self.ratio, size, theta[2])
+                    low.append((y.astype(np.float32) @ part)[:, good].T)
+                share, _, _ = self._shares(np.concatenate(low).astype(np.float64))
+                found[number] = np.log(share).sum()
+        return found
+
     def value(self, theta: np.ndarray, bands: slice = slice(None)) -> float:
         """The criterion alone."""
-        low = np.concatenate(
-            [self._images(n, theta, bands, False)[0][:, good].T for n, good in enumerate(self._pixels)]
-        )
-        share, _, _ = self._shares(low.astype(np.float64))
-        return float(np.log(share).sum())
+        return float(self.values([theta], bands)[0])
 
     def match(self, theta: np.ndarray) -> Match:
         """The criterion with what a search and an interval need."""
         parts = [
-            np.stack([image[:, good].T for image in self._images(n, theta, slice(None), True)])
-            for n, good in enumerate(self._pixels)
+            np.stack([image[:, good].T for image in self._images(n, theta)]) for n, good in enumerate(self._pixels)
         ]
         stack = np.concatenate(parts, axis=1).astype(np.float64)  # (1 + 4, N, l)
         low, change = stack[0], stack[1:]
@@ -97,13 +116,11 @@ class Matching:
     def _residual(self, values: np.ndarray) -> np.ndarray:
         return values - self._basis @ (self._basis.T @ values)
 
-    def _images(self, number: int, theta: np.ndarray, bands: slice, derivatives: bool) -> list[np.ndarray]:
+    def _images(self, number: int, theta: np.ndarray) -> list[np.ndarray]:
         """D z of a block (l, h, w), then its derivatives by theta."""
-        block, z = self._blocks[number], self._z[number][bands]
+        block, z = self._blocks[number], self._z[number]
         y = gaussian_rows(block.fine_rows, block.coarse_rows, self.ratio, float(np.exp(theta[0])), theta[2])
         x = gaussian_rows(block.fine_cols, block.coarse_cols, self.ratio, float(np.exp(theta[1])), theta[3])
-        if not derivatives:
-            return [y[0] @ (z @ x[0].T)]
         across = z @ np.concatenate(x).T
         plain, wider, moved = np.split(across, 3, axis=-1)
         return [y[0] @ plain, y[1] @ plain, y[0] @ wider, y[2] @ plain, y[0] @ moved]
@@ -114,17 +131,25 @@ def gaussian_rows(fine: range, coarse: range, ratio: float, fwhm: float, shift: 
 
     The same Gaussian as `observation.axis.gaussian_axis`, not cut, so that it is smooth in both.
     """
-    sigma = max(SIGMA_PER_FWHM * fwhm * ratio, 0.05)
-    distance = np.arange(fine.start, fine.stop)[None, :] - coarse_centres(coarse, ratio, shift)[:, None]
+    weights, distance, sigma = _weights(fine, coarse, ratio, fwhm, shift)
     square = (distance / sigma) ** 2
-    weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))
-    weights[weights < LEAST_WEIGHT] = 0.0
-    weights /= weights.sum(axis=1, keepdims=True)
     wider = weights * square
     wider -= weights * wider.sum(axis=1, keepdims=True)
     moved = weights * distance / sigma**2
     moved -= weights * moved.sum(axis=1, keepdims=True)
     return np.stack([weights, wider, moved]).astype(np.float32)
+
+
+def _weights(
+    fine: range, coarse: range, ratio: float, fwhm: float, shift: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """(h, H): the Gaussian's weights, the distances of fine from coarse pixels, and sigma in fine pixels."""
+    sigma = max(SIGMA_PER_FWHM * fwhm * ratio, 0.05)
+    distance = np.arange(fine.start, fine.stop)[None, :] - coarse_centres(coarse, ratio, shift)[:, None]
+    square = (distance / sigma) ** 2
+    weights = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))
+    weights[weights < LEAST_WEIGHT] = 0.0
+    return weights / weights.sum(axis=1, keepdims=True), distance, sigma
 
 
 def theta_of(sampling: Sampling) -> np.ndarray:

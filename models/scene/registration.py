@@ -136,9 +136,8 @@ def _unknown(sampling: Sampling, free: np.ndarray) -> Registration:
 def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray, check: Callable[[], None]) -> np.ndarray:
     """The best shift of a grid at the nominal width, then the best common width there."""
 
-    def value(theta: np.ndarray) -> float:
-        check()
-        return matching.value(theta, bands)
+    def least(grid: list[np.ndarray]) -> np.ndarray:
+        return grid[int(np.argmin(matching.values(grid, bands, check)))]
 
     bands = slice(None, None, max(1, matching.bands // 3))
     step = max(1.0, matching.ratio / 4)
@@ -150,11 +149,11 @@ def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray, check: Call
             for dy in (offsets if free[2] else [0.0])
             for dx in (offsets if free[3] else [0.0])
         ]
-        best = min(grid, key=value)
+        best = least(grid)
     if free[:2].any():
         widths = np.log(np.geomspace(0.5, 2.2, 6))
         grid = [best, *(np.where([*free[:2], False, False], width, best) for width in widths)]
-        best = min(grid, key=value)
+        best = least(grid)
     return best
 
 
