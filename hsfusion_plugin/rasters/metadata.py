@@ -1,8 +1,9 @@
 """What a band says about itself: wavelength, width, name, whether it is bad; in the forms that GDAL files carry.
 
 Read, in this order and band by band: the GDAL ``IMAGERY`` domain, the band's ``wavelength`` item, the data set's ENVI list
-``wavelength = {...}``, the band's description. Written as band item, ``IMAGERY`` and description: gdal_translate and
-gdalwarp keep the first and the last, and the ENVI driver keeps only the description.
+``wavelength = {...}``, a netCDF file's dimension of the bands, EnMAP's METADATA.XML beside the image, the band's description.
+Written as band item, ``IMAGERY`` and description: gdal_translate and gdalwarp keep the first and the last, and the ENVI driver
+keeps only the description.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from osgeo import gdal
+
+from .enmap import read_sidecar
 
 _UNITS_NM = (
     (r"nm|nanomet(?:er|re)s?", 1.0),
@@ -58,13 +61,26 @@ def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
     a wavelength, which is a mask and not a measurement.
     """
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
-    sources = (_from_imagery(bands), _from_items(dataset, bands), _from_lists(dataset), _from_descriptions(bands))
+    sidecar = read_sidecar(dataset.GetDescription(), len(bands))
+    sources = (
+        _from_imagery(bands),
+        _from_items(dataset, bands),
+        _from_lists(dataset),
+        _from_netcdf(dataset, bands),
+        *([(sidecar.wavelength, sidecar.fwhm)] if sidecar else []),
+        _from_descriptions(bands),
+    )
     wavelength, fwhm = np.full(len(bands), np.nan), np.full(len(bands), np.nan)
     for found, width in sources:
         wavelength = np.where(np.isnan(wavelength), found, wavelength)
         fwhm = np.where(np.isnan(fwhm), width, fwhm)
     flags = _numbers(_dataset_item(dataset, "bbl"))
     bad = np.zeros(len(bands), bool) if flags.size != len(bands) else flags == 0
+    gain, shift = [1.0] * len(bands), [0.0] * len(bands)
+    if sidecar is not None:
+        bad |= ~sidecar.delivered
+        gain = [float(x) if np.isfinite(x) and x != 0 else 1.0 for x in sidecar.gain]
+        shift = [float(x) if np.isfinite(x) else 0.0 for x in sidecar.offset]
     infos = []
     for i, band in enumerate(bands):
         own = _number(band.GetMetadataItem("bbl"))
@@ -76,8 +92,8 @@ def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
                 fwhm_nm=float(fwhm[i]) if fwhm[i] > 0 else None,
                 description=band.GetDescription() or "",
                 bad=bool(dead or (bad[i] if np.isnan(own) else own == 0)),
-                scale=band.GetScale() or 1.0,
-                offset=band.GetOffset() or 0.0,
+                scale=band.GetScale() or gain[i],
+                offset=band.GetOffset() or shift[i],
             )
         )
     return infos
@@ -138,6 +154,16 @@ def _from_lists(dataset: gdal.Dataset) -> tuple[np.ndarray, np.ndarray]:
     unit = _dataset_item(dataset, "wavelength_units") or _dataset_item(dataset, "wavelength_unit")
     factor = _factor(unit, _guessed_unit(wavelength))
     return wavelength * factor, fwhm * factor
+
+
+def _from_netcdf(dataset: gdal.Dataset, bands: list[gdal.Band]) -> tuple[np.ndarray, np.ndarray]:
+    """A coordinate variable in nanometres or micrometres along the bands, which GDAL gives as NETCDF_DIM_name."""
+    unknown = np.full(len(bands), np.nan)
+    for key in bands[0].GetMetadata() if bands else ():
+        unit = unit_in_nm(dataset.GetMetadataItem(f"{key[11:]}#units")) if key.startswith("NETCDF_DIM_") else None
+        if unit in (1.0, 1e3):
+            return np.array([_number(band.GetMetadataItem(key)) for band in bands]) * unit, unknown
+    return unknown, unknown
 
 
 def _from_descriptions(bands: list[gdal.Band]) -> tuple[np.ndarray, np.ndarray]:

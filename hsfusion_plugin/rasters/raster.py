@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import gdal
 
 from ...models.errors import HSFusionError
+from .cubes import one_at_a_time, turned
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, read_band_infos
 
@@ -63,13 +64,13 @@ class Raster:
     def open(cls, path: str | Path, role: str = "raster") -> Raster:
         """Open a file name or any string that GDAL understands; HSFusionError when there is no raster behind it."""
         text = str(path)
-        dataset, reason = open_dataset(text)
+        dataset, reason = _opened(text)
         if dataset is None:
             known = Path(text).exists() or ":" in text or text.startswith("/vsi")
             what = f"cannot be read by GDAL ({reason})" if known else "does not exist"
             raise HSFusionError(f"{role}: '{text}' {what}; choose another raster.")
         if dataset.RasterCount == 0:
-            inner = [name for name, _ in dataset.GetSubDatasets()]
+            inner = sorted((name for name, _ in dataset.GetSubDatasets()), key=lambda name: "cube" not in name.lower())
             hint = f"choose one of its subdatasets, such as {inner[0]}" if inner else "choose another raster"
             raise HSFusionError(f"{role}: '{text}' has no bands of its own; {hint}.")
         if any(gdal.DataTypeIsComplex(dataset.GetRasterBand(i + 1).DataType) for i in range(dataset.RasterCount)):
@@ -132,7 +133,7 @@ class Raster:
         dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
         dataset, buffer = self._dataset(), None
         window = self._in_file(window)
-        with collected_errors() as failures:
+        with collected_errors() as failures, one_at_a_time(self.path):
             buffer = dataset.ReadRaster(*window, shape[1], shape[0], gdal_type, [b + 1 for b in index])
         if not buffer or failures:
             col, row, width, height = window
@@ -181,7 +182,7 @@ class Raster:
     def _dataset(self) -> gdal.Dataset:
         dataset = getattr(self._local, "dataset", None)
         if dataset is None:
-            dataset, reason = open_dataset(self._source)
+            dataset, reason = _opened(self._source)
             if dataset is None:
                 raise HSFusionError(f"{self.role}: '{self.path}' can no longer be read ({reason}).")
             self._local.dataset = dataset
@@ -204,6 +205,14 @@ class Raster:
         if flags & gdal.GMF_ALPHA:
             return self._has_alpha
         return not flags & gdal.GMF_ALL_VALID and (nodata is None or bool(flags & gdal.GMF_PER_DATASET))
+
+
+def _opened(path: str) -> tuple[gdal.Dataset | None, str]:
+    with collected_errors(), one_at_a_time(path):  # a file that cannot be turned is opened, or refused, as it is
+        cube = turned(path)
+        if cube is not None:
+            return cube, ""
+    return open_dataset(path)
 
 
 def _complete(values: list[float | None], bad: np.ndarray) -> np.ndarray | None:
