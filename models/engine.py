@@ -6,7 +6,8 @@ import gc
 import importlib
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -37,29 +38,77 @@ class ModelChanged(HSFusionError):
 
 def choose_device(wanted: str = "auto") -> tuple[str, str]:
     """The torch device to use and, in words, why: `auto` takes the first CUDA device that works, else the CPU."""
-    if wanted == "cpu":
-        return "cpu", "asked for"
+    return choose_devices(wanted)[0]
+
+
+def choose_devices(wanted: str = "auto") -> list[tuple[str, str]]:
+    """Device and reason for each worker: `auto` takes all CUDA devices that work, else the CPU; several may be named (`cuda:0,cuda:1`).
+
+    HSFusionError where a device that was named cannot be used.
+    """
+    named = [part.strip() for part in wanted.split(",") if part.strip()] or ["auto"]
+    if named == ["auto"]:
+        found, why = _cuda_devices()
+        return found or [("cpu", f"fallen back to, because {why}")]
+    for device in named:
+        problem = "" if device == "cpu" else _problem(device)
+        if problem:
+            raise HSFusionError(
+                f"The device '{device}' cannot be used ({problem}): set HSFUSION_DEVICE to auto, cpu or cuda:N."
+            )
+    return [(device, "asked for") for device in named]
+
+
+def _cuda_devices() -> tuple[list[tuple[str, str]], str]:
+    """The CUDA devices that work with their names and, where there is none, why."""
     import torch
 
-    if wanted == "auto":
-        return (
-            ("cuda:0", torch.cuda.get_device_name(0)) if torch.cuda.is_available() else ("cpu", "no usable CUDA device")
-        )
+    if torch.version.cuda is None and torch.version.hip is None:
+        return [], f"torch {torch.__version__} is built for the CPU only"
+    if not torch.cuda.is_available():
+        return [], f"torch {torch.__version__} finds no GPU with a working driver"
+    devices, why = [], "no CUDA device works"
+    for number in range(torch.cuda.device_count()):
+        problem = _problem(f"cuda:{number}")
+        if problem:
+            why = f"cuda:{number} fails ({problem})"
+            log.warning("%s is left out: %s", f"cuda:{number}", problem)
+        else:
+            devices.append((f"cuda:{number}", torch.cuda.get_device_name(number)))
+    return devices, why
+
+
+def _problem(device: str) -> str:
+    """Why a small calculation on the device fails; empty if it does not."""
+    import torch
+
     try:
-        torch.empty(1, device=wanted)
+        number = float((torch.ones(8, device=device) * 2).sum().cpu())
     except (RuntimeError, AssertionError) as error:
-        raise HSFusionError(
-            f"The device '{wanted}' cannot be used ({str(error).splitlines()[0]}): set HSFUSION_DEVICE to auto, cpu or cuda:N."
-        ) from error
-    return wanted, "asked for"
+        return str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
+    return "" if number == 16.0 else "it calculates wrongly"
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """One tile of a batch; `cancelled()` turns true when nobody waits for it any more."""
+
+    tensors: Mapping[str, np.ndarray]
+    request: Mapping[str, Any]
+    cancelled: Callable[[], bool] = lambda: False
 
 
 class Engine:
-    """Models in `places` (folders or files), run on `device` (`auto`, `cpu`, `cuda:N`); loads each model once."""
+    """Models in `places` (folders or files), run on `device` (`auto`, `cpu`, `cuda:N`); loads each model once.
 
-    def __init__(self, places: Iterable[Path], device: str = "auto") -> None:
+    With a `reason` the device is taken as chosen. `told(event, model)` may be set to hear of `load` (a model was loaded) and `halved` (a
+    batch did not fit into memory).
+    """
+
+    def __init__(self, places: Iterable[Path], device: str = "auto", reason: str = "") -> None:
         self.places = [Path(place) for place in places]
-        self.device, self.device_reason = choose_device(device)
+        self.device, self.device_reason = (device, reason) if reason else choose_device(device)
+        self.told: Callable[[str, str], None] = lambda event, model: None
         self._runners: dict[str, tuple[str, Runner]] = {}
         self._lock = threading.Lock()
 
@@ -99,6 +148,45 @@ class Engine:
             f"The backend ran out of memory on {self.device}: choose a smaller TILE_SIZE or close other programs."
         )
 
+    def batches(self, model: ModelInfo) -> bool:
+        """Whether the model's runner can work on several tiles together."""
+        return hasattr(runner_class(model), "many")
+
+    def infer_many(self, name: str, jobs: Sequence[TileJob], expected_sha256: str = "") -> list[Tensors | Exception]:
+        """Tiles of equal shapes and options together: for each its tensors, or the exception that `infer` would have raised.
+
+        A batch that does not fit into memory is halved, as often as need be; a single tile that does not is OutOfMemory.
+        """
+        if len(jobs) > 1:
+            full = False
+            try:
+                model = find_model(name, self.places)
+                if expected_sha256 == model.sha256:
+                    every = [job.cancelled for job in jobs]
+                    tiles = [(job.tensors, job.request) for job in jobs]
+                    return self._runner(model).many(tiles, lambda: all(cancelled() for cancelled in every))
+            except Exception as error:
+                full = is_out_of_memory(error)
+                log.info("a batch of %d tiles failed (%s: %s)", len(jobs), type(error).__name__, error)
+            if full:
+                self._release()
+                self.told("halved", name)
+                half = (len(jobs) + 1) // 2
+                log.warning(
+                    "a batch of %d tiles does not fit into the memory of %s: it is halved", len(jobs), self.device
+                )
+                return [
+                    *self.infer_many(name, jobs[:half], expected_sha256),
+                    *self.infer_many(name, jobs[half:], expected_sha256),
+                ]
+        outcomes: list[Tensors | Exception] = []
+        for job in jobs:
+            try:
+                outcomes.append(self.infer(name, job.tensors, job.request, job.cancelled, expected_sha256))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
     def _runner(self, model: ModelInfo) -> Runner:
         with self._lock:
             kept = self._runners.get(model.name)
@@ -110,6 +198,7 @@ class Engine:
             runner = make(model.card, load_state(model.path), self.device)
             self._runners[model.name] = (model.sha256, runner)
             log.info("loaded %s (%s) on %s", model.name, model.sha256[:12], self.device)
+            self.told("load", model.name)
             return runner
 
     def _release(self) -> None:

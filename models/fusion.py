@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -95,7 +96,6 @@ class SubspaceRunner:
         network.load_state_dict(state)
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def __call__(
         self, tensors: dict[str, np.ndarray], request: dict[str, Any], cancelled: Callable[[], bool] = lambda: False
     ) -> dict[str, np.ndarray]:
@@ -103,6 +103,19 @@ class SubspaceRunner:
 
         std is one standard deviation of the expected error of a coefficient. Raises RunCancelled between steps.
         """
+        return self.many([(tensors, request)], cancelled)[0]
+
+    @torch.inference_mode()
+    def many(
+        self,
+        tiles: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[dict[str, np.ndarray]]:
+        """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it, but for rounding."""
+        prepared = [self._prepared(tensors, dict(request)) for tensors, request in tiles]
+        return self._estimate(prepared, cancelled)
+
+    def _prepared(self, tensors: Mapping[str, np.ndarray], request: dict[str, Any]) -> _Prepared:
         job = TileRequest.from_dict(request)
         self._check(tensors, job)
         y, z, y_mask, z_mask = (
@@ -114,13 +127,13 @@ class SubspaceRunner:
         model = pad_components(job.model, self.components)
         forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
         correct = self._consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
-        mean, std, samples = self._estimate(forms, model, job, correct, cancelled)
-        rows = slice(job.core_rows.start - job.place.fine_rows.start, job.core_rows.stop - job.place.fine_rows.start)
-        cols = slice(job.core_cols.start - job.place.fine_cols.start, job.core_cols.stop - job.place.fine_cols.start)
-        x = torch.stack(samples or [mean])[:, :found, rows, cols]
-        return {"x": x.cpu().numpy(), "std": std[:found, rows, cols].cpu().numpy()}
+        given = _padded(conditions(forms, model)[None])
+        numbers = torch.from_numpy(scalars(model))[None].to(given)
+        return _Prepared(
+            job, found, forms.average, target_scale(model, forms.glp), given, numbers, correct, z.shape[-2:]
+        )
 
-    def _check(self, tensors: dict[str, np.ndarray], job: TileRequest) -> None:
+    def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
         place, model = job.place, job.model
         fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
@@ -159,46 +172,80 @@ class SubspaceRunner:
 
         return correct
 
-    def _estimate(
-        self,
-        forms: ClosedForms,
-        model: CoefficientModel,
-        job: TileRequest,
-        correct: Callable[[Tensor], Tensor] | None,
-        cancelled: Callable[[], bool],
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        given = _padded(conditions(forms, model)[None]).to(memory_format=torch.channels_last)
-        numbers = torch.from_numpy(scalars(model))[None].to(given)
-        base, scale = forms.average, target_scale(model, forms.glp)
-        height, width = base.shape[-2:]
-
-        def to_coefficients(residual: Tensor) -> Tensor:
-            x = base + scale * residual[0, :, :height, :width]
-            return x if correct is None else correct(x)
+    def _estimate(self, tiles: list[_Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
+        given = torch.cat([tile.given for tile in tiles]).to(memory_format=torch.channels_last)
+        numbers = torch.cat([tile.numbers for tile in tiles])
+        job = tiles[0].job
 
         def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
             if cancelled():
                 raise RunCancelled("The run was cancelled.")
-            estimate = self.network(noisy, signal.reshape(1).to(noisy), given, numbers).mean
-            if correct is None:
+            levels = signal.reshape(1).to(noisy).expand(len(tiles))
+            estimate = self.network(noisy, levels, given, numbers).mean
+            if not job.consistency:
                 return estimate
-            corrected = (to_coefficients(estimate) - base) / scale
-            return _padded(corrected[None])
+            return torch.cat(
+                [
+                    _padded(((tile.coefficients(one) - tile.base) / tile.scale)[None])
+                    for tile, one in zip(tiles, estimate)
+                ]
+            )
 
         if cancelled():
             raise RunCancelled("The run was cancelled.")
-        silent = given.new_zeros(1, self.components, *given.shape[-2:])
-        estimate = self.network(silent, given.new_zeros(1), given, numbers)
-        mean = to_coefficients(estimate.mean)
-        std = self.error_scale * STD_PER_ABSOLUTE_ERROR * scale * estimate.log_error[0, :, :height, :width].exp()
-        samples: list[Tensor] = []
+        silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
+        estimate = self.network(silent, given.new_zeros(len(tiles)), given, numbers)
+        samples: list[list[Tensor]] = [[] for _ in tiles]
         levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
         for number in range(job.samples):
-            noise = gaussian_field(job.seed, job.place.fine_rows, job.place.fine_cols, self.components, stream=number)
-            start = _padded(torch.from_numpy(noise)[None].to(given))
-            residual = ddim(denoise, start, levels)
-            samples.append(base + scale * residual[0, :, :height, :width])
-        return mean, std, samples
+            start = torch.cat([_padded(tile.noise(self.components, number)) for tile in tiles])
+            for place, (tile, residual) in enumerate(zip(tiles, ddim(denoise, start, levels))):
+                samples[place].append(tile.base + tile.scale * tile.inside(residual))
+        results = []
+        for tile, mean, log_error, drawn in zip(tiles, estimate.mean, estimate.log_error, samples):
+            std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale * tile.inside(log_error).exp()
+            x = torch.stack(drawn or [tile.coefficients(mean)])
+            results.append({"x": tile.core(x).cpu().numpy(), "std": tile.core(std).cpu().numpy()})
+        return results
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A tile as the network takes it, and the way back from the network's residual to coefficients.
+
+    found: components that the request has; base (K, H, W), scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the network.
+    """
+
+    job: TileRequest
+    found: int
+    base: Tensor
+    scale: Tensor
+    given: Tensor
+    numbers: Tensor
+    correct: Callable[[Tensor], Tensor] | None
+    size: tuple[int, int]
+
+    def inside(self, residual: Tensor) -> Tensor:
+        """Without the padding."""
+        return residual[:, : self.size[0], : self.size[1]]
+
+    def coefficients(self, residual: Tensor) -> Tensor:
+        x = self.base + self.scale * self.inside(residual)
+        return x if self.correct is None else self.correct(x)
+
+    def noise(self, components: int, stream: int) -> Tensor:
+        place = self.job.place
+        field = gaussian_field(self.job.seed, place.fine_rows, place.fine_cols, components, stream=stream)
+        return torch.from_numpy(field)[None].to(self.given)
+
+    def core(self, x: Tensor) -> Tensor:
+        """The components and pixels that were asked for."""
+        job = self.job
+        rows, cols = (
+            slice(core.start - seen.start, core.stop - seen.start)
+            for core, seen in ((job.core_rows, job.place.fine_rows), (job.core_cols, job.place.fine_cols))
+        )
+        return x[..., : self.found, rows, cols]
 
 
 def _padded(x: Tensor) -> Tensor:

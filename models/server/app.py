@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from .. import protocol
+from .. import half, protocol
 from ..cards import ModelInfo, UnknownModel, find_model
-from ..engine import Engine, ModelChanged, OutOfMemory
+from ..engine import Engine, ModelChanged, OutOfMemory, TileJob
 from ..errors import HSFusionError, RunCancelled
 from ..version import VERSION
 from .auth import Unauthorized, allowed
-from .desk import Busy, Desk
-from .limits import DEFAULT_LIMITS, Limits, TooLarge, TooSlow, read_body
+from .desk import Busy, Desk, Job
+from .limits import DEFAULT_BATCH, DEFAULT_LIMITS, Limits, TooLarge, TooSlow, read_body
+from .metrics import CONTENT_TYPE, SECONDS, TILES, Metrics
 
 log = logging.getLogger("hsfusion.server")
 
@@ -36,10 +39,21 @@ _ERRORS = (
 )
 
 
-def create_app(engine: Engine, token: str | None = None, limits: Limits = DEFAULT_LIMITS) -> FastAPI:
-    """The application; without a `token` everybody who reaches it may use it."""
+def create_app(engine: Engine | Sequence[Engine], token: str | None = None, limits: Limits = DEFAULT_LIMITS) -> FastAPI:
+    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles."""
     app = FastAPI(title="HSFusion", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
-    desk = Desk(limits.tiles)
+    engines = [engine] if isinstance(engine, Engine) else list(engine)
+    engine = engines[0]
+    most = limits.batch or (DEFAULT_BATCH if engine.device.startswith("cuda") else 1)
+    metrics = Metrics(version=VERSION, device=",".join(e.device for e in engines))
+    desk = Desk(limits.tiles, [partial(_work, worker, metrics) for worker in engines], most)
+    metrics.gauges = {
+        "hsfusion_waiting_tiles": lambda: desk.waiting,
+        "hsfusion_running_tiles": lambda: desk.running,
+        "hsfusion_workers": lambda: len(engines),
+    }
+    for worker in engines:
+        worker.told = partial(_hear, metrics)
 
     def guard(request: Request) -> None:
         if not allowed(request.headers.get("authorization"), token):
@@ -57,11 +71,13 @@ def create_app(engine: Engine, token: str | None = None, limits: Limits = DEFAUL
         return {
             "name": "hsfusion",
             "version": VERSION,
-            "extensions": ["binary_tensor_data", "hsfusion_models"],
+            "extensions": ["binary_tensor_data", "hsfusion_models", half.EXTENSION],
             "hsfusion": {
                 "wire": protocol.WIRE_VERSION,
-                "device": engine.device,
-                "device_reason": engine.device_reason,
+                "device": ", ".join(e.device for e in engines),
+                "device_reason": "; ".join(dict.fromkeys(e.device_reason for e in engines)),
+                "workers": len(engines),
+                "batch": most,
                 "request_bytes": limits.request_bytes,
                 "tiles": limits.tiles,
             },
@@ -89,14 +105,20 @@ def create_app(engine: Engine, token: str | None = None, limits: Limits = DEFAUL
             parameters = message.parameters
             details = protocol.details(parameters)
             wanted = str(parameters.get("model_sha256", ""))
-            sha256 = find_model(name, engine.places).sha256
-            tensors = await desk.run(
-                lambda cancelled: engine.infer(name, message.tensors, details, cancelled, wanted or sha256),
-                request.is_disconnected,
-            )
+            model = find_model(name, engine.places)
+            request.state.model, sha256 = name, model.sha256
+            job = Job(None, _kind(engine, model, message.tensors, details) if most > 1 else None)
+            job.work = (name, wanted or sha256, TileJob(message.tensors, details, job.stop.is_set))
+            tensors = await desk.run(job, request.is_disconnected)
+        if parameters.get(half.EXTENSION):
+            tensors = half.halved(tensors)
         body, length = protocol.encode_reply(
             name, tensors, {"model_sha256": sha256}, protocol.wants_binary(message.head)
         )
+        metrics.count("hsfusion_requests_total", model=name, status="200")
+        metrics.count("hsfusion_bytes_total", int(request.headers.get("content-length") or 0), direction="in")
+        metrics.count("hsfusion_bytes_total", len(body), direction="out")
+        metrics.observe("hsfusion_tile_seconds", time.monotonic() - start, SECONDS, model=name)
         shapes = {key: list(value.shape) for key, value in message.tensors.items()}
         log.info(
             json.dumps(
@@ -109,23 +131,54 @@ def create_app(engine: Engine, token: str | None = None, limits: Limits = DEFAUL
 
     app.include_router(router)
 
-    async def explain(_request: Request, error: Exception) -> JSONResponse:
-        return _error_reply(error)
+    @app.get("/metrics", dependencies=[Depends(guard)])
+    def counted() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    async def explain(request: Request, error: Exception) -> JSONResponse:
+        reply, code = _error_reply(error)
+        metrics.count("hsfusion_errors_total", code=code)
+        if request.url.path.endswith("/infer"):
+            model = getattr(request.state, "model", "")
+            metrics.count("hsfusion_requests_total", model=model, status=str(reply.status_code))
+        return reply
 
     for kind in (HSFusionError, Exception):
         app.add_exception_handler(kind, explain)
     return app
 
 
-def _error_reply(error: Exception) -> JSONResponse:
+def _work(engine: Engine, metrics: Metrics, jobs: list[Job]) -> list[Any]:
+    """What a worker of the desk does: the tiles of one batch, all for the same model."""
+    name, sha256, _ = jobs[0].work
+    metrics.observe("hsfusion_batch_tiles", len(jobs), TILES)
+    return engine.infer_many(name, [job.work[2] for job in jobs], sha256)
+
+
+def _hear(metrics: Metrics, event: str, model: str) -> None:
+    if event == "load":
+        metrics.count("hsfusion_model_loads_total", model=model)
+    elif event == "halved":
+        metrics.count("hsfusion_batch_halvings_total")
+
+
+def _kind(engine: Engine, model: ModelInfo, tensors: Mapping[str, Any], details: Mapping[str, Any]) -> Hashable | None:
+    """Tiles with the same kind go through the network together; None where this model's do not."""
+    if not engine.batches(model):
+        return None
+    shapes = tuple((name, array.shape) for name, array in sorted(tensors.items()))
+    return model.name, model.sha256, shapes, *(repr(details.get(key)) for key in ("steps", "samples", "consistency"))
+
+
+def _error_reply(error: Exception) -> tuple[JSONResponse, str]:
     for kind, status, code in _ERRORS:
         if isinstance(error, kind):
             log.info(json.dumps({"status": status, "code": code, "error": str(error)}))
             headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
-            return JSONResponse({"error": str(error), "code": code}, status, headers)
+            return JSONResponse({"error": str(error), "code": code}, status, headers), code
     log.error("request failed", exc_info=error)
     sentence = f"The backend failed on this tile ({type(error).__name__}: {' '.join(str(error).split())[:300]}): its log tells more."
-    return JSONResponse({"error": sentence, "code": protocol.INTERNAL}, 500)
+    return JSONResponse({"error": sentence, "code": protocol.INTERNAL}, 500), protocol.INTERNAL
 
 
 def _head_length(request: Request) -> int | None:

@@ -1,4 +1,4 @@
-"""The desk: tiles are worked on one at a time, a few may wait, the others are sent away with the advice when to come back."""
+"""The desk: one worker per device, a few tiles may wait, the others are sent away with the advice when to come back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections import deque
+from collections.abc import Awaitable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Callable
 
 from ..errors import HSFusionError
 
-T = TypeVar("T")
+Outcome = Any  # a result, or the exception that took its place
 
 
 class Busy(HSFusionError):
@@ -24,46 +26,93 @@ class Busy(HSFusionError):
         self.retry_after = retry_after
 
 
-class Desk:
-    """One worker (one device) with a bounded line; used from one event loop."""
+@dataclass
+class Job:
+    """One tile: what the worker needs of it, and its kind; tiles of the same kind may be worked on together (None = alone)."""
 
-    def __init__(self, places: int) -> None:
-        self.places = places
+    work: Any
+    kind: Hashable | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    answer: asyncio.Future[Outcome] | None = None
+
+
+class Desk:
+    """`workers` each do a list of jobs and return as many outcomes, on a thread of their own; used from one event loop."""
+
+    def __init__(self, places: int, workers: Sequence[Callable[[list[Job]], list[Outcome]]], most: int = 1) -> None:
+        self.places, self.most = places, most
         self.taken = 0
+        self.running = 0
         self._seconds = 1.0  # a tile's usual time
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tile")
+        self._waiting: deque[Job] = deque()
+        self._idle = [
+            (worker, ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"tile-{number}"))
+            for number, worker in enumerate(workers)
+        ]
+        self._workers = len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """Tiles in the line."""
+        return len(self._waiting)
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place in the line; Busy if there is none."""
+        """Hold a place in the house; Busy if there is none."""
         if self.taken >= self.places:
-            raise Busy(retry_after=max(1, min(60, math.ceil(self._seconds * self.places / 2))))
+            raise Busy(retry_after=max(1, min(60, math.ceil(self._seconds * self.places / 2 / self._workers))))
         self.taken += 1
         try:
             yield
         finally:
             self.taken -= 1
 
-    async def run(
-        self, work: Callable[[Callable[[], bool]], T], gone: Callable[[], Awaitable[bool]], poll_s: float = 0.1
-    ) -> T:
-        """Do `work(cancelled)` on the worker's thread; `cancelled()` turns true once the client is `gone` or this call is itself cancelled.
+    async def run(self, job: Job, gone: Callable[[], Awaitable[bool]], poll_s: float = 0.1) -> Any:
+        """Have `job` done; its `stop` is set once the client is `gone` or this call is itself cancelled.
 
         A client that left is seen only by asking, so the place in the line is held until the work has really ended.
         """
-        stop = threading.Event()
-
-        def timed() -> T:
-            start = time.monotonic()
-            result = work(stop.is_set)
-            self._seconds += 0.3 * (time.monotonic() - start - self._seconds)
-            return result
-
-        future = asyncio.get_running_loop().run_in_executor(self._worker, timed)
+        job.answer = asyncio.get_running_loop().create_future()
+        self._waiting.append(job)
+        self._assign()
         try:
-            while not (await asyncio.wait({future}, timeout=poll_s))[0]:
-                if not stop.is_set() and await gone():
-                    stop.set()
-            return future.result()
+            while not (await asyncio.wait({job.answer}, timeout=poll_s))[0]:
+                if not job.stop.is_set() and await gone():
+                    job.stop.set()
+            outcome = job.answer.result()
         finally:
-            stop.set()
+            job.stop.set()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _assign(self) -> None:
+        """Give the line's first tile, and those behind it that may go along, to each worker that has nothing to do."""
+        while self._idle and self._waiting:
+            jobs = [self._waiting.popleft()]
+            if jobs[0].kind is not None:
+                along = [job for job in self._waiting if job.kind == jobs[0].kind][: self.most - 1]
+                for job in along:
+                    self._waiting.remove(job)
+                jobs += along
+            worker, thread = self._idle.pop(0)
+            self.running += len(jobs)
+            began = time.monotonic()
+            future = asyncio.get_running_loop().run_in_executor(thread, worker, jobs)
+            future.add_done_callback(self._finisher(worker, thread, jobs, began))
+
+    def _finisher(
+        self, worker: Callable[[list[Job]], list[Outcome]], thread: ThreadPoolExecutor, jobs: list[Job], began: float
+    ) -> Callable[[asyncio.Future[list[Outcome]]], None]:
+        def finish(done: asyncio.Future[list[Outcome]]) -> None:
+            self.running -= len(jobs)
+            self._seconds += 0.3 * ((time.monotonic() - began) / len(jobs) - self._seconds)
+            self._idle.append((worker, thread))
+            error = done.exception()
+            outcomes = [error] * len(jobs) if error else done.result()
+            for job, outcome in zip(jobs, outcomes):
+                if job.answer is not None and not job.answer.done():
+                    job.answer.set_result(outcome)
+            self._assign()
+
+        return finish

@@ -37,10 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="PLACE",
         help="a folder of models, or a model file; may be repeated",
     )
-    parser.add_argument("--device", default=os.environ.get("HSFUSION_DEVICE") or "auto", help="auto, cpu or cuda:N")
+    parser.add_argument(
+        "--device",
+        default=os.environ.get("HSFUSION_DEVICE") or "auto",
+        help="auto (all GPUs, else the CPU), cpu, cuda:N, or several with commas: one worker each",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--tiles", type=int, default=8, help="tiles in the house at once, running and waiting")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="waiting tiles worked on together (0 = 8 on a GPU, 1 on a CPU)"
+    )
     parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
     parser.add_argument("--tls-key", type=Path, help="private key (PEM)")
@@ -128,13 +135,16 @@ def missing_packages() -> str:
 def _server(options: argparse.Namespace, token: str | None, **address: Any) -> Any:
     import uvicorn
 
-    from ..engine import Engine
+    from ..engine import Engine, choose_devices
     from .app import create_app
     from .limits import Limits
 
-    engine = Engine(options.models, options.device)
-    log.info("HSFusion %s on %s (%s)", VERSION, engine.device, engine.device_reason)
-    app = create_app(engine, token, Limits(request_bytes=options.request_mib << 20, tiles=options.tiles))
+    engines = []
+    for device, reason in choose_devices(options.device):
+        engines.append(Engine(options.models, device, reason))
+        log.info("HSFusion %s on %s (%s)", VERSION, device, reason)
+    limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
+    app = create_app(engines, token, limits)
     return uvicorn.Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, timeout_keep_alive=120, timeout_graceful_shutdown=5, **address

@@ -170,6 +170,21 @@ def test_a_mosaic_in_any_order_is_the_whole_scene(scene, runner, wholes, size):
     assert scene.difference(forwards["x"], wholes[3]["x"]) < TOLERANCE
 
 
+@pytest.mark.parametrize("number", [0, 3, 4], ids=str)
+def test_tiles_together_are_what_each_is_alone(scene, runner, number):
+    """A batch of tiles of equal shapes, each with a seed of its own."""
+    tiles = plan_tiles(range(172), range(204), scene.model.coefficients, 32, 16, 8)
+    shapes = [(len(t.place.fine_rows), len(t.place.fine_cols), len(t.place.coarse_rows)) for t in tiles]
+    common = max(set(shapes), key=shapes.count)
+    batch = [t for t, shape in zip(tiles, shapes) if shape == common][:3]
+    assert len(batch) == 3
+    asked = [(scene.tensors(t), {**scene.request(t, **OPTIONS[number]), "seed": seed}) for seed, t in enumerate(batch)]
+    for (tensors, request), together in zip(asked, runner.many(asked)):
+        alone = runner(tensors, request)
+        for name, value in alone.items():
+            assert np.abs(value - together[name]).max() < 1e-5 * np.ptp(alone["x"])
+
+
 def test_an_extent_is_a_crop_of_the_full_run(scene, runner, wholes):
     tiles = plan_tiles(range(50, 100), range(131, 190), scene.model.coefficients, 64, HALO, 8)
     found = scene.mosaic(runner, tiles, **OPTIONS[1])["x"]

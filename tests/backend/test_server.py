@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ import requests
 
 from hsfusion.hsfusion_plugin.backend.client import Client
 from hsfusion.hsfusion_plugin.backend.errors import BackendRefused, TileTooLarge
-from hsfusion.models import protocol
+from hsfusion.models import half, protocol
 from hsfusion.models.errors import RunCancelled
 from hsfusion.models.server.auth import allowed
 
@@ -47,7 +50,7 @@ def server(model_folder):
         time.sleep(0.1)
     yield base
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -65,28 +68,28 @@ def body_of(tensors=None, **request):
 
 def test_health_needs_no_token_and_all_else_does(server, session):
     for path in ("/v2/health/live", "/v2/health/ready"):
-        assert requests.get(server + path, timeout=10).status_code == 200
+        assert requests.get(server + path, timeout=60).status_code == 200
     for path in ("/v2", "/v2/models", "/v2/models/fake", "/v2/models/none"):
-        assert requests.get(server + path, timeout=10).json()["code"] == "unauthorized"
-    assert requests.post(server + "/v2/models/fake/infer", **body_of(), timeout=10).status_code == 401
-    assert session.get(server + "/v2", timeout=10).json()["extensions"][0] == "binary_tensor_data"
+        assert requests.get(server + path, timeout=60).json()["code"] == "unauthorized"
+    assert requests.post(server + "/v2/models/fake/infer", **body_of(), timeout=60).status_code == 401
+    assert session.get(server + "/v2", timeout=60).json()["extensions"][0] == "binary_tensor_data"
     for path in ("/docs", "/openapi.json"):
-        assert session.get(server + path, timeout=10).status_code == 404
+        assert session.get(server + path, timeout=60).status_code == 404
 
 
 def test_models(server, session):
-    names = [model["name"] for model in session.get(server + "/v2/models", timeout=10).json()["models"]]
+    names = [model["name"] for model in session.get(server + "/v2/models", timeout=60).json()["models"]]
     assert "fake" in names
-    model = session.get(server + "/v2/models/fake", timeout=10).json()
+    model = session.get(server + "/v2/models/fake", timeout=60).json()
     assert json.loads(model["parameters"]["card"])["spectral_mode"] == "fake"
-    assert session.get(server + "/v2/models/fake/ready", timeout=10).status_code == 200
-    missing = session.get(server + "/v2/models/none", timeout=10)
+    assert session.get(server + "/v2/models/fake/ready", timeout=60).status_code == 200
+    missing = session.get(server + "/v2/models/none", timeout=60)
     assert (missing.status_code, missing.json()["code"]) == (404, "unknown-model")
 
 
 def test_a_plain_json_client_gets_plain_json(server, session):
     request = {"inputs": [{"name": "y", "datatype": "FP32", "shape": [1, 1, 2], "data": [1.0, 2.5]}]}
-    reply = session.post(server + "/v2/models/fake/infer", json=request, timeout=20).json()
+    reply = session.post(server + "/v2/models/fake/infer", json=request, timeout=60).json()
     assert reply["outputs"][0]["data"] == [2.0, 5.0]
 
 
@@ -99,32 +102,32 @@ def test_a_plain_json_client_gets_plain_json(server, session):
     ],
 )
 def test_malformed_requests(server, session, change, status, words):
-    reply = session.post(server + "/v2/models/fake/infer", **{**body_of(), **change}, timeout=10)
+    reply = session.post(server + "/v2/models/fake/infer", **{**body_of(), **change}, timeout=60)
     assert reply.status_code == status and words in reply.json()["error"]
 
 
 def test_other_refusals(server, session):
     body, length = protocol.encode_request({}, {"hsfusion": "[1]"})
     url, headers = server + "/v2/models/fake/infer", {protocol.HEAD_LENGTH: str(length)}
-    assert "must be a JSON object" in session.post(url, data=body, headers=headers, timeout=10).json()["error"]
+    assert "must be a JSON object" in session.post(url, data=body, headers=headers, timeout=60).json()["error"]
     body, length = protocol.encode_request({}, {"model_sha256": "0" * 64})
-    reply = session.post(url, data=body, headers={protocol.HEAD_LENGTH: str(length)}, timeout=10)
+    reply = session.post(url, data=body, headers={protocol.HEAD_LENGTH: str(length)}, timeout=60)
     assert (reply.status_code, reply.json()["code"]) == (409, "model-changed")
-    reply = session.post(url, **body_of(deed="bug"), timeout=10)
+    reply = session.post(url, **body_of(deed="bug"), timeout=60)
     assert (reply.status_code, reply.json()["code"]) == (500, "internal")
 
 
 def test_too_large_announced_and_unannounced(server, session):
     big = body_of({"y": np.zeros(2**19, np.float32)})
-    reply = session.post(server + "/v2/models/fake/infer", **big, timeout=10)
+    reply = session.post(server + "/v2/models/fake/infer", **big, timeout=60)
     assert (reply.status_code, reply.json()["code"]) == (413, "too-large")
     chunks = (big["data"][i : i + 65536] for i in range(0, len(big["data"]), 65536))
     try:
-        reply = session.post(server + "/v2/models/fake/infer", data=chunks, headers=big["headers"], timeout=10)
+        reply = session.post(server + "/v2/models/fake/infer", data=chunks, headers=big["headers"], timeout=60)
         assert reply.status_code == 413
     except requests.ConnectionError:  # the server may hang up while we still send
         pass
-    assert session.post(server + "/v2/models/fake/infer", **body_of(), timeout=10).status_code == 200
+    assert session.post(server + "/v2/models/fake/infer", **body_of(), timeout=60).status_code == 200
     client = Client(server, TOKEN)
     assert client.server()["hsfusion"]["request_bytes"] == 2**20
     with pytest.raises(TileTooLarge, match="up to 1 MiB"):
@@ -138,7 +141,7 @@ def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
             threading.Thread(
                 target=requests.post,
                 args=(server + "/v2/models/fake/infer",),
-                kwargs={**body_of(seconds=1.0), "timeout": 20},
+                kwargs={**body_of(seconds=1.0), "timeout": 60},
             )
             for _ in range(2)
         ]
@@ -146,7 +149,7 @@ def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
             thread._kwargs["headers"]["Authorization"] = f"Bearer {TOKEN}"
             thread.start()
         time.sleep(0.4)
-        reply = session.post(server + "/v2/models/fake/infer", **body_of(), timeout=10)
+        reply = session.post(server + "/v2/models/fake/infer", **body_of(), timeout=60)
         assert (reply.status_code, reply.json()["code"]) == (429, "busy")
         assert int(reply.headers["Retry-After"]) >= 1
         for thread in slow:
@@ -162,6 +165,83 @@ def test_a_full_line_is_429_and_everybody_is_served_in_the_end(server):
     for thread in crowd:
         thread.join()
     assert len(served) == 6
+
+
+def sample(text: str, name: str) -> float:
+    """A metric's value, by its name with labels."""
+    (value,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(value)
+
+
+def test_metrics_as_prometheus_reads_them_and_without_secrets(server, session):
+    assert requests.get(server + "/metrics", timeout=60).status_code == 401, "behind the token, where there is one"
+    before = session.get(server + "/metrics", timeout=60)
+    assert before.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    url = server + "/v2/models/fake/infer"
+    assert session.post(url, **body_of(), timeout=60).status_code == 200
+    assert session.post(url, **body_of(deed="refuse"), timeout=60).status_code == 422
+    assert session.post(server + '/v2/models/none"}/infer', **body_of(), timeout=60).status_code == 404
+    text = session.get(server + "/metrics", timeout=60).text
+
+    def more(name: str) -> float:
+        return sample(text, name) - (sample(before.text, name) if f"{name} " in before.text else 0.0)
+
+    assert more('hsfusion_requests_total{model="fake",status="200"}') == 1
+    assert more('hsfusion_errors_total{code="refused"}') == 1
+    assert more('hsfusion_requests_total{model="",status="404"}') == 1, "only models that exist are names"
+    assert sample(text, 'hsfusion_model_loads_total{model="fake"}') == 1
+    assert sample(text, "hsfusion_workers") == 1 and sample(text, "hsfusion_waiting_tiles") == 0
+    count = sample(text, 'hsfusion_tile_seconds_count{model="fake"}')
+    assert sample(text, 'hsfusion_tile_seconds_bucket{model="fake",le="+Inf"}') == count
+    assert sample(text, 'hsfusion_tile_seconds_bucket{model="fake",le="0.05"}') <= count
+    assert TOKEN not in text and "none" not in text
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) .+|[a-z_]+(\{([a-z]+="[^"]*",?)+\})? [0-9.e+-]+', line), line
+
+
+def test_replies_in_half_the_bytes(server, session):
+    y = np.random.default_rng(0).normal(5000, 900, (3, 32, 32)).astype(np.float32)
+    body, length = protocol.encode_request({"y": y}, {"hsfusion": "{}", half.EXTENSION: True})
+    assert half.EXTENSION in session.get(server + "/v2", timeout=60).json()["extensions"]
+    headers = {protocol.HEAD_LENGTH: str(length)}
+    reply = session.post(server + "/v2/models/fake/infer", data=body, headers=headers, timeout=60)
+    message = protocol.decode_reply(reply.content, int(reply.headers[protocol.HEAD_LENGTH]))
+    assert message.tensors["x"].dtype == np.float16 and len(reply.content) < 0.6 * y.nbytes
+    error = np.abs(half.restored(message.tensors)["x"][0] - 2 * y).max()
+    assert 0 < error < 3e-4 * 2 * np.ptp(y)
+
+
+def test_two_workers_and_batches_by_setting(model_folder):
+    with running_server(model_folder, "--device", "cpu,cpu", "--batch", "4") as base:
+        client = Client(base)
+        ours = client.server()["hsfusion"]
+        assert (ours["workers"], ours["batch"], ours["device"]) == (2, 4, "cpu, cpu") and client.workers == 2
+        client.infer("fake", {"y": np.ones(2, np.float32)}, {})
+        client.infer("fake", {"y": np.ones(2, np.float32)}, {})
+        begun = time.monotonic()
+        with ThreadPoolExecutor(2) as pool:
+            for _ in pool.map(
+                lambda _: client.infer("fake", {"y": np.ones(2, np.float32)}, {"seconds": 3.0}), range(2)
+            ):
+                pass
+        assert time.monotonic() - begun < 5.9, "at the same time"
+
+
+@contextlib.contextmanager
+def running_server(model_folder, *arguments: str):
+    """The address of a server without a token."""
+    port = free_port()
+    command = [sys.executable, "-I", str(FAKE_SERVE), "--models", str(model_folder), "--port", str(port), *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        base, end = f"http://127.0.0.1:{port}", time.monotonic() + 120
+        while not Client(base).ready():
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        yield base
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
