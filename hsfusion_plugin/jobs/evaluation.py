@@ -100,9 +100,9 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     progress.step(0.8)
     progress.phase("Writing")
     if request.sam_map:
-        _write_map(request.sam_map, scores.sam_map, "SAM (degrees)", grid, "SAM_MAP")
+        _write_map(request.sam_map, scores.sam_map, "SAM (degrees)", "degrees", grid, "SAM_MAP")
     if request.error_map:
-        _write_map(request.error_map, scores.error_map, f"RMSE over bands ({pair.unit})", grid, "ERROR_MAP")
+        _write_map(request.error_map, scores.error_map, f"RMSE over bands ({pair.unit})", pair.unit, grid, "ERROR_MAP")
     if request.table:
         write_table(request.table, scores, reference.wavelengths, request.parameters())
     progress.step(0.9)
@@ -155,9 +155,9 @@ def _doubts(scores: Scores, pair: _Pair) -> list[str]:
     return doubts
 
 
-def _write_map(path: str, values: np.ndarray, description: str, grid: SharedGrid, role: str) -> None:
+def _write_map(path: str, values: np.ndarray, description: str, unit: str, grid: SharedGrid, role: str) -> None:
     rows, cols = values.shape
-    info = [BandInfo(description=description)]
+    info = [BandInfo(description=description, unit=unit)]
     with RasterWriter(
         path, rows, cols, 1, grid.geotransform, grid.crs_wkt, bands=info, finish=write_ramp_style, role=role
     ) as writer:

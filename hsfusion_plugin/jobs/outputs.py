@@ -96,7 +96,7 @@ def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dic
         uncertainty = None
         if request.uncertainty:
             named = [
-                replace(info, description=f"std of {info.description or f'band {n + 1}'}")
+                replace(info, description=f"std of {info.description or f'band {n + 1}'}", offset=0.0)
                 for n, info in enumerate(bands)
             ]
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))

@@ -30,7 +30,7 @@ _IN_TEXT = re.compile(
 
 @dataclass(frozen=True)
 class BandInfo:
-    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, and scale and offset to physical units."""
+    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name."""
 
     wavelength_nm: float | None = None
     fwhm_nm: float | None = None
@@ -38,6 +38,7 @@ class BandInfo:
     bad: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    unit: str = ""
 
 
 def unit_in_nm(unit: str | None) -> float | None:
@@ -94,6 +95,7 @@ def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
                 bad=bool(dead or (bad[i] if np.isnan(own) else own == 0)),
                 scale=band.GetScale() or gain[i],
                 offset=band.GetOffset() or shift[i],
+                unit=band.GetUnitType() or "",
             )
         )
     return infos
@@ -116,6 +118,8 @@ def write_band_info(band: gdal.Band, info: BandInfo, scale: float = 1.0) -> None
         band.SetScale(scale * info.scale)
     if info.offset != 0.0:
         band.SetOffset(info.offset)
+    if info.unit:
+        band.SetUnitType(info.unit)
 
 
 def full_description(info: BandInfo) -> str:

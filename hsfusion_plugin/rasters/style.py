@@ -11,6 +11,7 @@ from pathlib import Path
 
 from osgeo import gdal
 from qgis.core import (
+    QgsColorRampLegendNodeSettings,
     QgsColorRampShader,
     QgsContrastEnhancement,
     QgsGradientColorRamp,
@@ -23,9 +24,10 @@ from qgis.core import (
     QgsSingleBandGrayRenderer,
     QgsSingleBandPseudoColorRenderer,
 )
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
-from .colour import View, stretch, view_of
+from .colour import View, colour_bands, stretch, view_of
 from .raster import Raster
 from .staging import staged
 
@@ -66,22 +68,31 @@ def _colour_renderer(layer: QgsRasterLayer, view: View) -> QgsRasterRenderer:
     return renderer
 
 
-def write_ramp_style(path: str | Path, band: int = 0, low: float | None = None, high: float | None = None) -> bool:
+def write_ramp_style(
+    path: str | Path, band: int | None = None, low: float | None = None, high: float | None = None, unit: str = ""
+) -> bool:
     """Write `<stem>.qml` that shows one band (from 0) as a colour ramp from `low` (default 0) to `high` (default its 98 % quantile).
 
-    For maps of error, spectral angle or spread. Returns as write_style.
+    For maps of error, spectral angle or spread. Without `band` it is the one that true colour would show red; the legend names `unit`,
+    or else the band's own. Returns as write_style.
     """
     raster = Raster.open(path)
+    shown = colour_bands(raster)[0] if band is None else band
     bottom = 0.0 if low is None else low
-    top = stretch(raster.thumbnail([band], unscale=True)[0])[1] if high is None else high
-    return _save(raster, path, lambda layer: _ramp_renderer(layer, band, bottom, max(top, bottom + 1e-6)))
+    top = stretch(raster.thumbnail([shown], unscale=True)[0])[1] if high is None else high
+    top, unit = max(top, bottom + 1e-6), unit or raster.bands[shown].unit
+    return _save(raster, path, lambda layer: _ramp_renderer(layer, shown, bottom, top, unit))
 
 
-def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float) -> QgsRasterRenderer:
+def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float, unit: str) -> QgsRasterRenderer:
     colours = [QColor(name) for name in _RAMP]
     stops = [QgsGradientStop(i / (len(colours) - 1), colour) for i, colour in enumerate(colours)][1:-1]
     function = QgsColorRampShader(low, high, QgsGradientColorRamp(colours[0], colours[-1], False, stops))
     function.classifyColorRamp(len(colours), band + 1)
+    legend = QgsColorRampLegendNodeSettings()
+    legend.setSuffix(f" {unit}" if unit else "")
+    legend.setOrientation(Qt.Orientation.Horizontal)
+    function.setLegendSettings(legend)
     shader = QgsRasterShader()
     shader.setRasterShaderFunction(function)
     renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), band + 1, shader)

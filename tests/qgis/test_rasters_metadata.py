@@ -214,6 +214,21 @@ def test_gdal_tools_keep_the_wavelengths(written, command):
     check(result)
 
 
+def test_scale_offset_unit_and_nodata_go_through_gdal(tmp_path):
+    """What EnMAP and PRISMA need: stored integers, reflectance through scale and offset."""
+    info = BandInfo(600.0, 7.0, "B1", scale=1e-4, offset=-0.1, unit="reflectance")
+    path, result = tmp_path / "written.tif", tmp_path / "result.tif"
+    with RasterWriter(path, 4, 5, 1, GRID, UTM, dtype="Int16", bands=[info]) as writer:
+        values = np.full((1, 4, 5), 2500.0, np.float32)
+        values[0, 0, 0] = np.nan
+        writer.write(0, 0, values)
+    subprocess.run(["gdalwarp", "-q", "-tr", "30", "30", str(path), str(result)], check=True)
+    for found in (Raster.open(path), Raster.open(result)):
+        assert found.bands == [BandInfo(600.0, 7.0, "B1 (600.00 nm)", False, 1e-4, -0.1, "reflectance")]
+        window = found.read(range(4), range(5), unscale=True)
+        assert np.isnan(window[0, 0, 0]) and window[0, 1, 1] == pytest.approx(0.15)
+
+
 def test_selected_bands_keep_theirs(written):
     result = written.with_name("result.tif")
     subprocess.run(["gdal_translate", "-q", "-b", "3", "-b", "1", str(written), str(result)], check=True)

@@ -20,11 +20,11 @@ VISIBLE = [2100.0, 470.0, 900.0, 660.0, 1600.0, 550.0]
 
 @pytest.fixture
 def make(tmp_path):
-    def make(wavelengths, count=None, name="out.tif", blank=(), bad=(), low=0.0, **arguments):
+    def make(wavelengths, count=None, name="out.tif", blank=(), bad=(), low=0.0, unit="", **arguments):
         count = count or len(wavelengths)
         array = np.random.default_rng(0).uniform(low, low + 1000, (count, 60, 70))
         array[list(blank)] = np.nan
-        infos = [BandInfo(wavelengths[i] if wavelengths else None, bad=i in bad) for i in range(count)]
+        infos = [BandInfo(wavelengths[i] if wavelengths else None, bad=i in bad, unit=unit) for i in range(count)]
         path = tmp_path / name
         with RasterWriter(path, 60, 70, count, (0.0, 1.0, 0.0, 60.0, 0.0, -1.0), bands=infos, **arguments) as writer:
             writer.write(0, 0, array)
@@ -95,6 +95,18 @@ def test_ramp_for_maps(qgis_app, make):
     assert (renderer.classificationMin(), renderer.classificationMax()) == (-1, 5)
     items = renderer.shader().rasterShaderFunction().colorRampItemList()
     assert len(items) == 5
+
+
+def test_a_ramp_says_its_unit_and_shows_a_band_that_has_data(qgis_app, make):
+    path = make([2200.0, 660.0, 555.0, 475.0], bad=[0], blank=[0], unit="W m-2 sr-1 um-1")
+    assert write_ramp_style(path)
+    layer = QgsRasterLayer(str(path))
+    assert layer.renderer().band() == 2, "the red one: the first holds nothing"
+    assert layer.renderer().classificationMax() > 1
+    legend = layer.renderer().shader().rasterShaderFunction().legendSettings()
+    assert legend.suffix() == " W m-2 sr-1 um-1"
+    assert write_ramp_style(path, unit="degrees")
+    assert QgsRasterLayer(str(path)).renderer().shader().rasterShaderFunction().legendSettings().suffix() == " degrees"
 
 
 @pytest.mark.parametrize(
