@@ -8,7 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
-from .parameters import advanced, file_output, raster, report_output, sensor_set
+from .parameters import advanced, file_output, raster, raster_output, report_output, sensor_set
 from .strings import tr
 
 NUMBERS = {
@@ -43,6 +43,7 @@ class Assess(Algorithm):
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
             *(advanced(parameter) for parameter in sensor_set()),
+            raster_output("INCONSISTENCY", tr("Map of the inconsistency"), optional=True),
             report_output(),
             file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
         )
@@ -60,6 +61,7 @@ class Assess(Algorithm):
             psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
             shift_x=self.optional_number(parameters, "SHIFT_X", context),
             shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            inconsistency=self.output_raster(parameters, "INCONSISTENCY", context),
             report=self.output_file(parameters, "REPORT", context),
             table=self.output_file(parameters, "TABLE", context),
         )

@@ -23,7 +23,7 @@ from ...models.scene.tiling import place_of
 from ..errors import HSFusionError
 from ..rasters.raster import Raster
 from ..rasters.staging import check_writable
-from .assessment_report import write_report, write_table
+from .assessment_report import write_map, write_report, write_table
 from .estimation import Estimates, estimate
 from .evaluation_table import check_table_name
 from .fused_grid import fused_window
@@ -49,6 +49,7 @@ class AssessmentRequest:
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
     shift_y: float | None = None
+    inconsistency: str | None = None
     report: str | None = None
     table: str | None = None
 
@@ -58,7 +59,7 @@ class AssessmentRequest:
 
     def pair(self) -> FusionRequest:
         """What opens and estimates the pair."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("fused", "report", "table")}
+        own = {k: v for k, v in asdict(self).items() if k not in ("fused", "inconsistency", "report", "table")}
         return FusionRequest(output="", **own)
 
 
@@ -67,6 +68,7 @@ class Assessment:
     """The five numbers; per compared HSI band (numbers `bands`, from 0): rmse against the HSI, quality_fine and quality_coarse of D_S.
 
     inconsistency (h, w): root mean square over bands of D X - Y, NaN where not compared, of the HSI pixels `place` covers;
+    msi_inconsistency (H, W): the same of R X + o - Z over the MSI's bands, in its units, of the fused raster's pixels;
     low, hsi (L, h, w): D X and Y there; pixels: HSI pixels compared.
     """
 
@@ -80,6 +82,7 @@ class Assessment:
     quality_fine: np.ndarray
     quality_coarse: np.ndarray
     inconsistency: np.ndarray
+    msi_inconsistency: np.ndarray
     low: np.ndarray
     hsi: np.ndarray
     place: Place
@@ -94,7 +97,8 @@ class Assessment:
 def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     """Assess, and write what is asked for; returns the outputs by name. Raises HSFusionError, Cancelled."""
     inputs = [request.fused, request.hsi, request.msi]
-    for role, path in (("REPORT", request.report), ("TABLE", request.table)):
+    outputs = {"INCONSISTENCY": request.inconsistency, "REPORT": request.report, "TABLE": request.table}
+    for role, path in outputs.items():
         if path:
             check_writable(path, role=role, inputs=inputs)
     if request.table:
@@ -107,13 +111,14 @@ def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     for name, value in found.numbers().items():
         progress.info(f"{name}: {value:.5g}")
     progress.phase("Writing")
+    if request.inconsistency:
+        write_map(request.inconsistency, found, fused, window, estimates.sampling)
     if request.table:
         write_table(request.table, found, pair, request.parameters())
     if request.report:
         write_report(request.report, request.parameters(), found, fused, window, pair, estimates)
     progress.step(1.0)
-    files = {"REPORT": request.report, "TABLE": request.table}
-    return {**found.numbers(), **{name: path for name, path in files.items() if path}}
+    return {**found.numbers(), **{name: path for name, path in outputs.items() if path}}
 
 
 def assess(
@@ -160,6 +165,7 @@ def assess(
     quality_coarse = box_quality(combined(weights, msi_low), hsi, good, window_size())
     spectral, spatial = d_lambda(low, hsi, good), d_s(quality_fine, quality_coarse)
     error = np.where(good, low.astype(np.float64) - hsi, np.nan)
+    of_msi = np.where(seen, np.sqrt(np.mean((predicted - msi) ** 2, axis=0)), np.nan)
     return Assessment(
         HSI_CONSISTENCY=consistency_db(low, hsi, good),
         MSI_CONSISTENCY=consistency_db(predicted, msi, seen),
@@ -171,6 +177,7 @@ def assess(
         quality_fine=quality_fine,
         quality_coarse=quality_coarse,
         inconsistency=np.sqrt((error**2).mean(axis=0)),
+        msi_inconsistency=of_msi[inside],
         low=low,
         hsi=hsi,
         place=place,

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...models.observation import Upsampling
+from ...models.observation import Sampling, Upsampling
 from .. import reports
 from ..rasters.colour import colour_bands
+from ..rasters.metadata import BandInfo
 from ..rasters.provenance import plain_json
 from ..rasters.raster import Raster
 from ..rasters.staging import write_text
+from ..rasters.style import write_ramp_style
+from ..rasters.writer import RasterWriter
 from .estimation import Estimates
 from .outputs import msi_ranges
 from .pair import Pair
@@ -27,12 +30,35 @@ if TYPE_CHECKING:
     from .assessment import Assessment
 
 MEANING = {
-    "HSI_CONSISTENCY": ("Agreement with the HSI", "dB", "PSNR of the fused image, blurred and sampled as the HSI was, against the HSI; peak = its maximum."),
-    "MSI_CONSISTENCY": ("Agreement with the MSI", "dB", "PSNR of the fused image, seen through the estimated SRF, against the MSI; peak = its maximum."),
-    "D_LAMBDA": ("D_lambda (Khan)", "", "Spectral distortion: 1 - Q2n of the fused image, blurred and sampled, against the HSI; 0 is best."),
-    "D_S": ("D_S", "", "Spatial distortion: mean over bands of |Q with the MSI's best combination, fine - the same, coarse|; 0 is best."),
-    "HQNR": ("HQNR", "", "(1 - D_lambda)(1 - D_S); 1 is best, and an interpolated image also scores well on D_lambda."),
-}  # fmt: skip
+    "HSI_CONSISTENCY": (
+        "Agreement with the HSI",
+        "dB",
+        "PSNR, 10 log10(P² / MSE over all bands and pixels), of D X against Y; P = the maximum of Y. D blurs the fused image X with the PSF and "
+        "samples it on the HSI's grid, the border reflected as in the simulation; Y is the HSI. The noise of Y sets the ceiling.",
+    ),
+    "MSI_CONSISTENCY": (
+        "Agreement with the MSI",
+        "dB",
+        "The same of R X + o against the MSI Z; P = the maximum of Z. R and o are the response and offset that explain Z by Y at the HSI's "
+        "pixels.",
+    ),
+    "D_LAMBDA": (
+        "D_lambda (Khan)",
+        "",
+        "Spectral distortion, 1 − Q2n(D X, Y), Q2n over 32 × 32 HSI pixels (Khan et al. 2009); 0 is best.",
+    ),
+    "D_S": (
+        "D_S",
+        "",
+        "Spatial distortion, mean over bands i of |Q(X_i, P_i) − Q(Y_i, D P_i)|; P_i is the combination of MSI bands that explains Y_i best, Q "
+        "the quality index UIQI in sliding windows of 8 × 8 HSI pixels on both grids (after Alparone et al. 2008); 0 is best.",
+    ),
+    "HQNR": (
+        "HQNR",
+        "",
+        "(1 − D_lambda)(1 − D_S) (Aiazzi et al. 2014); 1 is best, and an interpolated image also scores well on D_lambda.",
+    ),
+}
 
 
 def write_table(path: str, found: Assessment, pair: Pair, parameters: Mapping[str, Any]) -> None:
@@ -71,6 +97,39 @@ def _csv(whole: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
+def write_map(path: str, found: Assessment, fused: Raster, window: tuple[range, range], sampling: Sampling) -> None:
+    """INCONSISTENCY on the fused raster's grid: band 1 against the HSI, each pixel with the value of the HSI pixel it lies in; band 2 against the MSI."""
+    place = found.place
+    index, inside = [], []
+    for pixels, coarse, shift in (
+        (window[0], place.coarse_rows, sampling.shift_y),
+        (window[1], place.coarse_cols, sampling.shift_x),
+    ):
+        number = np.floor((np.arange(pixels.start, pixels.stop) + 0.5 - shift) / sampling.ratio).astype(int)
+        number -= coarse.start
+        inside.append((number >= 0) & (number < len(coarse)))
+        index.append(np.clip(number, 0, len(coarse) - 1))
+    of_hsi = np.where(np.logical_and.outer(*inside), found.inconsistency[np.ix_(*index)], np.nan)
+    bands = [
+        BandInfo(description="RMS over bands of D X - Y (HSI units)"),
+        BandInfo(description="RMS over bands of R X + o - Z (MSI units)"),
+    ]
+    rows, cols = of_hsi.shape
+    writer = RasterWriter(
+        path,
+        rows,
+        cols,
+        2,
+        fused.geotransform,
+        fused.crs_wkt,
+        bands=bands,
+        finish=write_ramp_style,
+        role="INCONSISTENCY",
+    )
+    with writer:
+        writer.write(0, 0, np.stack([of_hsi, found.msi_inconsistency]).astype(np.float32))
+
+
 def write_report(
     path: str,
     parameters: dict[str, Any],
@@ -89,8 +148,8 @@ def write_report(
     interpolated = up(found.hsi[layers])[:, ::step, ::step]
     picture = fused.thumbnail(colours, 640)
     command = {**parameters}
-    for name in ("FUSED", "HSI", "MSI", "SRF_FILE", "REPORT", "TABLE"):
-        if command[name] and (name in ("REPORT", "TABLE") or Path(str(command[name])).exists()):
+    for name in ("FUSED", "HSI", "MSI", "SRF_FILE", "INCONSISTENCY", "REPORT", "TABLE"):
+        if command[name] and (name in ("INCONSISTENCY", "REPORT", "TABLE") or Path(str(command[name])).exists()):
             command[name] = str(Path(str(command[name])).absolute())
     report = reports.FusionReport(
         title="Assessment of a fused image without a reference",
@@ -110,8 +169,14 @@ def write_report(
             reports.Map(
                 "Inconsistency with the HSI",
                 found.inconsistency,
-                "raster units",
-                note="root mean square over bands, per HSI pixel",
+                "HSI units",
+                note="root mean square over bands of D X − Y, per HSI pixel",
+            ),
+            reports.Map(
+                "Inconsistency with the MSI",
+                found.msi_inconsistency,
+                "MSI units",
+                note="root mean square over bands of R X + o − Z, per fused pixel",
             ),
         ),
         spectra=_spectra(found, pair),

@@ -7,12 +7,14 @@ import json
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.jobs import assessment, classical
 from hsfusion.hsfusion_plugin.jobs.assessment import AssessmentRequest
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.models.errors import HSFusionError
+from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.tests.qgis import pairs
 
 NUMBERS = ("HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR")
@@ -40,7 +42,16 @@ def write(path, cube, **more) -> str:
 
 def test_through_qgis_process(qgis_process, pair, fused, tmp_path):
     report, table = tmp_path / "report.html", tmp_path / "table.csv"
-    result = qgis_process("hsfusion:assess", FUSED=fused, HSI=pair.hsi, MSI=pair.msi, REPORT=report, TABLE=table)
+    inconsistency = tmp_path / "map.tif"
+    result = qgis_process(
+        "hsfusion:assess",
+        FUSED=fused,
+        HSI=pair.hsi,
+        MSI=pair.msi,
+        REPORT=report,
+        TABLE=table,
+        INCONSISTENCY=inconsistency,
+    )
     found = result.outputs
     assert found["HSI_CONSISTENCY"] > 40 and found["MSI_CONSISTENCY"] > 40
     assert 0 <= found["D_LAMBDA"] < 0.05 and 0 <= found["D_S"] < 0.1
@@ -50,9 +61,36 @@ def test_through_qgis_process(qgis_process, pair, fused, tmp_path):
     assert [row["band"] for row in rows] == ["all", *(str(b + 1) for b in range(pairs.BANDS))]
     assert float(rows[0]["d_lambda"]) == pytest.approx(found["D_LAMBDA"])
     assert float(rows[1]["wavelength_nm"]) == 450
+    assert found["INCONSISTENCY"] == str(inconsistency) and inconsistency.with_suffix(".qml").is_file()
     page = report.read_text(encoding="utf-8")
-    for words in ("Inconsistency with the HSI", "D_lambda (Khan)", "hsfusion:assess", "the least consistent"):
+    for words in (
+        "Inconsistency with the HSI",
+        "Inconsistency with the MSI",
+        "MSI units",
+        "D_lambda (Khan)",
+        "hsfusion:assess",
+        "the least consistent",
+    ):
         assert words in page
+
+
+def test_the_map_shows_where_and_how_far(pair, tmp_path):
+    """Two spots: one that both sensors see, in known size, and one that only the HSI's bands beyond the MSI's can tell."""
+    cube = pair.truth.copy()
+    cube[:, 40:48, 20:28] += 400.0  # whole HSI pixels: rows 10 and 11, columns 5 and 6
+    path, there = tmp_path / "map.tif", {"psf_fwhm": 1.1, "shift_x": 0.0, "shift_y": 0.0}
+    assess(pair, write(tmp_path / "spot.tif", cube), inconsistency=str(path), **there)
+    of_hsi, of_msi = pairs.read(path)
+    assert of_hsi.shape == pairs.FINE
+    down = Degradation.whole(Sampling(pairs.RATIO, 1.1, 1.1), pairs.FINE)
+    wanted = np.sqrt(((down(cube) - pairs.read(pair.hsi)) ** 2).mean(axis=0))
+    np.testing.assert_allclose(of_hsi[2::4, 2::4], wanted, rtol=1e-3, atol=0.05)
+    np.testing.assert_array_equal(of_hsi[40:44, 20:24], of_hsi[40, 20])
+    assert 300 < of_msi[40:48, 20:28].mean() < 500, "the response sums to about 1"
+    elsewhere = np.ones(pairs.FINE, bool)
+    elsewhere[40:48, 20:28] = False
+    assert of_msi[elsewhere].mean() < 25
+    assert gdal.Open(str(path)).GetRasterBand(2).GetDescription() == "RMS over bands of R X + o - Z (MSI units)"
 
 
 def test_the_truth_is_as_consistent_as_noise_allows(pair, tmp_path):

@@ -33,8 +33,8 @@ INTERFACE = {
         + ["SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
     ),
     "assess": (
-        ["FUSED", "HSI", "MSI", *SENSOR_SET, "REPORT", "TABLE"],
-        ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "REPORT", "TABLE"],
+        ["FUSED", "HSI", "MSI", *SENSOR_SET, "INCONSISTENCY", "REPORT", "TABLE"],
+        ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "INCONSISTENCY", "REPORT", "TABLE"],
     ),
     "compare": (
         ["HSI", "MSI", "METHODS", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
