@@ -6,12 +6,15 @@ from typing import Any
 
 from qgis.core import QgsApplication
 
+from . import translation
+
 
 class HSFusionPlugin:
     """Adds the Processing provider, and on the desktop the options page and a menu."""
 
     def __init__(self, iface: Any) -> None:
         self.iface = iface
+        self.translator = translation.install()
         self.provider: Any = None
         self.options: Any = None
         self.menu: Any = None
@@ -53,3 +56,5 @@ class HSFusionPlugin:
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
+        translation.remove(self.translator)
+        self.translator = None

@@ -9,14 +9,14 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
 from .parameters import advanced, file_output, raster, raster_output, report_output, sensor_set
-from .strings import tr
+from .strings import mark, tr
 
 NUMBERS = {
-    "HSI_CONSISTENCY": "Agreement with the hyperspectral raster (dB)",
-    "MSI_CONSISTENCY": "Agreement with the multispectral raster (dB)",
-    "D_LAMBDA": "Spectral distortion D_lambda (Khan)",
-    "D_S": "Spatial distortion D_S",
-    "HQNR": "Hybrid quality with no reference",
+    "HSI_CONSISTENCY": mark("Agreement with the hyperspectral raster (dB)"),
+    "MSI_CONSISTENCY": mark("Agreement with the multispectral raster (dB)"),
+    "D_LAMBDA": mark("Spectral distortion D_lambda (Khan)"),
+    "D_S": mark("Spatial distortion D_S"),
+    "HQNR": mark("Hybrid quality with no reference"),
 }
 
 
@@ -35,7 +35,7 @@ class Assess(Algorithm):
         )
 
     def tags(self) -> list[str]:
-        return ["QNR", *NUMBERS, *tr("quality,consistency,hyperspectral,pansharpening,image fusion").split(",")]
+        return [*super().tags(), "QNR", *NUMBERS, *tr("quality,consistency").split(",")]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(

@@ -64,6 +64,10 @@ class Algorithm(QgsProcessingAlgorithm):
     def groupId(self) -> str:
         return self.GROUP
 
+    def tags(self) -> list[str]:
+        """What every algorithm here is found under."""
+        return tr("hyperspectral,multispectral,pansharpening,image fusion,super resolution,EnMAP").split(",")
+
     def icon(self) -> QIcon:
         return QIcon(str(ICONS / "hsfusion.svg"))
 

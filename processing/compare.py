@@ -32,10 +32,8 @@ class Compare(Algorithm):
         )
 
     def tags(self) -> list[str]:
-        words = tr(
-            "benchmark,ranking,best,choose,Wald's protocol,reduced resolution,quality,hyperspectral,image fusion"
-        )
-        return [*words.split(","), *CLOSED_FORMS]
+        words = tr("benchmark,ranking,best,choose,Wald's protocol,reduced resolution,quality")
+        return [*super().tags(), *words.split(","), *CLOSED_FORMS]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         models = installed_models()

@@ -34,7 +34,7 @@ class Diagnostics(Algorithm):
         return tr("Says on one page what is installed, which device would be used and why, and what does not work.")
 
     def tags(self) -> list[str]:
-        return tr("check,problem,backend,installation,versions,device,GPU,speed,hyperspectral").split(",")
+        return [*super().tags(), *tr("check,problem,backend,installation,versions,device,GPU,speed").split(",")]
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
         from ..hsfusion_plugin.jobs.diagnostics import DiagnosticsRequest

@@ -9,14 +9,14 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
 from .parameters import ESTIMATE, choice, file_output, raster, report_output, sensor_names
-from .strings import tr
+from .strings import mark, tr
 
 NUMBERS = {
-    "PSF_FWHM": "Width of the PSF (FWHM, HSI pixels)",
-    "PSF_FWHM_Y": "Width of the PSF from north to south",
-    "SHIFT_X": "HSI's shift to the east (MSI pixels)",
-    "SHIFT_Y": "HSI's shift to the south (MSI pixels)",
-    "UNEXPLAINED": "Largest share of an MSI band that the HSI does not explain",
+    "PSF_FWHM": mark("Width of the PSF (FWHM, HSI pixels)"),
+    "PSF_FWHM_Y": mark("Width of the PSF from north to south"),
+    "SHIFT_X": mark("HSI's shift to the east (MSI pixels)"),
+    "SHIFT_Y": mark("HSI's shift to the south (MSI pixels)"),
+    "UNEXPLAINED": mark("Largest share of an MSI band that the HSI does not explain"),
 }
 
 
@@ -33,7 +33,7 @@ class EstimateSensor(Algorithm):
         return tr("Point spread function, shift, spectral response, gain, offset and noise, from the pair alone.")
 
     def tags(self) -> list[str]:
-        return ["PSF", "MTF", "SRF", *tr("hyperspectral,registration,shift,blur,calibration,image fusion").split(",")]
+        return [*super().tags(), "PSF", "MTF", "SRF", *tr("registration,shift,blur,calibration").split(",")]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(

@@ -10,19 +10,19 @@ from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
 from .layer_names import stem
 from .parameters import file_output, number, raster, raster_output, report_output
-from .strings import tr
+from .strings import mark, tr
 
 # In models/metrics, which is not imported before the algorithm runs: loading the provider needs no numpy.
 NUMBERS = {
-    "PSNR": "PSNR, global (dB)",
-    "PSNR_BAND_MEAN": "PSNR, band mean with a common peak (dB)",
-    "PSNR_BAND_PEAK": "PSNR, band mean with each band's own peak (dB)",
-    "RMSE": "RMSE (raster units)",
-    "SAM": "SAM (degrees)",
-    "ERGAS": "ERGAS",
-    "SSIM": "SSIM",
-    "Q2N": "Q2n",
-    "CC": "CC",
+    "PSNR": mark("PSNR, global (dB)"),
+    "PSNR_BAND_MEAN": mark("PSNR, band mean with a common peak (dB)"),
+    "PSNR_BAND_PEAK": mark("PSNR, band mean with each band's own peak (dB)"),
+    "RMSE": mark("RMSE (raster units)"),
+    "SAM": mark("SAM (degrees)"),
+    "ERGAS": mark("ERGAS"),
+    "SSIM": mark("SSIM"),
+    "Q2N": mark("Q2n"),
+    "CC": mark("CC"),
 }
 
 
@@ -39,7 +39,7 @@ class Evaluate(Algorithm):
         return tr("PSNR, RMSE, SAM, ERGAS, SSIM, Q2n and CC of a fused raster, with maps, table and report.")
 
     def tags(self) -> list[str]:
-        return [*NUMBERS, "quality", "accuracy", "metric", "hyperspectral", "pansharpening", "fusion"]
+        return [*super().tags(), *NUMBERS, *tr("quality,accuracy,metric").split(",")]
 
     def initAlgorithm(self, config: dict[str, Any] | None = None) -> None:
         self.addParameters(

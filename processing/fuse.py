@@ -37,7 +37,9 @@ class Fuse(FusionAlgorithm):
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
             text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS)),
             extent(),
-            advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), "Models (*.safetensors)")),
+            advanced(
+                file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)"))
+            ),
             advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
             *(advanced(parameter) for parameter in sensor_set()),
             advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),

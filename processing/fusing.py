@@ -19,11 +19,8 @@ class FusionAlgorithm(Algorithm):
     """A pair of rasters in, one raster with all bands at the fine pixels out."""
 
     def tags(self) -> list[str]:
-        words = tr(
-            "pansharpening,pan-sharpening,hypersharpening,image fusion,data fusion,super resolution,downscaling,"
-            "hyperspectral,multispectral,EnMAP,PRISMA,Sentinel-2"
-        )
-        return words.split(",")
+        words = tr("pan-sharpening,hypersharpening,data fusion,downscaling,PRISMA,Sentinel-2")
+        return [*super().tags(), *words.split(",")]
 
     def add_fusion_outputs(self) -> None:
         """The outputs that say what was used and how well the result explains both rasters."""

@@ -41,7 +41,7 @@ class GetModel(Algorithm):
         return tr("Downloads a further diffusion model, or takes it from a folder, and checks it against its hash.")
 
     def tags(self) -> list[str]:
-        return tr("model,weights,download,manifest,sha256,diffusion,image fusion,hyperspectral").split(",")
+        return [*super().tags(), *tr("model,weights,download,manifest,sha256,diffusion").split(",")]
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
         from ..hsfusion_plugin.jobs.get_model import GetModelRequest

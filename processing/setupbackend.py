@@ -47,7 +47,7 @@ class SetupBackend(Algorithm):
         return tr("Makes, repairs or checks the Python environment in which the diffusion models run.")
 
     def tags(self) -> list[str]:
-        return tr("backend,install,torch,PyTorch,CUDA,pip,venv,environment,repair,hyperspectral").split(",")
+        return [*super().tags(), *tr("backend,install,torch,PyTorch,CUDA,pip,venv,environment,repair").split(",")]
 
     def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
         index = self.optional_text(parameters, "INDEX_URL", context)

@@ -55,10 +55,8 @@ class Simulate(Algorithm):
         )
 
     def tags(self) -> list[str]:
-        words = tr(
-            "simulation,Wald's protocol,degradation,point spread function,PSF,spectral response,SRF,noise,hyperspectral,EnMAP"
-        )
-        return words.split(",")
+        words = tr("simulation,Wald's protocol,degradation,point spread function,PSF,spectral response,SRF,noise")
+        return [*super().tags(), *words.split(",")]
 
     def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
         ratio = self.parameterAsDouble(parameters, "RATIO", context)

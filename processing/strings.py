@@ -10,6 +10,8 @@ from pathlib import Path
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication
 
+from ..hsfusion_plugin.translation import language
+
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 ICONS = RESOURCES / "icons"
 _INCLUDE = re.compile(r"^<!-- include ([\w-]+) -->$", re.MULTILINE)
@@ -21,10 +23,17 @@ def tr(text: str) -> str:
     return QCoreApplication.translate("HSFusion", text)
 
 
+def mark(text: str) -> str:
+    """The text as it is: marked for translation, in tables that are filled before the language is known."""
+    return text
+
+
 @cache
 def help_text(name: str) -> str:
-    """The Markdown of resources/help/NAME.md with its includes; empty if the installation lacks it."""
-    path = RESOURCES / "help" / f"{name}.md"
+    """The Markdown of resources/help/NAME.md with its includes, translated where there is a translation; empty if the installation lacks it."""
+    named = language()
+    places = [RESOURCES / "help" / part / f"{name}.md" for part in (named, named.split("_")[0], "")]
+    path = next((place for place in places if place.is_file()), places[-1])
     text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
     return _INCLUDE.sub(lambda found: help_text(found.group(1)), text)
 

@@ -94,7 +94,7 @@ def test_help_tags_and_icon(provider, name):
     for definition in algorithm.parameterDefinitions():
         assert definition.help() or definition.isDestination(), f"{definition.name()} has no tooltip"
         assert definition.description() != definition.name()
-    assert "hyperspectral" in algorithm.tags()
+    assert {"hyperspectral", "pansharpening", "image fusion", "super resolution", "EnMAP"} <= set(algorithm.tags())
     assert algorithm.shortDescription().endswith(".")
     assert not algorithm.icon().isNull()
     assert Path(algorithm.helpUrl().removeprefix("file://")).is_file()
