@@ -14,16 +14,9 @@ from torch import Tensor
 from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
-from .networks.inputs import (
-    channel_of,
-    condition_channels,
-    conditions,
-    pad_components,
-    scalar_count,
-    scalars,
-    target_scale,
-)
-from .networks.subspace_unet import MULTIPLE, SubspaceUNet
+from .networks.inputs import conditions, pad_components, scalars, target_scale
+from .networks.subspace_unet import MULTIPLE
+from .networks.unfolded import build_network
 from .observation import gaussian_field
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
@@ -31,20 +24,6 @@ from .scene.tile import ClosedForms, Place
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
-
-
-def build_network(settings: dict[str, Any]) -> SubspaceUNet:
-    """The network of a card's `settings`: components, width, depth."""
-    components = int(settings["components"])
-    return SubspaceUNet(
-        components,
-        condition_channels(components),
-        scalar_count(components),
-        channel_of("loc", components),
-        channel_of("map", components),
-        int(settings["width"]),
-        int(settings["depth"]),
-    )
 
 
 @dataclass(frozen=True)
@@ -177,24 +156,26 @@ class SubspaceRunner:
         numbers = torch.cat([tile.numbers for tile in tiles])
         job = tiles[0].job
 
-        def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
+        def check() -> None:
             if cancelled():
                 raise RunCancelled("The run was cancelled.")
-            levels = signal.reshape(1).to(noisy).expand(len(tiles))
-            estimate = self.network(noisy, levels, given, numbers).mean
-            if not job.consistency:
-                return estimate
-            return torch.cat(
-                [
-                    _padded(((tile.coefficients(one) - tile.base) / tile.scale)[None])
-                    for tile, one in zip(tiles, estimate)
-                ]
-            )
 
-        if cancelled():
-            raise RunCancelled("The run was cancelled.")
+        def consistent(residual: Tensor) -> Tensor:
+            if not job.consistency:
+                return residual
+            return torch.cat([tile.consistent(one) for tile, one in zip(tiles, residual)])
+
+        def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
+            check()
+            level = signal.reshape(1).to(noisy).expand(len(tiles))
+            return consistent(self.network(noisy, level, given, numbers, raw, first).mean)
+
+        check()
+        raw = self.network.mean(given, numbers)
+        first = consistent(raw)
+        check()
         silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
-        estimate = self.network(silent, given.new_zeros(len(tiles)), given, numbers)
+        estimate = self.network(silent, given.new_zeros(len(tiles)), given, numbers, raw, first)
         samples: list[list[Tensor]] = [[] for _ in tiles]
         levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
         for number in range(job.samples):
@@ -233,10 +214,15 @@ class _Prepared:
         x = self.base + self.scale * self.inside(residual)
         return x if self.correct is None else self.correct(x)
 
-    def noise(self, components: int, stream: int) -> Tensor:
+    def consistent(self, residual: Tensor) -> Tensor:
+        """The residual (K, H', W') after data consistency, (1, K, H', W')."""
+        return _padded(((self.coefficients(residual) - self.base) / self.scale)[None])
+
+    def noise(self, components: int, number: int) -> Tensor:
+        """The start of sample `number`: two samples share a field of noise, one its mirror, so that their mean is hardly noisier than one step."""
         place = self.job.place
-        field = gaussian_field(self.job.seed, place.fine_rows, place.fine_cols, components, stream=stream)
-        return torch.from_numpy(field)[None].to(self.given)
+        field = gaussian_field(self.job.seed, place.fine_rows, place.fine_cols, components, stream=number // 2)
+        return torch.from_numpy(field if number % 2 == 0 else -field)[None].to(self.given)
 
     def core(self, x: Tensor) -> Tensor:
         """The components and pixels that were asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from torch import Tensor
 from ..scene.model import CoefficientModel
 from ..scene.tile import ClosedForms
 
-CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map")
-SCALARS_PER_COMPONENT = 4
+CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear")
+SCALARS_PER_COMPONENT = 5
 COMMON_SCALARS = 5
 LIMIT = (
     12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
@@ -40,7 +41,7 @@ def target_scale(model: CoefficientModel, like: Tensor) -> Tensor:
 
 
 def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
-    """(5K, H, W) from the closed forms of one tile (torch tensors)."""
+    """(6K, H, W) from the closed forms of one tile (torch tensors)."""
     scale = target_scale(model, forms.glp)
     parts = [
         forms.y_up,
@@ -48,18 +49,20 @@ def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
         4.0 * forms.misfit / scale,
         (forms.loc - forms.glp) / scale,
         (forms.map - forms.glp) / scale,
+        (forms.nonlinear - forms.glp) / scale,
     ]
     return torch.cat(parts).clamp(-LIMIT, LIMIT)
 
 
 def scalars(model: CoefficientModel) -> np.ndarray:
-    """(S,) float32: per component spread, noise against spread, LOC's score and weight; ratio, PSF, noise of the MSI, number of bands."""
+    """(S,) float32: per component spread, noise against spread, scores of LOC and of the kernel, noise let through; ratio, PSF, the MSI's noise, bands."""
     s = model.sampling
     noise_through = np.sqrt((model.regression**2) @ (model.z_std**2))
     values = [
         0.5 * np.log(model.target_std),
         0.5 * np.log(model.y_std / model.target_std),
         model.loc_gain,
+        model.kernel.gain,
         0.5 * np.log(noise_through / model.target_std + 1e-3),
         [
             np.log2(s.ratio) - 2.0,
@@ -88,5 +91,12 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
     ):
         values[name] = np.concatenate([values[name], np.full(missing, fill)])
     values["regression"] = np.concatenate([model.regression, np.zeros((missing, model.regression.shape[1]))])
+    kernel = model.kernel
+    values["kernel"] = replace(
+        kernel,
+        weights=np.concatenate([kernel.weights, np.zeros((len(kernel.weights), missing))], axis=1),
+        limit=np.concatenate([kernel.limit, np.zeros(missing)]),
+        gain=np.concatenate([kernel.gain, np.zeros(missing)]),
+    )
     values["response"] = np.concatenate([model.response, np.zeros((model.response.shape[0], missing))], axis=1)
     return CoefficientModel(**values)

@@ -1,4 +1,4 @@
-"""The network of `hsfusion-base`: a U-Net on subspace coefficients that sees only what is local, so that tiles agree."""
+"""The U-Net of `hsfusion-base`, on subspace coefficients; it sees only what is local, so that tiles agree."""
 
 from __future__ import annotations
 
@@ -56,22 +56,30 @@ class ResidualBlock(nn.Module):
 class SubspaceUNet(nn.Module):
     """x0-prediction of the residual between truth and the closed forms' average, in units of its expected spread.
 
-    Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean estimate) and `conditions`
+    Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean estimate) and conditions
     (B, C, H, W); `scalars` (B, S) and the log-SNR of the level enter every block through FiLM. Beside the residual the network sets, per
-    pixel and component, two gates that move the result towards LOC or MAP alone (channels `loc_at`, `map_at` of the conditions).
+    pixel and component, a gate for each closed form that moves the result towards it (channels `gates` of the conditions). It has `levels`
+    resolutions, from half of the pixels' on.
     """
 
     def __init__(
-        self, components: int, conditions: int, scalars: int, loc_at: int, map_at: int, width: int = 64, depth: int = 2
+        self,
+        components: int,
+        conditions: int,
+        scalars: int,
+        gates: tuple[int, ...],
+        width: int,
+        depth: int,
+        levels: int,
     ) -> None:
         super().__init__()
-        self.components, self.loc_at, self.map_at = components, loc_at, map_at
+        self.components, self.gates = components, gates
         embedding = 2 * width
         self.embed = nn.Sequential(
             nn.Linear(scalars + 17, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.stem = nn.Conv2d(4 * (components + conditions), width, 3, padding=1)
-        widths = (width, width * 3 // 2, width * 2)
+        widths = (width, width * 3 // 2, width * 2)[:levels]
         self.down, self.up, self.shrink, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, channels in enumerate(widths):
             self.down.append(nn.ModuleList([ResidualBlock(channels, channels, embedding) for _ in range(depth)]))
@@ -85,14 +93,14 @@ class SubspaceUNet(nn.Module):
                 )
             )
         self.head_norm = PixelNorm(width)
-        self.head = nn.Conv2d(width, 4 * 4 * components, 3, padding=1)
+        self.head = nn.Conv2d(width, 4 * (2 + len(gates)) * components, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, noisy: Tensor, signal: Tensor, conditions: Tensor, scalars: Tensor) -> Estimate:
         """noisy (B, K, H, W) with signal amplitude `signal` (B,), conditions (B, C, H, W), scalars (B, S); H, W multiples of 8."""
         embedding = self.embed(torch.cat([level_features(signal), scalars], dim=1))
-        x = torch.cat([noisy * signal[:, None, None, None], conditions], dim=1)
+        x = torch.cat([(noisy * signal[:, None, None, None]).to(conditions.dtype), conditions], dim=1)
         x = self.stem(F.pixel_unshuffle(x, 2))
         skips = []
         for i, blocks in enumerate(self.down):
@@ -106,10 +114,10 @@ class SubspaceUNet(nn.Module):
             for block in blocks:
                 x = block(x, embedding)
         out = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), 2).float()
-        residual, to_loc, to_map, log_error = out.chunk(4, dim=1)
-        loc = conditions[:, self.loc_at : self.loc_at + self.components].float()
-        posterior = conditions[:, self.map_at : self.map_at + self.components].float()
-        return Estimate(residual + to_loc * loc + to_map * posterior, log_error)
+        mean, log_error, *shares = out.chunk(2 + len(self.gates), dim=1)
+        for first, share in zip(self.gates, shares):
+            mean = torch.addcmul(mean, share, conditions[:, first : first + self.components].to(share.dtype))
+        return Estimate(mean, log_error)
 
 
 def level_features(signal: Tensor) -> Tensor:

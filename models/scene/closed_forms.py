@@ -125,18 +125,18 @@ def maximum_a_posteriori(
     Masked coarse pixels carry no evidence (their dual is held at zero); a masked MSI pixel neither, though the HSI's part moves it no further
     than if it were known.
     """
-    weights, covariance = _given_msi(response, z_std, prior_std)
+    weights, covariance = given_msi(response, z_std, prior_std)
     pixelwise = mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
     residual = (y - down(prior + pixelwise)) * y_mask
     rotated = mix(axes.T / y_std, residual)
-    dual = _chebyshev(rotated, np.maximum(mu, 0.0), y_mask, down)
+    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
     return prior + pixelwise + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
-def _given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A' / z_std^2 (K, l) and the covariance (K, K) of a pixel of x given its MSI pixel."""
     weights = response.T / z_std**2
     precision = weights @ response + np.diag(prior_std**-2.0)
@@ -150,7 +150,7 @@ def map_kernel(
 
     Absolute values (2 reach + 1, 2 reach + 1) on the coarse grid, the largest one 1. It is long where a wide PSF is inverted with little noise.
     """
-    _, covariance = _given_msi(response, z_std, prior_std)
+    _, covariance = given_msi(response, z_std, prior_std)
     mu = np.linalg.eigvalsh(covariance / np.outer(y_std, y_std))[-1:]
     count = 2 * reach + 1
     size = int(np.ceil(count * sampling.ratio))
@@ -158,28 +158,35 @@ def map_kernel(
     down = Degradation(centred, (size, size), range(size), range(size), range(count), range(count))
     impulse = np.zeros((1, count, count))
     impulse[0, reach, reach] = 1.0
-    kernel = np.abs(_chebyshev(impulse, mu, np.ones((count, count)), down)[0])
+    kernel = np.abs(chebyshev(impulse, column(mu, impulse), np.ones((count, count)), *_grams(down, impulse))[0])
     return kernel / kernel.max()
 
 
-def _chebyshev(rhs: Any, mu: np.ndarray, mask: Any, down: Degradation) -> Any:
-    """Solve (I + mu_k D D^T) u = rhs by Chebyshev iteration (Saad 2003, algorithm 12.1) with bounds that depend on the PSF and the ratio alone."""
-    low, high = gram_bounds(down.sampling)
-    mu_map = column(mu, rhs)
-    center, radius = 1.0 + mu_map * (high + low) / 2, mu_map * (high - low) / 2 + 1e-6
-    gram_rows, gram_cols = down.rows @ down.rows.T, down.cols @ down.cols.T
+def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, bounds: tuple[Any, Any]) -> Any:
+    """Solve (I + mu_k D D^T) u = rhs by Chebyshev iteration (Saad 2003, algorithm 12.1) with bounds that depend on the PSF and the ratio alone.
+
+    rhs (..., K, h, w); mu and both bounds broadcast over it; D D^T is `gram_rows` (..., h, h) along the rows, `gram_cols` along the columns.
+    """
+    low, high = bounds
+    center, radius = 1.0 + mu * (high + low) / 2, mu * (high - low) / 2 + 1e-6
     sigma = center / radius
     rho = 1.0 / sigma
     residual = rhs * mask
     step = residual / center
     u = step
     for _ in range(CHEBYSHEV_STEPS - 1):
-        residual = residual - (step + mu_map * separable(gram_rows, gram_cols, step)) * mask
+        residual = residual - (step + mu * (gram_rows @ step @ gram_cols)) * mask
         rho_next = 1.0 / (2.0 * sigma - rho)
         step = rho_next * rho * step + 2.0 * rho_next / radius * residual
         rho = rho_next
         u = u + step
     return u
+
+
+def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
+    """What `chebyshev` asks of D, in the kind of array that `like_this` is."""
+    rows, cols = (like(m @ m.T, like_this) for m in (down.rows, down.cols))
+    return rows, cols, gram_bounds(down.sampling)
 
 
 def gram_bounds(sampling: Sampling) -> tuple[float, float]:

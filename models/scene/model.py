@@ -11,9 +11,10 @@ from ..observation import Sampling
 from .blocks import Block, coarse_samples
 from .closed_forms import LOC_WINDOW, loc_gain
 from .estimation import estimate_response, msi_noise
+from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
 
-COMPONENTS = 8
+COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
 MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never noise (PSF and SRF are estimates)
 
@@ -26,6 +27,7 @@ class CoefficientModel:
     to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std (K,) is the spread that GLP-HS is expected to
     leave, target_std (K,) the same with the MSI's noise that it lets through; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
     coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
+    kernel: the scene's own law from the MSI to what GLP-HS leaves.
     """
 
     sampling: Sampling
@@ -41,19 +43,30 @@ class CoefficientModel:
     loc_ridge: float
     loc_gain: np.ndarray
     weight: np.ndarray
+    kernel: KernelFit
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
-        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
-        return {**plain, "sampling": asdict(self.sampling), "scene_shape": list(self.scene_shape)}
+        plain = _plain({k: v for k, v in vars(self).items() if k != "kernel"})
+        kernel = _plain(vars(self.kernel))
+        return {**plain, "sampling": asdict(self.sampling), "scene_shape": list(self.scene_shape), "kernel": kernel}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> CoefficientModel:
         """The inverse of `to_dict`."""
-        values = {k: np.asarray(v, np.float64) if isinstance(v, list) else v for k, v in plain.items()}
+        values = _arrays({k: v for k, v in plain.items() if k != "kernel"})
+        values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
         values["sampling"] = Sampling(**plain["sampling"])
         values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
         return cls(**values)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+
+
+def _arrays(plain: dict[str, Any]) -> dict[str, Any]:
+    return {k: np.asarray(v, np.float64) if isinstance(v, list) else v for k, v in plain.items()}
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,9 @@ def fit_scene(
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)
     prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
     size = np.linalg.norm(subspace.basis, axis=0)
+    weight = size / np.sqrt((size**2).mean())
     passed_noise = np.sqrt((regression**2) @ (noise / z_scale) ** 2)
+    rest_maps, low_maps = _maps(blocks, samples.valid, rest), _maps(blocks, samples.valid, low)
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -130,7 +145,8 @@ def fit_scene(
         target_std=np.sqrt(prior_std**2 + passed_noise**2),
         loc_ridge=ridge,
         loc_gain=_loc_gain(blocks, samples.valid, rest, low, ridge),
-        weight=size / np.sqrt((size**2).mean()),
+        weight=weight,
+        kernel=fit_kernel(rest_maps, low_maps, weight),
     )
     return SceneModel(
         subspace=subspace,

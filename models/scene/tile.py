@@ -75,6 +75,11 @@ class ClosedForms:
         )
 
     @cached_property
+    def nonlinear(self) -> Any:
+        """GLP-HS and the detail that the scene's own nonlinear law adds."""
+        return self.glp + cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)[2]
+
+    @cached_property
     def average(self) -> Any:
         """The mean of LOC and MAP, the safest of the four where nothing is known of a scene."""
         return 0.5 * (self.loc + self.map)

@@ -20,12 +20,17 @@ from torch import Tensor
 
 from ..diffusion.schedules import zero_terminal_cosine
 from ..errors import HSFusionError
-from ..fusion import build_network
+from ..networks.unfolded import build_network
 from .config import TrainingConfig
+from .physics import consistent, stacked
 from .pool import PatchPool
 from .simulation import Patch
 
 log = logging.getLogger(__name__)
+FIRST_SHARE, RAW_SHARE = (
+    0.25,
+    0.1,
+)  # of the loss: the first network's estimate, and the second's before data consistency
 LEAST_WEIGHT = 0.15  # of a component, however little it weighs in the raster's units: spectra keep their shape
 
 
@@ -62,29 +67,35 @@ class Trainer:
         return self.config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
 
     def loss(self, patches: list[Patch], generator: torch.Generator) -> Tensor:
-        """Weighted Huber loss of x0 at random levels, and the Laplace likelihood of the error head at the highest one."""
+        """Weighted Huber loss of x0 at random levels after data consistency, and the Laplace likelihood of the error head at the highest one."""
         config = self.config
         given, target, numbers, weight = (
             torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches)
         )
+        given = given.to(torch.bfloat16 if config.bf16 else torch.float32, memory_format=torch.channels_last)
+        physics = stacked([p.physics for p in patches], self.device)
         count = len(patches)
         level = torch.randint(1, config.diffusion_steps, (count,), generator=generator)
         level[torch.rand(count, generator=generator) < config.terminal_share] = config.diffusion_steps
         signal = self.signals[level.to(self.device)].float()
         noise = torch.randn(target.shape, generator=generator).to(self.device)
         a, s = signal[:, None, None, None], (1 - signal**2).clamp_min(0).sqrt()[:, None, None, None]
+        noisy = (a * target + s * noise).to(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
-            estimate = self.network(
-                (a * target + s * noise).to(memory_format=torch.channels_last),
-                signal,
-                given.to(memory_format=torch.channels_last),
-                numbers,
-            )
+            raw = self.network.mean(given, numbers)
+        first = consistent(raw, physics)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
+            estimate = self.network(noisy, signal, given, numbers, raw, first)
+        mean = consistent(estimate.mean, physics)
+
+        def huber(x: Tensor) -> Tensor:
+            return F.huber_loss(x, target, reduction="none", delta=config.huber)
+
         importance = (LEAST_WEIGHT + (1 - LEAST_WEIGHT) * weight**2)[:, :, None, None]
-        error = F.huber_loss(estimate.mean, target, reduction="none", delta=config.huber)
+        error = huber(mean) + FIRST_SHARE * huber(first) + RAW_SHARE * huber(estimate.mean)
         terminal = (signal == 0).float()[:, None, None, None]
         log_error = estimate.log_error.clamp(-8, 8)
-        likelihood = (estimate.mean - target).detach().abs() * (-log_error).exp() + log_error
+        likelihood = (mean - target).detach().abs() * (-log_error).exp() + log_error
         return (importance * error).mean() + config.error_head_weight * (terminal * likelihood).mean()
 
     def train_step(self) -> float:

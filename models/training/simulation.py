@@ -14,6 +14,8 @@ from ..scene.blocks import whole_block
 from ..scene.model import fit_scene
 from ..scene.tile import ClosedForms, Place
 from .config import Sensors, TrainingConfig
+from .physics import Physics, ScenePhysics
+from .synthetic import synthetic_scene
 
 TARGET_LIMIT = 20.0
 LARGEST_VIEW = 120  # fine pixels
@@ -23,12 +25,13 @@ LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 @dataclass(frozen=True)
 class Patch:
-    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' weights (K,) in float32."""
+    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' weights (K,) in float32; its data consistency."""
 
     conditions: np.ndarray
     target: np.ndarray
     scalars: np.ndarray
     weight: np.ndarray
+    physics: Physics
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,31 @@ def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.nda
     return image + std[:, None, None].astype(np.float32) * rng.standard_normal(image.shape, dtype=np.float32)
 
 
-def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray, np.ndarray]:
-    """conditions (C, H, W), target (K, H, W) = (truth - average) / expected spread, scalars (S,), weight (K,) of a whole simulated scene."""
+@dataclass(frozen=True)
+class Example:
+    """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - average) / expected spread, scalars (S,),
+    weight (K,) and what makes an estimate consistent with both images."""
+
+    conditions: torch.Tensor
+    target: torch.Tensor
+    scalars: np.ndarray
+    weight: np.ndarray
+    physics: ScenePhysics
+
+    def patch(self, top: int, left: int, size: int) -> Patch:
+        """The patch of `size` fine pixels whose first one is (top, left)."""
+        cut = (slice(None), slice(top, top + size), slice(left, left + size))
+        return Patch(
+            self.conditions[cut].half().numpy(),
+            self.target[cut].half().numpy(),
+            self.scalars,
+            self.weight,
+            self.physics.cut(top, left, size),
+        )
+
+
+def example(observed: Observed, components: int) -> Example:
+    """The scene model, the closed forms and what they leave of the truth."""
     block = whole_block(observed.hsi, observed.msi)
     scene = fit_scene([block], observed.assumed, components)
     y = scene.subspace.project(observed.hsi).astype(np.float32)
@@ -113,16 +139,28 @@ def example(observed: Observed, components: int) -> tuple[torch.Tensor, torch.Te
     model = pad_components(scene.coefficients, components)
     y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-    tensors = [torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask)]
-    forms = ClosedForms(*tensors, model, place)
+    low, high, *masks = (torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask))
+    forms = ClosedForms(low, high, *masks, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
-    target = (torch.from_numpy(truth) - forms.average) / scale
-    return (
+    target = ((torch.from_numpy(truth) - forms.average) / scale).clamp(-TARGET_LIMIT, TARGET_LIMIT)
+    return Example(
         conditions(forms, model),
-        target.clamp(-TARGET_LIMIT, TARGET_LIMIT),
+        target,
         scalars(model),
         model.weight.astype(np.float32),
+        ScenePhysics.of(model, forms, low, high, target, place.operators(model)[0]),
     )
+
+
+def draw_view(
+    rng: np.random.Generator, scenes: list[np.ndarray], shares: np.ndarray, synthetic_share: float
+) -> np.ndarray:
+    """A view of a scene, or of a synthetic one made of two."""
+    view = random_view(rng, scenes[rng.choice(len(scenes), p=shares)])
+    if rng.random() < synthetic_share:
+        spectra = scenes[rng.choice(len(scenes), p=shares)]
+        view = synthetic_scene(rng, spectra[:: rng.integers(1, 4)] if len(spectra) > 60 else spectra, view)
+    return np.ascontiguousarray(view)
 
 
 def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> list[Patch]:
@@ -137,16 +175,15 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
             raise HSFusionError(
                 f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios."
             )
-        scene = scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
-        observed = observe(rng, np.ascontiguousarray(random_view(rng, scene)), config.sensors)
+        observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config.synthetic_share), config.sensors)
         if observed is None:
             continue
-        given, target, numbers, weight = example(observed, config.components)
-        height, width = target.shape[1:]
-        if min(height, width) < config.patch or not (torch.isfinite(given).all() and torch.isfinite(target).all()):
+        drawn = example(observed, config.components)
+        height, width = drawn.target.shape[1:]
+        finite = torch.isfinite(drawn.conditions).all() and torch.isfinite(drawn.target).all()
+        if min(height, width) < config.patch or not finite:
             continue
         for _ in range(config.patches_per_draw):
             top, left = (int(rng.integers(0, n - config.patch + 1)) for n in (height, width))
-            cut = (slice(None), slice(top, top + config.patch), slice(left, left + config.patch))
-            patches.append(Patch(given[cut].half().numpy(), target[cut].half().numpy(), numbers, weight))
+            patches.append(drawn.patch(top, left, config.patch))
     return patches

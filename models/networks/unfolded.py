@@ -1,0 +1,48 @@
+"""The network of `hsfusion-base`: a mean network, the physics of the pair, and a diffusion network of what both leave.
+
+One step of an unfolded optimisation (Adler and Oktem 2018 learn such steps for other inverse problems): the mean estimate is made consistent
+with both images before the second network sees it, so that the second learns only what neither the data nor the first could say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .inputs import channel_of, condition_channels, scalar_count
+from .subspace_unet import Estimate, SubspaceUNet
+
+GATES = ("loc", "map", "nonlinear")
+FIRST_LEVELS, LEVELS = 2, 3
+
+
+class Unfolded(nn.Module):
+    """Residuals are those of the truth from the closed forms' average, in units of their expected spread: (B, K, H, W), H, W multiples of 8."""
+
+    def __init__(self, components: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.components = components
+        channels, numbers = condition_channels(components), scalar_count(components)
+        gates = tuple(channel_of(name, components) for name in GATES)
+        self.first = SubspaceUNet(components, channels, numbers, gates, width, depth, FIRST_LEVELS)
+        self.second = SubspaceUNet(components, channels + 2 * components, numbers, gates, width, depth, LEVELS)
+
+    def mean(self, conditions: Tensor, scalars: Tensor) -> Tensor:
+        """The first network's estimate of the residual, before data consistency."""
+        silent = conditions.new_zeros(len(conditions), self.components, *conditions.shape[-2:])
+        return self.first(silent, scalars.new_zeros(len(scalars)), conditions, scalars).mean
+
+    def forward(
+        self, noisy: Tensor, signal: Tensor, conditions: Tensor, scalars: Tensor, mean: Tensor, consistent: Tensor
+    ) -> Estimate:
+        """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data consistency."""
+        seen = torch.cat([conditions, consistent.to(conditions), (consistent - mean).to(conditions)], dim=1)
+        rest = self.second(noisy, signal, seen, scalars)
+        return Estimate(consistent + rest.mean, rest.log_error)
+
+
+def build_network(settings: dict[str, Any]) -> Unfolded:
+    """The network of a card's `settings`: components, width, depth."""
+    return Unfolded(int(settings["components"]), int(settings["width"]), int(settings["depth"]))

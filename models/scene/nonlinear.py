@@ -1,0 +1,130 @@
+"""What the MSI says of the HSI beyond a linear law, learnt from this scene alone: kernel ridge regression of what GLP-HS leaves.
+
+Materials that share a colour share a correction wherever they lie in the scene; LOC knows neighbours only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..observation.axis import like
+
+LANDMARKS = 96
+MOST_SAMPLES = 2500  # coarse pixels that the search for width and ridge looks at
+WIDTHS = (0.5, 1.0, 2.0)  # of the landmarks' median distance
+RIDGES = (0.01, 0.1, 1.0, 10.0)
+LIMIT_QUANTILE = 0.995  # of the coarse residuals' size: the kernel never says more than it has seen
+ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """f(z) = clip(W' k(z, landmarks), +-limit), k Gaussian: landmarks (m, l) and width in the standardised MSI's units, weights (m, K), limit (K,).
+
+    gain (K,): share of the coarse residual's fine half that a fit one scale up explains; at most 1, negative where it harms.
+    """
+
+    landmarks: np.ndarray
+    width: float
+    weights: np.ndarray
+    limit: np.ndarray
+    gain: np.ndarray
+
+    def __call__(self, z: Any) -> Any:
+        """The correction f(z) (K, H, W) for standardised MSI pixels z (l, H, W), numpy or torch."""
+        shape = (self.weights.shape[1], *z.shape[1:])
+        found = np.empty(shape, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(shape)
+        for top in range(0, z.shape[1], ROWS_AT_ONCE):
+            found[:, top : top + ROWS_AT_ONCE] = self._rows(z[:, top : top + ROWS_AT_ONCE])
+        return found
+
+    def _rows(self, z: Any) -> Any:
+        flat = z.reshape(z.shape[0], -1)
+        landmarks, weights, limit = like(self.landmarks, z), like(self.weights, z), like(self.limit[:, None], z)
+        distance = (landmarks**2).sum(1)[:, None] - 2.0 * (landmarks @ flat) + (flat**2).sum(0)[None, :]
+        kernel = like(np.zeros(1), z) - 0.5 / self.width**2 * distance.clip(0.0)
+        values = weights.T @ (np.exp(kernel) if isinstance(z, np.ndarray) else kernel.exp())
+        values = np.clip(values, -limit, limit) if isinstance(z, np.ndarray) else values.clamp(-limit, limit)
+        return values.reshape(-1, *z.shape[1:])
+
+
+def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray) -> KernelFit:
+    """Fit to maps of blocks at the coarse scale: rest (K, h, w) what GLP-HS's regression leaves, low (l, h, w) the standardised D z; NaN where invalid.
+
+    Width and ridge are those that, fitted one scale up (means of 2 x 2), best predict what such means hide; `weight` (K,) says how much each
+    coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks.
+    """
+    coarser = [(_halved(r), _halved(x)) for r, x in zip(rest, low)]
+    inputs, targets = _samples(low, rest)
+    inputs_up, targets_up = _samples([x for _, x in coarser], [r for r, _ in coarser])
+    rng = np.random.default_rng(0)
+    count = max(1, min(LANDMARKS, len(inputs) // 3))
+    landmarks = inputs[rng.choice(len(inputs), count, replace=False)]
+    limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
+    squared = _squared_distances(landmarks, landmarks)
+    median = float(np.sqrt(np.median(squared[squared > 0]))) if (squared > 0).any() else 1.0
+    hidden = [(_without_mean(r), _even(x)) for r, x in zip(rest, low)]
+    picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
+    best: tuple[float, KernelFit] | None = None
+    for factor in WIDTHS:
+        width = factor * median
+        among = np.exp(-0.5 / width**2 * squared)
+        seen_up = _kernel(inputs_up, landmarks, width)
+        for ridge in RIDGES:
+            trial = KernelFit(landmarks, width, _solve(seen_up, among, targets_up, ridge), limit, np.zeros(len(limit)))
+            gain = _explained(trial, hidden)
+            score = float(np.sum(gain[0] * gain[1] * weight**2))
+            if best is None or score > best[0]:
+                final = _solve(_kernel(inputs[picks], landmarks, width), among, targets[picks], ridge)
+                best = score, KernelFit(landmarks, width, final, limit, gain[0])
+    return best[1]  # type: ignore[index]
+
+
+def _explained(fit: KernelFit, hidden: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Share (K,) of the hidden residual's power that the fit predicts, in [-1, 1], and that power (K,)."""
+    power, left = 0.0, 0.0
+    for truth, low in hidden:
+        known = np.isfinite(truth[0])
+        predicted = _without_mean(fit(np.nan_to_num(low)))
+        power = power + (truth[:, known] ** 2).sum(axis=1)
+        left = left + ((truth - predicted)[:, known] ** 2).sum(axis=1)
+    power = np.maximum(power, 1e-30)
+    return np.clip(1.0 - left / power, -1.0, 1.0), power
+
+
+def _samples(low: list[np.ndarray], rest: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Valid pixels of all blocks: (N, l) and (N, K)."""
+    valid = [np.isfinite(x[0]) & np.isfinite(r[0]) for x, r in zip(low, rest)]
+    return tuple(np.concatenate([m[:, v].T for m, v in zip(maps, valid)]) for maps in (low, rest))  # type: ignore[return-value]
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+    return image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; NaN where one is missing."""
+    image = _even(image)
+    bands, rows, cols = image.shape
+    return image.reshape(bands, rows // 2, 2, cols // 2, 2).mean(axis=(2, 4))
+
+
+def _without_mean(image: np.ndarray) -> np.ndarray:
+    """What the means of 2 x 2 pixels hide."""
+    return _even(image) - _halved(image).repeat(2, axis=1).repeat(2, axis=2)
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2.0 * a @ b.T, 0.0)
+
+
+def _kernel(inputs: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
+    return np.exp(-0.5 / width**2 * _squared_distances(inputs, landmarks))
+
+
+def _solve(seen: np.ndarray, among: np.ndarray, targets: np.ndarray, ridge: float) -> np.ndarray:
+    """Nystroem kernel ridge: (K_nm' K_nm + ridge K_mm) W = K_nm' targets."""
+    return np.linalg.solve(seen.T @ seen + ridge * among + 1e-6 * np.eye(len(among)), seen.T @ targets)
