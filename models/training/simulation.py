@@ -178,7 +178,10 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
         observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config.synthetic_share), config.sensors)
         if observed is None:
             continue
-        drawn = example(observed, config.components)
+        try:
+            drawn = example(observed, config.components)
+        except HSFusionError:  # a view without contrast: there is nothing to fuse in it, and nothing to learn
+            continue
         height, width = drawn.target.shape[1:]
         finite = torch.isfinite(drawn.conditions).all() and torch.isfinite(drawn.target).all()
         if min(height, width) < config.patch or not finite:

@@ -34,7 +34,8 @@ def synthetic_scene(rng: np.random.Generator, spectra: np.ndarray, texture: np.n
     """(L, H, W): linear mixtures of endmembers of `spectra` (L, ., .) with abundances and shading drawn from `texture` (., H, W)."""
     materials = endmembers(rng, spectra, int(rng.integers(*ENDMEMBERS)))
     maps = textures(rng, texture, len(materials) + 1)
-    share = np.exp(rng.uniform(1.0, 3.0) * maps[:-1])
+    share = rng.uniform(1.0, 3.0) * maps[:-1]
+    share = np.exp(share - share.max(axis=0))
     share /= share.sum(axis=0)
     shading = np.clip(1.0 + SHADING * maps[-1], 0.3, 2.0)
     return (np.tensordot(materials.T, share, axes=1) * shading).astype(np.float32)
