@@ -138,7 +138,7 @@ def train(trainer: Trainer, config: TrainingConfig, scenes: dict[str, Scene], ar
         bar.write("calibrating the expected errors on the held-out scenes")
         quantile = error_quantile(held_out, runner_of(trainer, config), components=config.components)
         card["error_scale"] = round(quantile, 3)
-    save_model(path, trainer.average, card)
+    save_model(path, {name: value.half() for name, value in trainer.average.items()}, card)
     print(f"model file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -44,7 +44,7 @@ def random_state(settings: dict[str, int], seed: int = 0) -> dict[str, torch.Ten
     torch.manual_seed(seed)
     state = build_network(settings).state_dict()
     return {
-        n: 2.0 * torch.randn_like(v) / v[0].numel() ** 0.5 if "last" in n or "film" in n or n.startswith("head.") else v
+        n: 2.0 * torch.randn_like(v) / v[0].numel() ** 0.5 if "last" in n or "film" in n or ".head." in n else v
         for n, v in state.items()
     }
 

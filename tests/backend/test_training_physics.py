@@ -8,7 +8,6 @@ import torch
 
 from hsfusion.models.fusion import CONSISTENCY_SPREAD
 from hsfusion.models.networks.inputs import target_scale
-from hsfusion.models.observation import Sampling
 from hsfusion.models.scene.closed_forms import maximum_a_posteriori
 from hsfusion.models.training.config import Sensors
 from hsfusion.models.training.physics import consistent, stacked

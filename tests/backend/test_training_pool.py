@@ -31,7 +31,12 @@ def scenes(make_scene) -> list[np.ndarray]:
 
 def same(a, b) -> bool:
     """Whether two lists of patches are equal to the bit."""
-    return len(a) == len(b) and all(np.array_equal(getattr(p, n), getattr(q, n)) for p, q in zip(a, b) for n in vars(p))
+    return len(a) == len(b) and all(np.array_equal(v, w) for p, q in zip(a, b) for v, w in zip(arrays(p), arrays(q)))
+
+
+def arrays(patch) -> list[np.ndarray]:
+    """All arrays of a patch, those of its physics too."""
+    return [*(v for n, v in vars(patch).items() if n != "physics"), *vars(patch.physics).values()]
 
 
 def test_a_chunk_is_a_function_of_its_number(scenes):
@@ -44,7 +49,7 @@ def test_patches_have_the_promised_shapes_and_limits(scenes):
         assert patch.conditions.shape == (condition_channels(3), 16, 16) and patch.target.shape == (3, 16, 16)
         assert patch.scalars.shape == (scalar_count(3),) and patch.weight.shape == (3,)
         assert np.abs(patch.conditions).max() <= LIMIT and np.abs(patch.target).max() <= TARGET_LIMIT
-        assert all(np.isfinite(array).all() for array in vars(patch).values())
+        assert all(np.isfinite(array).all() for array in arrays(patch))
 
 
 def test_another_process_draws_the_same(scenes):
