@@ -30,6 +30,7 @@ class Estimates:
     """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
 
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
+    nominal: whether the MSI's response started from a known one, against which its row sums are gains.
     """
 
     scene: SceneModel
@@ -40,6 +41,7 @@ class Estimates:
     shift_source: str
     warnings: list[str]
     geometry: Geometry | None = None
+    nominal: bool = False
 
 
 def estimate(pair: Pair, request: FusionRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
@@ -54,7 +56,8 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
     sampling = geometry.sampling
     subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)
     progress.phase("Estimating response, noise and regression")
-    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal_response(pair, request))
+    prior = nominal_response(pair, request)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior)
     warnings = list(geometry.warnings)
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
@@ -65,7 +68,15 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
         progress.warn(warning)
     warnings = [*pair.notes, *warnings]
     return Estimates(
-        scene, blocks, sampling, geometry.psf_source, geometry.shift, geometry.shift_source, warnings, geometry
+        scene=scene,
+        blocks=blocks,
+        sampling=sampling,
+        psf_source=geometry.psf_source,
+        shift=geometry.shift,
+        shift_source=geometry.shift_source,
+        warnings=warnings,
+        geometry=geometry,
+        nominal=prior is not None,
     )
 
 

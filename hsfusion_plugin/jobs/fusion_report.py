@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import reports
 from .estimation import Estimates
+from .msi_quantities import msi_quantities
 from .outputs import msi_ranges, outside_range
 from .pair import Pair
 from .request import FusionRequest
@@ -99,21 +100,7 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
         ),
         reports.Quantity("SNR of the HSI", round(snr_db(estimates), 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
-        *(
-            reports.Quantity(
-                f"MSI band {number + 1}",
-                f"gain {gain:.3g}, offset {offset:.3g}, noise {noise:.3g}",
-                "",
-                f"{100 * unexplained:.1f} % of its variance is not explained by the HSI",
-            )
-            for number, gain, offset, noise, unexplained in zip(
-                pair.msi_bands,
-                scene.spectral_response.sum(axis=1),
-                scene.spectral_offset,
-                scene.msi_noise,
-                scene.unexplained,
-            )
-        ),
+        *msi_quantities(pair, estimates),
     ]
 
 

@@ -49,8 +49,9 @@ def say_estimates(pair: Pair, estimates: Estimates, progress: Progress) -> None:
         f"{number + 1}: {gain:.3g}, {100 * share:.1f} %"
         for number, gain, share in zip(pair.msi_bands, scene.spectral_response.sum(axis=1), scene.unexplained)
     )
+    total = "gain" if estimates.nominal else "sum of its response"
     progress.info(
-        f"Subspace: {scene.subspace.components} components. MSI band: gain, share not explained by the HSI: {bands}."
+        f"Subspace: {scene.subspace.components} components. MSI band: {total}, share not explained by the HSI: {bands}."
     )
 
 

@@ -19,6 +19,7 @@ from ..rasters.colour import colour_bands
 from ..rasters.staging import check_writable, write_text
 from .estimation import Estimates, estimate, nominal_response
 from .geometry import Geometry
+from .msi_quantities import msi_quantities
 from .outputs import msi_ranges
 from .pair import Pair
 from .progress import Progress
@@ -61,13 +62,12 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     found = estimates.geometry.registration
     progress.phase("Writing")
     nominal = _nominal(pair, wanted)
-    curves, agrees = spectral_curves(pair, estimates, nominal)
-    quantities = sensor_quantities(pair, estimates)
+    curves, calibration = spectral_curves(pair, estimates, nominal)
+    quantities = sensor_quantities(pair, estimates, None if nominal is None else calibration)
     if nominal is not None:
         source = "the MSI's own wavelengths" if request.sensor == "estimate" else request.sensor
-        quantities.append(
-            reports.Quantity("Nominal response", _agreeing(pair, agrees), "", f"of {source}, gain and offset fitted")
-        )
+        agreeing = _agreeing(pair, np.isfinite(calibration[:, 0]))
+        quantities.append(reports.Quantity("Nominal response", agreeing, "", f"of {source}, gain and offset fitted"))
     for quantity in quantities:
         value = quantity.value if isinstance(quantity.value, str) else f"{quantity.value:.4g}"
         progress.info(f"{quantity.name}: {value} {quantity.unit} ({quantity.note})".replace("  ", " "))
@@ -87,9 +87,11 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     }
 
 
-def sensor_quantities(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
-    """Everything that was estimated, each with its interval or what it means."""
-    scene, geometry = estimates.scene, estimates.geometry
+def sensor_quantities(
+    pair: Pair, estimates: Estimates, calibration: np.ndarray | None = None
+) -> list[reports.Quantity]:
+    """Everything that was estimated, each with its interval or what it means; calibration as `msi_quantities` takes it."""
+    geometry = estimates.geometry
     found, phase = geometry.registration, pair.alignment
     rows = [
         reports.Quantity("Ratio", pair.alignment.ratio, "", "HSI pixel / MSI pixel, from the two grids"),
@@ -105,17 +107,7 @@ def sensor_quantities(pair: Pair, estimates: Estimates) -> list[reports.Quantity
         _shift("Shift to the south", found.shift_y, geometry),
         reports.Quantity("HSI pixels compared", found.pixels, "", _small(pair)),
     ]
-    for number, gain, offset, noise, share in zip(
-        pair.msi_bands, scene.spectral_response.sum(axis=1), scene.spectral_offset, scene.msi_noise, scene.unexplained
-    ):
-        rows.append(
-            reports.Quantity(
-                f"MSI band {number + 1}",
-                f"gain {gain:.3g}, offset {offset:.3g}, noise {noise:.3g}",
-                "",
-                f"{100 * share:.1f} % of its variance is not explained by the HSI",
-            )
-        )
+    rows += msi_quantities(pair, estimates, calibration)
     return rows
 
 
@@ -149,15 +141,15 @@ def _names(pair: Pair) -> list[str]:
 
 
 def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Response (l, L) of each MSI band, gain included, and bool (l,): where it is the nominal one.
+    """Response (l, L) of each MSI band, gain included, and (l, 2): gain and offset where it is the nominal one, else NaN.
 
     The best prediction of the MSI spreads over bands that carry the same signal, to average their noise. So where a nominal response
     (l, L) with gain and offset explains the MSI about as well, it is the sensor's; both are judged on spectra without noise.
     """
     scene = estimates.scene
-    curves, agrees = scene.spectral_response.copy(), np.zeros(len(scene.spectral_response), bool)
+    curves, calibration = scene.spectral_response.copy(), np.full((len(scene.spectral_response), 2), np.nan)
     if nominal is None:
-        return curves, agrees
+        return curves, calibration
     samples = coarse_samples(estimates.blocks, estimates.sampling)
     spectra = scene.subspace.expand(scene.subspace.project(samples.spectra.T)).T
     for band, row in enumerate(nominal):
@@ -165,8 +157,8 @@ def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None
         gain, offset = np.polyfit(seen, samples.low[:, band], 1)
         share = np.var(samples.low[:, band] - gain * seen - offset) / max(np.var(samples.low[:, band]), 1e-30)
         if gain > 0 and share < AS_GOOD * scene.unexplained[band] + SMALL_SHARE:
-            curves[band], agrees[band] = gain * row, True
-    return curves, agrees
+            curves[band], calibration[band] = gain * row, (gain, offset)
+    return curves, calibration
 
 
 def _nominal(pair: Pair, request: FusionRequest) -> np.ndarray | None:

@@ -126,6 +126,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
         "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),
+        "gain_identifiable": estimates.nominal,
         "unexplained": scene.unexplained,
         "noise": {"hsi_std": scene.subspace.band_noise, "msi_std": scene.msi_noise},
         "components": scene.subspace.components,

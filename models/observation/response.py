@@ -63,15 +63,23 @@ def gaussian_response(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm
     wavelengths = np.asarray(wavelengths_nm, float)
     missing = np.flatnonzero(~covered_bands(centre, fwhm, wavelengths))
     if len(missing):
-        raise HSFusionError(
-            f"The MSI band at {centre[missing[0]]:.0f} nm lies outside the HSI's bands "
-            f"({wavelengths.min():.0f} to {wavelengths.max():.0f} nm): leave that band out of the multispectral raster."
-        )
+        raise HSFusionError(_not_seen(float(centre[missing[0]]), wavelengths))
     distance = (wavelengths[None, :] - centre[:, None]) / fwhm[:, None]
     # A band narrower than the HSI's own sampling still falls on its nearest bands: never narrower than the local spacing.
     width = np.maximum(1.0, np.abs(_spacing(wavelengths))[np.abs(distance).argmin(axis=1)] / fwhm)
     response = np.exp(-4.0 * np.log(2.0) * (distance / width[:, None]) ** 2) * _spacing(wavelengths)
     return response / response.sum(axis=1, keepdims=True)
+
+
+def _not_seen(centre: float, wavelengths: np.ndarray) -> str:
+    """One sentence on an MSI band beyond the HSI's bands or in a gap between two of them (water vapour, a join of detectors)."""
+    advice = "leave that band out of the multispectral raster"
+    below, above = wavelengths[wavelengths <= centre], wavelengths[wavelengths > centre]
+    if len(below) and len(above):
+        gap = f"the HSI has no band between {below.max():.0f} and {above.min():.0f} nm"
+        return f"The MSI band at {centre:.0f} nm falls into a gap of the HSI's bands ({gap}): {advice}."
+    span = f"{wavelengths.min():.0f} to {wavelengths.max():.0f} nm"
+    return f"The MSI band at {centre:.0f} nm lies outside the HSI's bands ({span}): {advice}."
 
 
 def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -58,9 +60,18 @@ def test_through_qgis_process(qgis_process, pair, tmp_path):
     assert found["SRF"] == str(srf) and found["REPORT"] == str(report)
     page = report.read_text(encoding="utf-8")
     assert "PSF FWHM, rows" in page and "estimated, between" in page and "hsfusion:estimatesensor" in page
-    assert "interval" in page.lower() and "gain 1." in page
+    gains = [float(x) for x in re.findall(r"gain ([\d.]+), offset", page)]
+    assert "interval" in page.lower() and gains == pytest.approx([1.2] * 4, abs=0.03), "it was simulated with 1.2"
     response = read_response(srf, pairs.WAVELENGTHS)
     assert response.shape == (4, pairs.BANDS) and (response >= 0).all()
+
+
+def test_without_a_known_response_no_number_is_called_a_gain(pair, tmp_path):
+    bare = pairs.write(tmp_path / "bare.tif", pairs.read(pair[1]), pairs.PIXEL)
+    report = tmp_path / "report.html"
+    sensor.run(SensorRequest(pair[0], str(bare), report=str(report)), Progress())
+    page = report.read_text(encoding="utf-8")
+    assert "not identifiable" in page and "response sums to" in page and not re.search(r"gain [\d.]+, offset", page)
 
 
 def test_a_named_sensor_is_where_the_response_starts(qgis_process, pair, tmp_path):

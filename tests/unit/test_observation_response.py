@@ -37,9 +37,24 @@ def test_uneven_spacing_is_weighted():
 
 
 def test_a_band_outside_the_hsi_is_named():
-    with pytest.raises(HSFusionError, match="1610 nm"):
+    with pytest.raises(
+        HSFusionError, match="1610 nm lies outside the HSI's bands .400 to 995 nm.: leave that band out"
+    ):
         gaussian_response(np.array([560.0, 1610.0]), np.array([35.0, 90.0]), GRID)
     assert covered_bands(np.array([560.0, 1610.0]), np.array([35.0, 90.0]), GRID).tolist() == [True, False]
+
+
+def test_a_band_in_a_gap_is_said_to_lie_in_it():
+    gap = np.concatenate([np.arange(400.0, 1340.0, 10.0), np.arange(1460.0, 2400.0, 10.0)])
+    sentence = "1375 nm falls into a gap of the HSI's bands .the HSI has no band between 1330 and 1460 nm.: leave that"
+    with pytest.raises(HSFusionError, match=sentence):
+        gaussian_response(np.array([860.0, 1375.0]), np.array([20.0, 30.0]), gap)
+
+
+def test_a_wide_band_that_reaches_into_a_gap_says_the_same():
+    gap = np.concatenate([np.arange(400.0, 700.0, 5.0), np.arange(900.0, 1000.0, 5.0)])
+    with pytest.raises(HSFusionError, match="842 nm falls into a gap .* between 695 and 900 nm"):
+        gaussian_response(np.array([842.0]), np.array([115.0]), gap)
 
 
 def test_sensors_csv(tmp_path):
