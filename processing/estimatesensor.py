@@ -8,7 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
-from .parameters import ESTIMATE, choice, file_output, raster, report_output, sensor_names
+from .parameters import ESTIMATE, advanced, choice, file_output, msi_gsd, raster, report_output, sensor_names
 from .strings import mark, tr
 
 NUMBERS = {
@@ -40,6 +40,7 @@ class EstimateSensor(Algorithm):
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
             choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
+            advanced(msi_gsd()),
             file_output("SRF", tr("Spectral response functions"), tr("CSV files (*.csv)")),
             report_output(),
         )
@@ -53,6 +54,7 @@ class EstimateSensor(Algorithm):
             hsi=self.source(parameters, "HSI", context) or "",
             msi=self.source(parameters, "MSI", context) or "",
             sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            msi_gsd=self.optional_text(parameters, "MSI_GSD", context),
             srf=self.output_file(parameters, "SRF", context),
             report=self.output_file(parameters, "REPORT", context),
         )

@@ -104,6 +104,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
     return [
         choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
         file("SRF_FILE", tr("Spectral response functions of the multispectral bands"), tr("CSV files (*.csv)")),
+        msi_gsd(),
         number("PSF_FWHM", tr("Width of the PSF (FWHM, HSI pixels; empty = estimate)"), minValue=0.1, maxValue=10.0),
         number(
             "PSF_FWHM_Y",
@@ -114,6 +115,11 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
         number("SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
         number("SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
     ]
+
+
+def msi_gsd() -> QgsProcessingParameterString:
+    """MSI_GSD: for rasters whose bands were taken with pixels of several sizes."""
+    return text("MSI_GSD", tr("Own pixel size of each multispectral band, such as 10,10,10,20 (empty = all sharp)"))
 
 
 def raster_set() -> list[QgsProcessingParameterDefinition]:

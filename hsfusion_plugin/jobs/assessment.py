@@ -45,6 +45,7 @@ class AssessmentRequest:
     msi: str
     sensor: str = "estimate"
     srf_file: str | None = None
+    msi_gsd: str | None = None
     psf_fwhm: float | None = None
     psf_fwhm_y: float | None = None
     shift_x: float | None = None

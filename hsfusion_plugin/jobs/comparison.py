@@ -41,6 +41,7 @@ class ComparisonRequest:
     mask: str | None = None
     sensor: str = "estimate"
     srf_file: str | None = None
+    msi_gsd: str | None = None
     psf_fwhm: float | None = None
     psf_fwhm_y: float | None = None
     shift_x: float | None = None

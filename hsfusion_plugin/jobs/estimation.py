@@ -14,6 +14,7 @@ from ...models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ...models.scene.subspace import fit_subspace
 from ...models.scene.tiling import place_of
 from ..paths import RESOURCES
+from .band_sizes import softness_warning
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .progress import Progress
@@ -64,6 +65,8 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
             warnings.append(
                 f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
             )
+    if soft := softness_warning(pair, blocks):
+        warnings.append(soft)
     for warning in warnings:
         progress.warn(warning)
     warnings = [*pair.notes, *warnings]

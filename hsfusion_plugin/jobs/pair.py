@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...models.errors import HSFusionError
+from ...models.scene.sharpening import Sharpening
 from ..rasters.align import Alignment, align, check_bands
 from ..rasters.bands import usable_bands
 from ..rasters.masks import read_mask
 from ..rasters.raster import Raster
 from ..rasters.warp import mask_on_grid_of, on_grid_of
+from .band_sizes import sharpening_of
 from .progress import Progress
 from .request import FusionRequest
 
 
 @dataclass(frozen=True)
 class Pair:
-    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about the grids."""
+    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
+
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None.
+    """
 
     hsi: Raster
     msi: Raster
@@ -27,6 +32,7 @@ class Pair:
     hsi_bands: list[int]
     msi_bands: list[int]
     notes: tuple[str, ...] = ()
+    sharpening: Sharpening | None = None
 
     @classmethod
     def open(cls, request: FusionRequest, progress: Progress) -> Pair:
@@ -50,7 +56,13 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        return cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes)
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes)
+        if not request.msi_gsd:
+            return pair
+        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        if said:
+            progress.info(said)
+        return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
 
     @property
     def wavelengths(self) -> np.ndarray | None:
@@ -64,6 +76,20 @@ class Pair:
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
+        if self.sharpening is None:
+            return self._read_msi(rows, cols)
+        # As wide as it takes for a pixel to be the same in every window.
+        reach, wide = self.sharpening.reach, []
+        for window, whole, size in (
+            (rows, self.alignment.fine_rows, self.msi.rows),
+            (cols, self.alignment.fine_cols, self.msi.cols),
+        ):
+            wide.append(range(max(window.start - reach, -whole.start), min(window.stop + reach, size - whole.start)))
+        values, mask = self._read_msi(*wide)
+        inner = tuple(slice(n.start - w.start, n.stop - w.start) for n, w in zip((rows, cols), wide))
+        return self.sharpening(values, mask)[(slice(None), *inner)], mask[inner]
+
+    def _read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         a = self.alignment
         values, mask = _filled(self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands))
         if self.mask is not None:

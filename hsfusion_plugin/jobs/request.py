@@ -26,7 +26,7 @@ class FusionRequest:
     """One fusion; the fields are the parameters of `hsfusion:fuse` or, where `method` is given, of `hsfusion:fuseclassical`.
 
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
-    PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair.
+    PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI band, separated by commas.
     """
 
     hsi: str
@@ -38,6 +38,7 @@ class FusionRequest:
     method: str | None = None
     sensor: str = "estimate"
     srf_file: str | None = None
+    msi_gsd: str | None = None
     psf_fwhm: float | None = None
     psf_fwhm_y: float | None = None
     shift_x: float | None = None

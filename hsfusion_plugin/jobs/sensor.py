@@ -39,6 +39,7 @@ class SensorRequest:
     hsi: str
     msi: str
     sensor: str = "estimate"
+    msi_gsd: str | None = None
     srf: str | None = None
     report: str | None = None
 
@@ -52,12 +53,12 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     for role, path in (("SRF", request.srf), ("REPORT", request.report)):
         if path:
             check_writable(path, role=role, inputs=[request.hsi, request.msi])
-    pair = Pair.open(FusionRequest(hsi=request.hsi, msi=request.msi, output="", sensor=request.sensor), progress)
+    wanted = FusionRequest(hsi=request.hsi, msi=request.msi, output="", sensor=request.sensor, msi_gsd=request.msi_gsd)
+    pair = Pair.open(wanted, progress)
     if request.srf and pair.wavelengths is None:
         raise HSFusionError(
             "SRF cannot be written, because the HSI has no wavelengths: add them to the raster, or leave SRF out."
         )
-    wanted = FusionRequest(hsi=request.hsi, msi=request.msi, output="", sensor=request.sensor)
     estimates = estimate(pair, wanted, progress.part(0.0, 0.9))
     found = estimates.geometry.registration
     progress.phase("Writing")

@@ -31,6 +31,7 @@ SOFTER, CLEARLY = (
     1.2,
     0.7,
 )  # a band is softer: least extra blur (FWHM, fine pixels), share of the unexplained that must remain at most
+REPEATED = 0.4  # share of equal neighbours from which pixels were made of larger ones
 RELATED = 0.9  # squared correlation of two bands from which they are compared
 PROBES = (0.0, 1.2, 1.7, 2.4, 3.4, 4.8, 6.8)  # FWHM of blurs, fine pixels
 
@@ -132,7 +133,8 @@ def _blur(size: int, fwhm: float) -> np.ndarray:
 def softness(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """How much softer each band is than the sharpest band that resembles it: FWHM (l,) of the blur between them, 0 = as sharp.
 
-    Band b is softer than band j where j, blurred, explains b clearly better than j does.
+    Band b is softer than band j where j, blurred, explains b clearly better than j does; and where its pixels come in blocks of one value,
+    as nearest-neighbour resampling leaves them, and those of another band do not.
     """
     bands = len(parts[0][0])
     squared = np.zeros((len(PROBES), bands, bands))
@@ -147,7 +149,19 @@ def softness(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     best = squared.argmax(axis=0)
     left = (1 - squared.max(axis=0)) / np.maximum(1 - squared[0], 1e-12)
     blur = np.where((left < CLEARLY) & (squared.max(axis=0) > RELATED), np.array(PROBES)[best], 0.0)
-    return np.where(blur.max(axis=1) >= SOFTER, blur.max(axis=1), 0.0)
+    blurs = np.where(blur.max(axis=1) >= SOFTER, blur.max(axis=1), 0.0)
+    equal = _equal_neighbours(parts)
+    repeated = (equal > REPEATED) & (equal.min() < REPEATED / 2)
+    return np.where(repeated, np.maximum(blurs, 1.0 / np.maximum(1.0 - equal, 0.05)), blurs)
+
+
+def _equal_neighbours(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Share (l,) of neighbouring pixels along rows that hold the very same value: (g - 1) / g where g pixels were made of one."""
+    same, count = 0.0, 0.0
+    for z, mask in parts:
+        known = (mask[:, 1:] > 0) & (mask[:, :-1] > 0)
+        same, count = same + (z[:, :, 1:] == z[:, :, :-1])[:, known].sum(axis=1), count + known.sum()
+    return same / max(count, 1.0)
 
 
 def _correlation(values: np.ndarray) -> np.ndarray:

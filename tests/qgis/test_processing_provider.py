@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SENSOR_SET = ["SENSOR", "SRF_FILE", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y"]
+SENSOR_SET = ["SENSOR", "SRF_FILE", "MSI_GSD", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y"]
 RASTER_SET = ["OPTIONS", "DATA_TYPE"]
 USED = ["USED_METHOD", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED"]
 INTERFACE = {
@@ -41,7 +41,7 @@ INTERFACE = {
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (
-        ["HSI", "MSI", "SENSOR", "SRF", "REPORT"],
+        ["HSI", "MSI", "SENSOR", "MSI_GSD", "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
     ),
     "setupbackend": (
