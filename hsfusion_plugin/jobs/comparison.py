@@ -24,6 +24,7 @@ from .memory import available_memory
 from .methods import CLOSED_FORMS, ClosedForm
 from .pair import Pair
 from .progress import Progress
+from .published import Published
 from .rehearsal import Rehearsal
 from .request import FusionRequest
 
@@ -142,8 +143,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    prior = nominal_response(pair, request.pair())
-    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, prior)
+    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request.pair()))
     if rehearsal is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
@@ -157,7 +157,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
         for number, name in enumerate([CALIBRATION, *(name for name in names if name != CALIBRATION)]):
             progress.phase(f"Comparing: {name}")
             part = progress.part(number / (len(names) + 1), (number + 1) / (len(names) + 1))
-            fuse = _method(name, rehearsal, opened, (pair.wavelengths, prior), part)
+            fuse = _method(name, rehearsal, opened, part)
             rows.append(stage.row(name, fuse))
             part.step(1.0)
             if rows[-1].reason:
@@ -174,13 +174,7 @@ def _ranked(rows: list[Row]) -> list[Row]:
 Fuse = Callable[[], list[np.ndarray]]
 
 
-def _method(
-    name: str,
-    rehearsal: Rehearsal,
-    models: Models,
-    fit: tuple[np.ndarray | None, np.ndarray | None],
-    progress: Progress,
-) -> Fuse:
+def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress) -> Fuse:
     """What gives the fused spectra of each stage."""
 
     def tick(share: float) -> None:
@@ -203,7 +197,10 @@ def _method(
 
     def model() -> list[np.ndarray]:
         method = models.method(name)
-        return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components, *fit))
+        if isinstance(method, Published):
+            fitted = method.for_scene(rehearsal.estimates.blocks)
+            return each(lambda stage: stage.fused(fitted), rehearsal)
+        return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
 
     return model
 

@@ -10,10 +10,12 @@ from typing import Any
 from ..backend.session import backend_kind, open_backend
 from ..backend.settings import Settings
 from ..errors import Cancelled, HSFusionError
+from .band_fit import BandFit
 from .methods import Diffusion
-from .model_choice import check_card, local_card, remote_card
+from .model_choice import check_model, local_card, model_method, remote_card
 from .pair import Pair
 from .progress import Progress
+from .published import Published
 from .request import FusionRequest
 from .run_log import say_backend
 
@@ -22,11 +24,11 @@ from .run_log import say_backend
 class Models:
     """Methods and reasons by the model's name; about: name -> sha256 and where it ran, for the record."""
 
-    methods: dict[str, Diffusion] = field(default_factory=dict)
+    methods: dict[str, Diffusion | Published] = field(default_factory=dict)
     reasons: dict[str, HSFusionError] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
-    def method(self, name: str) -> Diffusion:
+    def method(self, name: str) -> Diffusion | Published:
         """The model as a method; raises what stands in its way."""
         if name in self.reasons:
             raise self.reasons[name]
@@ -48,16 +50,17 @@ def _open(
 ) -> None:
     settings = Settings.read()
     kind = backend_kind(settings, request.backend)
-    cards: dict[str, tuple[dict[str, Any], str]] = {}
+    cards: dict[str, tuple[dict[str, Any], str, BandFit | None]] = {}
 
-    def check(name: str, card: tuple[dict[str, Any], str]) -> None:
-        for warning in check_card(name, card[0], pair):
+    def check(name: str, card: dict[str, Any], sha256: str) -> None:
+        bands, warnings = check_model(name, card, pair, request)
+        for warning in warnings:
             progress.warn(warning)
-        cards[name] = card
+        cards[name] = card, sha256, bands
 
     if kind == "local":
         for name in names:
-            _noting(models, name, lambda name=name: check(name, local_card(name, None, settings.model_places)))
+            _noting(models, name, lambda name=name: check(name, *local_card(name, None, settings.model_places)))
         if not cards:  # nothing that a backend would be needed for
             return
     progress.phase("Starting the backend")
@@ -72,18 +75,11 @@ def _open(
         return
     if kind == "remote":
         for name in names:
-            _noting(models, name, lambda name=name: check(name, remote_card(name, listed)))
-    for name, (card, sha256) in cards.items():
-        models.methods[name] = Diffusion(
-            name,
-            client,
-            request,
-            int(card.get("halo", 64)),
-            int(card.get("tile_multiple", 8)),
-            progress.cancelled,
-            progress.warn,
-            components=int(card["components"]),
-        )
+            _noting(models, name, lambda name=name: check(name, *remote_card(name, listed, settings.model_places)))
+    for name, (card, sha256, bands) in cards.items():
+        if kind == "remote":
+            client.pin(name, sha256)
+        models.methods[name] = model_method(name, card, bands, client, request, progress)
         models.about[name] = {"sha256": sha256, "backend": kind, "endpoint": client.endpoint}
 
 

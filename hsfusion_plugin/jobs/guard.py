@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ...models.scene.blocks import LEAST_SAMPLES, Block, middle
-from ...models.scene.fusion import expand_tile, outside_part
-from ...models.scene.model import fit_scene
-from ...models.scene.tile import Place
-from ...models.scene.tiling import Tile
-from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, reduced_block, reduced_sampling, verdict
+from ...models.scene.blocks import Block, middle
+from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, verdict
 from .estimation import BLOCK, Estimates
-from .methods import CLOSED_FORMS, Arrays, ClosedForm, Method
+from .methods import CLOSED_FORMS, ClosedForm, Method
 from .progress import Progress
 from .published import Published
+from .rehearsal import Rehearsal
 
 LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as it is
 
@@ -58,47 +55,19 @@ def decide(
 
     Where the scene is too small the average of LOC and MAP is chosen.
     """
-    scene, sampling = estimates.scene, estimates.sampling
-    noise = scene.subspace.band_noise
-    pairs = [
-        (block, reduced_block(block, sampling, noise, scene.msi_noise, seed))
-        for seed, block in enumerate(_small_blocks(estimates))
-    ]
-    usable = [
-        (block.y, reduced) for block, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES
-    ]
-    if not usable:
+    rehearsal = Rehearsal.of(estimates, _small_blocks(estimates), wavelengths)
+    if rehearsal is None:
         return Verdict("average", {}, None, 0.0)
-    reduced_scene = fit_scene(
-        [reduced for _, reduced in usable],
-        reduced_sampling(sampling),
-        scene.subspace.components,
-        scene.subspace,
-        wavelengths,
-    )
+    noise = estimates.scene.subspace.band_noise
     errors: dict[str, np.ndarray] = {}
     count = 0.0
-    for number, (truth, block) in enumerate(usable):
+    for number, stage in enumerate(rehearsal.stages):
         progress.check()
-        valid = block.z_mask > 0
-        count += valid.sum()
-        coefficients = replace(reduced_scene.coefficients, scene_shape=block.scene_shape)
-        local = replace(reduced_scene, coefficients=coefficients)
-        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-        tile = Tile(block.fine_rows, block.fine_cols, place)
-        z = local.standardise(block.z) * block.z_mask
-        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
-        outside = outside_part(local, block.y, block.y_mask, z, block.z_mask, place)
-        wanted = truth[:, : block.scene_shape[0], : block.scene_shape[1]]
+        count += stage.mask.sum()
         for method in (guarded, *(ClosedForm(name) for name in CLOSED_FORMS)):
-            if isinstance(method, Published):
-                fused, _ = method.spectra(block, block.fine_rows, block.fine_cols, coefficients.sampling)
-            else:
-                x, _ = method(Arrays(y, z, block.y_mask, block.z_mask), coefficients, tile)
-                fused = expand_tile(local, x, outside)
-            square = (fused - wanted)[:, valid].astype(np.float64) ** 2
+            square = (stage.fused(method) - stage.truth)[:, stage.mask].astype(np.float64) ** 2
             errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
-        progress.step((number + 1) / len(usable))
+        progress.step((number + 1) / len(rehearsal.stages))
     scores = {name: excess_rmse(e / count, noise) for name, e in errors.items()}
     shipped, gain = verdict(scores, guarded.name)
     return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,13 +12,14 @@ from ...models.scene.blocks import LEAST_SAMPLES, Block, coarse_samples
 from ...models.scene.full_band import GLOBAL, fit_full_band
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import SceneModel, fit_scene
-from ...models.scene.subspace import fit_subspace
+from ...models.scene.subspace import Subspace, fit_subspace
 from ...models.scene.tile import Place
 from ...models.scene.tiling import Tile
 from ...models.scene.wald import reduced_block, reduced_sampling
 from ...models.scene.windows import interpolated
 from .estimation import Estimates
 from .methods import Arrays, Method
+from .published import Published
 
 Tick = Callable[[float], None]
 
@@ -62,18 +63,23 @@ class Stage:
         block = self.block
         return interpolated(block, self.scene.coefficients.sampling, block.fine_rows, block.fine_cols)
 
-    def fused(self, method: Method) -> np.ndarray:
-        """Spectra (L, H, W) by a method in coefficients."""
+    def fused(self, method: Method | Published) -> np.ndarray:
+        """Spectra (L, H, W) by a method in coefficients, or by a full-band model."""
+        if isinstance(method, Published):
+            block = self.block
+            return method.spectra(block, block.fine_rows, block.fine_cols, self.scene.coefficients.sampling)[0]
         x, _ = method(self.arrays, self.scene.coefficients, self.tile)
         return expand_tile(self.scene, x, self.outside)
 
 
 @dataclass
 class Rehearsal:
-    """The scene model of the reduced scene and its stages."""
+    """The scene model of the reduced scene and its stages; `known`: wavelengths and nominal response that it was fitted with."""
 
+    estimates: Estimates
     scene: SceneModel
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[Stage]
+    known: tuple[np.ndarray | None, np.ndarray | None]
 
     @classmethod
     def of(
@@ -92,30 +98,29 @@ class Rehearsal:
         usable = [(y, reduced) for y, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES]
         if not usable:
             return None
-        reduced_scene = fit_scene(
-            [reduced for _, reduced in usable],
-            reduced_sampling(sampling),
-            scene.subspace.components,
-            scene.subspace,
-            wavelengths,
-            prior_response,
-        )
-        rehearsal = cls(reduced_scene)
-        for y, block in usable:
-            rows, cols = block.scene_shape
-            rehearsal.stages.append(Stage(block, y[:, :rows, :cols], _placed(reduced_scene, block)))
-        return rehearsal
+        truths, reduced = [y[:, : b.scene_shape[0], : b.scene_shape[1]] for y, b in usable], [b for _, b in usable]
+        return cls._fitted(estimates, truths, reduced, scene.subspace, (wavelengths, prior_response))
 
-    def with_components(
-        self, components: int, wavelengths: np.ndarray | None, prior_response: np.ndarray | None
+    @classmethod
+    def _fitted(
+        cls,
+        estimates: Estimates,
+        truths: list[np.ndarray],
+        blocks: list[Block],
+        subspace: Subspace,
+        known: tuple[np.ndarray | None, np.ndarray | None],
     ) -> Rehearsal:
+        scene = fit_scene(blocks, reduced_sampling(estimates.sampling), subspace.components, subspace, *known)
+        stages = [Stage(block, truth, _placed(scene, block)) for truth, block in zip(truths, blocks)]
+        return cls(estimates, scene, stages, known)
+
+    def with_components(self, components: int) -> Rehearsal:
         """The same in a subspace of another size, for a model that was made for it."""
         if components == self.scene.subspace.components:
             return self
-        sampling, blocks = self.scene.coefficients.sampling, [stage.block for stage in self.stages]
-        subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)
-        scene = fit_scene(blocks, sampling, components, subspace, wavelengths, prior_response)
-        return Rehearsal(scene, [Stage(s.block, s.truth, _placed(scene, s.block)) for s in self.stages])
+        spectra = coarse_samples(self.estimates.blocks, self.estimates.sampling).spectra
+        truths, blocks = [stage.truth for stage in self.stages], [stage.block for stage in self.stages]
+        return self._fitted(self.estimates, truths, blocks, fit_subspace(spectra, components), self.known)
 
     def full_band(self, name: str, tick: Tick) -> list[np.ndarray]:
         """Spectra (L, H, W) of each stage by gsa, sfim-hs, cnmf or hysure; the last two solve each stage on its own."""
