@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from pathlib import Path
 from typing import Any
 
 from qgis.core import QgsProcessingContext
@@ -20,5 +20,4 @@ def name_layers(context: QgsProcessingContext, results: dict[str, Any], names: d
 
 def stem(source: str) -> str:
     """A short name for a raster: its file's, without folder and ending."""
-    last = re.split(r"[\\/:]", source.split("?")[0])[-1].strip('"')
-    return last.rsplit(".", 1)[0] or source
+    return Path(source.rsplit(":", 1)[-1].strip('"').split("?")[0]).stem or source

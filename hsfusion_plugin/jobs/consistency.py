@@ -58,6 +58,17 @@ class Consistency:
         self._hsi = _gathered(self._hsi, seen[:, good], fused.hsi[(slice(None), *at)][:, good])
 
     @property
+    def sums(self) -> np.ndarray:
+        """(2, 3): sum of squares, count and peak of HSI and MSI; what another process can `take`."""
+        return np.stack([self._hsi, self._msi])
+
+    def take(self, sums: np.ndarray) -> None:
+        """Add the sums of tiles that were taken in elsewhere."""
+        for mine, other in zip((self._hsi, self._msi), sums):
+            mine[:2] += other[:2]
+            mine[2] = max(mine[2], other[2])
+
+    @property
     def hsi_db(self) -> float:
         """NaN where no coarse pixel lies wholly in a tile."""
         return _decibel(self._hsi)

@@ -14,7 +14,7 @@ from ..rasters.metadata import BandInfo
 from ..rasters.provenance import write_provenance
 from ..rasters.staging import check_writable
 from ..rasters.style import write_ramp_style, write_style
-from ..rasters.writer import RasterWriter, int16_scale
+from ..rasters.writer import RasterWriter, stored_scale
 from .pair import Pair
 from .request import FusionRequest
 from .tiles import FusedTile
@@ -65,7 +65,7 @@ def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dic
     alignment = pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
     bands = [replace(info, bad=number not in pair.hsi_bands) for number, info in enumerate(pair.hsi.bands)]
-    scale = 1.0 if _fits_int16(largest) else int16_scale(largest)
+    scale = stored_scale(largest)
 
     def provenance(path: Path) -> None:
         write_style(path)
@@ -101,11 +101,6 @@ def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dic
             ]
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
         yield Outputs(pair, fused, uncertainty, record)
-
-
-def _fits_int16(largest: float) -> bool:
-    """Whether whole numbers in the raster's own units are fine enough and fit: reflectance times 10000."""
-    return 1000.0 <= largest <= 30000.0
 
 
 def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:

@@ -89,7 +89,8 @@ class RasterWriter:
         height, width = values.shape[1:]
         stored = self._stored(values)
         with collected_errors() as failures:
-            self._dataset.WriteRaster(col, row, width, height, np.ascontiguousarray(stored))
+            # As plain bytes: an array would go through gdal_array, which breaks where numpy is not the one that GDAL was built for.
+            self._dataset.WriteRaster(col, row, width, height, memoryview(np.ascontiguousarray(stored)).cast("B"))
             if self._whole_blocks(row, col, height, width):
                 self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
         self._refuse(failures)
@@ -154,6 +155,11 @@ class RasterWriter:
             raise HSFusionError(
                 f"{self.role}: '{self.path}' cannot be written ({_first(failures)}); the disk may be full, so free some space and run again."
             )
+
+
+def stored_scale(largest: float) -> float:
+    """Scale of Int16 for values up to `largest`: 1 where the raster's own whole numbers are fine enough and fit, as reflectance times 10000."""
+    return 1.0 if 1000.0 <= largest <= 30000.0 else int16_scale(largest)
 
 
 def int16_scale(largest: float) -> float:
