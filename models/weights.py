@@ -15,21 +15,26 @@ from .cards import ModelError, read_card, read_header, sha256
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_state", "read_card", "save_model", "sha256"]
+__all__ = ["load_state", "model_bytes", "read_card", "save_model", "sha256"]
 
 
-def save_model(path: Path, state_dict: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
-    """Write weights and card to `path` (NAME.safetensors), whole or not at all."""
+def model_bytes(state_dict: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> bytes:
+    """A whole model file: weights, card, and the checksum of the weights."""
     from safetensors.torch import save
 
-    path = Path(path)
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state_dict.items()}
     plain = save(
         tensors
     )  # safetensors puts tensors in the same order whatever the metadata, so this is the data's hash
     data = plain[8 + int.from_bytes(plain[:8], "little") :]
     text = yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True)
-    whole = save(tensors, metadata={"card": text, "data_sha256": hashlib.sha256(data).hexdigest()})
+    return save(tensors, metadata={"card": text, "data_sha256": hashlib.sha256(data).hexdigest()})
+
+
+def save_model(path: Path, state_dict: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> None:
+    """Write weights and card to `path` (NAME.safetensors), whole or not at all."""
+    path = Path(path)
+    whole = model_bytes(state_dict, card)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

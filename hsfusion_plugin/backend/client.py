@@ -176,6 +176,18 @@ class Client:
             self._deaths += 1
             self._transport = self._restart(error)
 
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[requests.Response], Any],
+        cancelled: Callable[[], bool] = never,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        """A call that is not the protocol's own (an extension), with the same retries and errors."""
+        return self._call(method, path, cancelled, read, body, headers)
+
     def _message(
         self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool], work: float
     ) -> protocol.Message:

@@ -90,6 +90,24 @@ def band_figure(
     return {"data": data, "layout": layout}
 
 
+def curve_figure(x: np.ndarray, y: np.ndarray, x_title: str, y_title: str, height: int = 260) -> dict[str, Any]:
+    """A figure of one line through the points (x, y), both (n,)."""
+    line = {"color": _LINES[1][0], "width": 1.6}
+    return {
+        "data": [{"type": "scatter", "mode": "lines+markers", "x": plain(x), "y": plain(y), "line": line}],
+        "layout": {
+            "height": height,
+            "margin": {"l": 70, "r": 20, "t": 14, "b": 50},
+            "font": _FONT,
+            "plot_bgcolor": "#ffffff",
+            "paper_bgcolor": "#ffffff",
+            "xaxis": {**_AXIS, "title": {"text": x_title}},
+            "yaxis": {**_AXIS, "title": {"text": y_title}},
+            "showlegend": False,
+        },
+    }
+
+
 def _span(x: np.ndarray) -> list[float]:
     """The axis shows the HSI's wavelengths; an MSI's panchromatic or thermal band does not widen it."""
     low, high = float(np.nanmin(x)), float(np.nanmax(x))

@@ -17,6 +17,7 @@ from ..cards import ModelInfo, UnknownModel, find_model
 from ..engine import Engine, ModelChanged, OutOfMemory, TileJob
 from ..errors import HSFusionError, RunCancelled
 from ..version import VERSION
+from .adaptation import EXTENSION, Jobs, UnknownJob, adaptation_routes
 from .auth import Unauthorized, allowed
 from .desk import Busy, Desk, Job
 from .limits import DEFAULT_BATCH, DEFAULT_LIMITS, Limits, TooLarge, TooSlow, read_body
@@ -31,6 +32,7 @@ _ERRORS = (
     (TooLarge, 413, protocol.TOO_LARGE),
     (TooSlow, 408, protocol.BAD_REQUEST),
     (UnknownModel, 404, protocol.UNKNOWN_MODEL),
+    (UnknownJob, 404, protocol.REFUSED),
     (ModelChanged, 409, protocol.MODEL_CHANGED),
     (OutOfMemory, 507, protocol.OUT_OF_MEMORY),
     (RunCancelled, 499, protocol.CANCELLED),
@@ -39,8 +41,16 @@ _ERRORS = (
 )
 
 
-def create_app(engine: Engine | Sequence[Engine], token: str | None = None, limits: Limits = DEFAULT_LIMITS) -> FastAPI:
-    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles."""
+def create_app(
+    engine: Engine | Sequence[Engine],
+    token: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    adaptation: bool = False,
+) -> FastAPI:
+    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles.
+
+    adaptation: it offers scene adaptation, on the first engine's device, and keeps its jobs.
+    """
     app = FastAPI(title="HSFusion", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
     engines = [engine] if isinstance(engine, Engine) else list(engine)
     engine = engines[0]
@@ -71,7 +81,12 @@ def create_app(engine: Engine | Sequence[Engine], token: str | None = None, limi
         return {
             "name": "hsfusion",
             "version": VERSION,
-            "extensions": ["binary_tensor_data", "hsfusion_models", half.EXTENSION],
+            "extensions": [
+                "binary_tensor_data",
+                "hsfusion_models",
+                half.EXTENSION,
+                *([EXTENSION] if adaptation else []),
+            ],
             "hsfusion": {
                 "wire": protocol.WIRE_VERSION,
                 "device": ", ".join(e.device for e in engines),
@@ -130,6 +145,8 @@ def create_app(engine: Engine | Sequence[Engine], token: str | None = None, limi
         return Response(body, media_type="application/octet-stream", headers={protocol.HEAD_LENGTH: str(length)})
 
     app.include_router(router)
+    if adaptation:
+        app.include_router(adaptation_routes(Jobs(engine), limits, [Depends(guard)], _head_length))
 
     @app.get("/metrics", dependencies=[Depends(guard)])
     def counted() -> Response:

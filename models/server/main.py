@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--batch", type=int, default=0, help="waiting tiles worked on together (0 = 8 on a GPU, 1 on a CPU)"
     )
     parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
+    parser.add_argument("--no-adaptation", action="store_true", help="offer no scene adaptation")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
     parser.add_argument("--tls-key", type=Path, help="private key (PEM)")
     parser.add_argument(
@@ -144,7 +145,7 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
         engines.append(Engine(options.models, device, reason))
         log.info("HSFusion %s on %s (%s)", VERSION, device, reason)
     limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
-    app = create_app(engines, token, limits)
+    app = create_app(engines, token, limits, adaptation=not options.no_adaptation)
     return uvicorn.Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, timeout_keep_alive=120, timeout_graceful_shutdown=5, **address

@@ -21,7 +21,7 @@ from ..errors import HSFusionError, RunCancelled
 from ..fusion import STD_PER_ABSOLUTE_ERROR, SubspaceRunner, TileRequest
 from ..networks.inputs import pad_components, target_scale
 from ..networks.subspace_unet import MULTIPLE
-from ..scene.model import CoefficientModel
+from ..scene.reduced import Reduced
 from ..scene.splits import CHOOSE, TEST, TRAIN
 from ..scene.tile import ClosedForms, Place
 from ..scene.tiling import coarse_range
@@ -37,20 +37,6 @@ HUBER = 3.0
 ERROR_HEAD_WEIGHT = 0.05
 PATIENCE = 8  # looks at the choosing cells without a gain before it ends
 LOOKS = 20  # at the choosing cells within the time
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """A block one scale down: y (K, h, w), z (l, H, W) standardised, masks, truth (K, H, W) of the coefficients, roles (H, W) of `splits`."""
-
-    model: CoefficientModel
-    place: Place
-    y: np.ndarray
-    z: np.ndarray
-    y_mask: np.ndarray
-    z_mask: np.ndarray
-    truth: np.ndarray
-    roles: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,10 +88,10 @@ class Adaptation:
         self, seconds: float, report: Callable[[Moment], None], cancelled: Callable[[], bool] = lambda: False
     ) -> Outcome:
         """Train for about so many seconds, or until the choosing cells no longer gain; RunCancelled between two steps."""
-        began = time.monotonic()
         original = copy.deepcopy(self.runner.network.state_dict())
         average = copy.deepcopy(original)
         before = self.errors(original, cancelled)
+        began = time.monotonic()
         parameters = list(self.runner.network.parameters())
         optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.99))
         best, best_gain, history, mean_loss, step, idle = original, 0.0, [], math.nan, 0, 0

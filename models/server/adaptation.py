@@ -1,0 +1,188 @@
+"""Scene adaptation on the server, its extension `hsfusion_adapt`: the one job that is not a tile.
+
+POST /v2/hsfusion_adapt starts a job under an id of the client's, GET /v2/hsfusion_adapt/ID says how far it is, GET .../ID/model gives the adapted
+model's file, DELETE .../ID ends and forgets it. One job runs at a time, beside the tiles; a job that nobody asks after ends by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable
+
+from fastapi import APIRouter, Request, Response
+
+from .. import protocol
+from ..cards import find_model
+from ..engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
+from ..errors import HSFusionError, RunCancelled
+from .limits import Limits, read_body
+
+if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
+    from ..training.adaptation import Moment
+    from ..training.adapted import AdaptationRequest
+
+log = logging.getLogger("hsfusion.server")
+
+EXTENSION = "hsfusion_adapt"
+LONGEST_MINUTES = 240.0
+UNATTENDED_S = 60.0  # without a question from the client, after which a job ends
+
+
+class UnknownJob(HSFusionError):
+    """No such adaptation, or no longer."""
+
+
+class Job:
+    """One adaptation on a thread of its own; `state` is running, done, failed or cancelled."""
+
+    def __init__(self, number: str, request: AdaptationRequest, engine: Engine, wanted_sha256: str) -> None:
+        self.number, self.request = number, request
+        self.parent = find_model(request.model, engine.places)
+        if wanted_sha256 and wanted_sha256 != self.parent.sha256:
+            raise ModelChanged(
+                f"The model '{request.model}' has been replaced since the run began: start the run again."
+            )
+        self._device = engine.device
+        self.state, self.error, self.file = "running", "", b""
+        self._facts: dict[str, Any] = {"step": 0, "loss": None, "gain": 0.0, "seconds": 0.0}
+        self._result: dict[str, Any] = {}
+        self._stop = threading.Event()
+        self._asked = time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="adaptation", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still works."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End it at the next step."""
+        self._stop.set()
+
+    def facts(self) -> dict[str, Any]:
+        """How far it is, as JSON."""
+        self._asked = time.monotonic()
+        left = max(0.0, 60 * self.request.minutes - self._facts["seconds"]) if self.state == "running" else 0.0
+        return {
+            "job": self.number,
+            "state": self.state,
+            "error": self.error,
+            "seconds_left": left,
+            **self._facts,
+            **self._result,
+        }
+
+    def _cancelled(self) -> bool:
+        return self._stop.is_set() or time.monotonic() - self._asked > UNATTENDED_S
+
+    def _report(self, moment: Moment) -> None:
+        self._facts = {**vars(moment), "loss": moment.loss if math.isfinite(moment.loss) else None}
+
+    def _work(self) -> None:
+        from ..training.adapted import adapt
+
+        try:
+            outcome, file = adapt(self.request, self.parent, self._device, self._report, self._cancelled)
+            self._result = {
+                "better": file is not None,
+                "validation_gain": outcome.gain,
+                "choosing_gain": outcome.choosing,
+                "history": [[m.step, m.loss, m.gain, m.seconds] for m in outcome.history],
+            }
+            self.file, self.state = file or b"", "done"
+        except RunCancelled as error:
+            self.error, self.state = str(error), "cancelled"
+        except HSFusionError as error:
+            self.error, self.state = str(error), "failed"
+        except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
+            log.error("adaptation failed", exc_info=error)
+            memory = is_out_of_memory(error)
+            self.error = (
+                str(
+                    OutOfMemory(
+                        f"The backend ran out of memory on {self._device}: close other programs, or give a smaller overlap."
+                    )
+                )
+                if memory
+                else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."
+            )
+            self.state = "failed"
+        log.info(json.dumps({"adaptation": self.request.model, "state": self.state, **self._facts}))
+
+
+class Jobs:
+    """The server's adaptations: one that runs, and the last one until it is fetched or replaced."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._job = engine, None
+        self._lock = threading.Lock()
+
+    def start(self, number: str, tensors: Any, plain: dict[str, Any], sha256: str) -> Job:
+        """Begin a job, or find the one that began under the same number; HSFusionError where another is at work."""
+        from ..training.adapted import AdaptationRequest
+
+        with self._lock:
+            if self._job is not None and self._job.number == number:
+                return self._job
+            if self._job is not None and self._job.running:
+                raise HSFusionError("The server is adapting a model for somebody else: try again later.")
+            request = AdaptationRequest.from_message(tensors, plain)
+            if request.minutes > LONGEST_MINUTES:
+                raise HSFusionError(f"The server adapts for at most {LONGEST_MINUTES:.0f} minutes: set MINUTES lower.")
+            self._job = Job(number, request, self._engine, sha256)
+            return self._job
+
+    def find(self, number: str) -> Job:
+        """UnknownJob where there is none of this number."""
+        with self._lock:
+            if self._job is None or self._job.number != number:
+                raise UnknownJob("The server knows no such adaptation, or no longer: start it again.")
+            return self._job
+
+    def forget(self, number: str) -> None:
+        """End a job and drop what it made."""
+        job = self.find(number)
+        job.stop()
+        with self._lock:
+            if not job.running:
+                self._job = None
+
+
+def adaptation_routes(
+    jobs: Jobs, limits: Limits, dependencies: list[Any], head_length: Callable[[Request], int | None]
+) -> APIRouter:
+    """The extension's routes."""
+    router = APIRouter(prefix=f"/v2/{EXTENSION}", dependencies=dependencies)
+
+    @router.post("")
+    async def start(request: Request) -> dict[str, Any]:
+        message = protocol.decode_request(await read_body(request, limits), head_length(request))
+        try:
+            plain = json.loads(message.parameters["hsfusion"])
+            number = str(plain["job"])
+        except (KeyError, TypeError, ValueError):
+            raise protocol.ProtocolError("The parameter 'hsfusion' must be a JSON object that names a job.") from None
+        return jobs.start(number, message.tensors, plain, str(message.parameters.get("model_sha256", ""))).facts()
+
+    @router.get("/{number}")
+    def progress(number: str) -> dict[str, Any]:
+        return jobs.find(number).facts()
+
+    @router.get("/{number}/model")
+    def model(number: str) -> Response:
+        job = jobs.find(number)
+        if not job.file:
+            raise UnknownJob("The adaptation has no model to give: it runs, was ended, or did not become better.")
+        return Response(job.file, media_type="application/octet-stream")
+
+    @router.delete("/{number}")
+    def forget(number: str) -> dict[str, Any]:
+        jobs.forget(number)
+        return {"job": number}
+
+    return router

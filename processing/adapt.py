@@ -1,0 +1,81 @@
+"""hsfusion:adapt: a model's weights fine-tuned on the user's own pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingParameterFileDestination
+
+from ..hsfusion_plugin.jobs.progress import Progress
+from .base import Algorithm
+from .fuse import BACKENDS, installed_models
+from .parameters import advanced, choice, file, number, raster, report_output, sensor_set, text
+from .strings import tr
+
+
+class Adapt(Algorithm):
+    def name(self) -> str:
+        return "adapt"
+
+    def displayName(self) -> str:
+        return tr("Adapt a model to a pair")
+
+    def shortDescription(self) -> str:
+        return tr(
+            "Fine-tunes a model's weights on your own pair and keeps them only if they are better on held-out parts."
+        )
+
+    def tags(self) -> list[str]:
+        return tr(
+            "fine-tuning,training,self-supervised,domain adaptation,deep learning,diffusion,hyperspectral,multispectral,image fusion"
+        ).split(",")
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        self.addParameters(
+            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            text("MODEL", tr("Model"), "auto", ("auto", *installed_models())),
+            advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), "Models (*.safetensors)")),
+            *(advanced(parameter) for parameter in sensor_set()),
+            number("MINUTES", tr("Time for training (minutes)"), 10.0, minValue=0.05, maxValue=240.0),
+            advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
+            QgsProcessingParameterFileDestination(
+                "OUTPUT_MODEL", tr("Adapted model"), tr("Models (*.safetensors)"), None, False, True
+            ),
+            report_output(),
+        )
+        self.addOutput(
+            QgsProcessingOutputNumber("VALIDATION_GAIN", tr("Gain on held-out parts, at reduced resolution (dB)"))
+        )
+
+    def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
+        model = self.optional_text(parameters, "MODEL", context) or "auto"
+        if model != "auto" and self.optional_text(parameters, "MODEL_FILE", context):
+            return tr("MODEL is {} and MODEL_FILE is given too: leave MODEL at auto to use the file.").format(model)
+        return None
+
+    def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
+        from ..hsfusion_plugin.jobs.adaptation import AdaptRequest
+
+        hsi, msi = (self.source(parameters, name, context) or "" for name in ("HSI", "MSI"))
+        return AdaptRequest(
+            hsi=hsi,
+            msi=msi,
+            output_model=self.output_file(parameters, "OUTPUT_MODEL", context) or "",
+            model=self.optional_text(parameters, "MODEL", context) or "auto",
+            model_file=self.optional_text(parameters, "MODEL_FILE", context),
+            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
+            srf_file=self.optional_text(parameters, "SRF_FILE", context),
+            psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
+            psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
+            shift_x=self.optional_number(parameters, "SHIFT_X", context),
+            shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            minutes=self.parameterAsDouble(parameters, "MINUTES", context),
+            backend=self.parameterAsEnumString(parameters, "BACKEND", context),
+            report=self.output_file(parameters, "REPORT", context),
+        )
+
+    def job(self, request: Any, progress: Progress) -> dict[str, Any]:
+        from ..hsfusion_plugin.jobs import adaptation
+
+        return adaptation.run(request, progress)
