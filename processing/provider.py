@@ -5,6 +5,7 @@ from __future__ import annotations
 from qgis.core import QgsApplication, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .adapt import Adapt
 from .assess import Assess
 from .base import ICONS, tr
 from .compare import Compare
@@ -21,6 +22,7 @@ from .simulate import Simulate
 ALGORITHMS = (
     Fuse,
     FuseClassical,
+    Adapt,
     Simulate,
     Evaluate,
     Assess,

@@ -84,9 +84,10 @@ class Job:
         self._facts = {**vars(moment), "loss": moment.loss if math.isfinite(moment.loss) else None}
 
     def _work(self) -> None:
-        from ..training.adapted import adapt
-
+        log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.minutes)
         try:
+            from ..training.adapted import adapt
+
             outcome, file = adapt(self.request, self.parent, self._device, self._report, self._cancelled)
             self._result = {
                 "better": file is not None,

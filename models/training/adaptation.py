@@ -35,6 +35,7 @@ WARMUP_STEPS = 10
 AVERAGING = 0.95
 HUBER = 3.0
 ERROR_HEAD_WEIGHT = 0.05
+LEAST_STD = math.exp(-8)  # of the error head, in units of the expected spread
 PATIENCE = 8  # looks at the choosing cells without a gain before it ends
 LOOKS = 20  # at the choosing cells within the time
 
@@ -91,12 +92,12 @@ class Adaptation:
         original = copy.deepcopy(self.runner.network.state_dict())
         average = copy.deepcopy(original)
         before = self.errors(original, cancelled)
-        began = time.monotonic()
         parameters = list(self.runner.network.parameters())
         optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.99))
         best, best_gain, history, mean_loss, step, idle = original, 0.0, [], math.nan, 0, 0
         look, next_look = max(1.0, seconds / LOOKS), max(1.0, seconds / LOOKS)
         best_errors = before
+        began = time.monotonic()  # making the optimiser imports half of torch the first time
         while (passed := time.monotonic() - began) < seconds and idle < PATIENCE:
             _heed(cancelled)
             for group in optimizer.param_groups:
@@ -165,7 +166,11 @@ class Adaptation:
         scale = target_scale(part.model, mean)
         inner = (slice(None), *crop.local)
         apart = ((mean - part.truth[(slice(None), *crop.outer)]) / scale)[inner]
-        log_error = (std / (self.runner.error_scale * STD_PER_ABSOLUTE_ERROR * scale))[inner].log().clamp(-8, 8)
+        log_error = (
+            (std / (self.runner.error_scale * STD_PER_ABSOLUTE_ERROR * scale))[inner]
+            .clamp(LEAST_STD, 1 / LEAST_STD)
+            .log()
+        )
         importance = mean.new_tensor(LEAST_WEIGHT + (1 - LEAST_WEIGHT) * part.model.weight**2)[:, None, None] * weight
         huber = F.huber_loss(apart, torch.zeros_like(apart), reduction="none", delta=HUBER)
         likelihood = apart.detach().abs() * (-log_error).exp() + log_error

@@ -22,6 +22,10 @@ INTERFACE = {
         ["HSI", "MSI", "MASK", "METHOD", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "REPORT"],
         ["OUTPUT", "REPORT", *USED],
     ),
+    "adapt": (
+        ["HSI", "MSI", "MODEL", "MODEL_FILE", *SENSOR_SET, "MINUTES", "BACKEND", "OUTPUT_MODEL", "REPORT"],
+        ["OUTPUT_MODEL", "REPORT", "VALIDATION_GAIN"],
+    ),
     "simulate": (
         ["REFERENCE", "RATIO", "PSF", "PSF_FWHM", "SENSOR", "SRF_FILE", "SNR_HSI", "SNR_MSI", "SHIFT_X", "SHIFT_Y"]
         + ["SEED", "OUTPUT_HSI", "OUTPUT_MSI"],
