@@ -60,7 +60,7 @@ def test_start_ask_fetch_and_end(base, problem, tmp_path):  # noqa: F811
         assert first["state"] == "running" and first["seconds_left"] <= 3
         with AdaptationJob(client, "small") as second, pytest.raises(BackendRefused, match="for somebody else"):
             second.start(tensors, plain)
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while (facts := job.facts())["state"] == "running":
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -86,7 +86,7 @@ def test_a_job_is_ended_on_demand_and_a_bad_one_says_why(base, problem):  # noqa
         )
         begun = time.monotonic()
         with pytest.raises(BackendError, match="was cancelled"):
-            while time.monotonic() < begun + 60:
+            while time.monotonic() < begun + 200:
                 job.facts()
     for changes, words in (({"minutes": 1e6}, "at most 240 minutes"), ({"blocks": [{}]}, "malformed")):
         with AdaptationJob(client, "small") as job, pytest.raises(BackendRefused, match=words):
