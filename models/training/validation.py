@@ -152,6 +152,11 @@ class Fitted:
             fused["network"] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
         return fused
 
+    def average(self) -> np.ndarray:
+        """The coefficients (K, H, W) of LOC and MAP's average."""
+        block = self.block
+        return ClosedForms(self.y, self.z, block.y_mask, block.z_mask, self.scene.coefficients, self.place).average
+
     def expand(self, x: np.ndarray) -> np.ndarray:
         """Spectra (L, H, W) of fused coefficients (K, H, W)."""
         outside = outside_part(self.scene, self.block.y, self.block.y_mask, self.z, self.block.z_mask, self.place)

@@ -36,7 +36,7 @@ def test_table_and_rows(tmp_path):
     done = subprocess.run([*command, "--output", str(tmp_path / "table.md")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "table.md").read_text()
-    assert "| clean | worst gain |" in text and "--scenes SCENES" in text and str(tmp_path) not in text
+    assert "| clean: worst gain |" in text and "--scenes SCENES" in text and str(tmp_path) not in text
     with open(tmp_path / "table.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     methods = {row["method"] for row in rows}
