@@ -44,6 +44,11 @@ class Estimates:
     geometry: Geometry | None = None
     nominal: bool = False
 
+    @property
+    def fwhm(self) -> tuple[float, float]:
+        """(y, x) in HSI pixels."""
+        return self.sampling.fwhm_y, self.sampling.fwhm_x
+
 
 def estimate(pair: Pair, request: FusionRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
     """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""

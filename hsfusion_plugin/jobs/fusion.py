@@ -15,7 +15,15 @@ from .estimation import estimate
 from .fusion_report import write_report
 from .guard import Verdict, decide
 from .methods import ClosedForm, Method
-from .model_choice import check_model, chosen_name, is_closed_form, local_card, model_method, remote_card
+from .model_choice import (
+    beyond_training,
+    check_model,
+    chosen_name,
+    is_closed_form,
+    local_card,
+    model_method,
+    remote_card,
+)
 from .outputs import check_outputs
 from .pair import Pair
 from .progress import Progress
@@ -23,7 +31,7 @@ from .published import Published
 from .request import FusionRequest
 from .run_log import say_backend, say_estimates, say_model, say_pair, say_times
 from .tile_store import kept_tiles
-from .work import Clock, fuse_scene, numbers
+from .work import Clock, fuse_scene, numbers, snr_db
 
 
 def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
@@ -38,7 +46,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with (
-        _opened(request, pair, progress) as (opened, about),
+        _opened(request, pair, progress) as (opened, card, about),
         kept_tiles(opened, request, about["model"]["sha256"], progress) as method,
     ):
         with clock.phase("estimation"):
@@ -46,6 +54,10 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         if isinstance(method, Published):
             method = method.for_scene(estimates.blocks)
         say_estimates(pair, estimates, progress)
+        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, snr_db(estimates))
+        for warning in beyond:
+            progress.warn(warning)
+        about["warnings"] = [*about["warnings"], *beyond]
         verdict = None
         if request.guard:
             with clock.phase("guard"):
@@ -79,8 +91,8 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
 @contextmanager
 def _opened(
     request: FusionRequest, pair: Pair, progress: Progress
-) -> Iterator[tuple[Method | Published, dict[str, Any]]]:
-    """The model that MODEL names, with its backend running, and what provenance says of both."""
+) -> Iterator[tuple[Method | Published, dict[str, Any], dict[str, Any]]]:
+    """The model that MODEL names, with its backend running; its card, and what provenance says of both."""
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)
     if kind == "remote" and request.model_file:
@@ -109,7 +121,7 @@ def _opened(
         }
         if bands is not None:
             about["bands_interpolated"] = bands.interpolated
-        yield model_method(name, card, bands, client, request, progress), about
+        yield model_method(name, card, bands, client, request, progress), card, about
 
 
 def _shipped(

@@ -114,3 +114,20 @@ def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
             f"The model {name} was trained with {fewest} to {most} MSI bands and this pair has {len(pair.msi_bands)}."
         ]
     return []
+
+
+def beyond_training(name: str, card: Mapping[str, Any], fwhm: tuple[float, float], snr_db: float) -> list[str]:
+    """Warnings where what was estimated of the pair lies outside what the model has seen: FWHM (y, x) in HSI pixels, SNR of the HSI in dB."""
+    warnings = []
+    low, high = card.get("fwhm", [0.0, 1e9])
+    outside = [width for width in fwhm if not low <= width <= high]
+    if outside:
+        warnings.append(
+            f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is {outside[0]:.2f} wide: trust the guard more than the model."
+        )
+    least = card.get("snr_db", [-1e9])[0]
+    if snr_db < least:
+        warnings.append(
+            f"The model {name} was trained with an SNR of {least:g} dB and more and this HSI has about {snr_db:.0f} dB: trust the guard more than the model."
+        )
+    return warnings
