@@ -123,7 +123,8 @@ def beyond_training(name: str, card: Mapping[str, Any], fwhm: tuple[float, float
     outside = [width for width in fwhm if not low <= width <= high]
     if outside:
         warnings.append(
-            f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is {outside[0]:.2f} wide: trust the guard more than the model."
+            f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is {outside[0]:.2f} wide: "
+            "trust the guard more than the model."
         )
     least = card.get("snr_db", [-1e9])[0]
     if snr_db < least:
