@@ -103,7 +103,9 @@ def pip_environment(temporary: Path) -> dict[str, str]:
     environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
     environment.update(PIP_NO_INPUT="1", PIP_DISABLE_PIP_VERSION_CHECK="1", NO_COLOR="1")
     if environment.get("PIP_RETRIES", "0") == "0":
-        environment["PIP_RETRIES"] = "2"  # without a second try pip does not tell a dead network from a package that does not exist
+        environment["PIP_RETRIES"] = (
+            "2"  # without a second try pip does not tell a dead network from a package that does not exist
+        )
     proxy = qgis_proxy()
     if proxy and not any(name.lower() == "https_proxy" for name in environment):
         environment.update(HTTPS_PROXY=proxy, HTTP_PROXY=proxy)

@@ -16,6 +16,7 @@ from .errors import BackendHasNot, BackendOutOfMemory, BackendRefused, BadReply,
 _KNOWN = (
     "connection refused",
     "connection reset",
+    "remote end closed connection",
     "name or service not known",
     "network is unreachable",
     "no route to host",
