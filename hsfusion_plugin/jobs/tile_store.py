@@ -7,6 +7,7 @@ sha256, the version. Whatever changes gives another key, and what was kept is no
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -72,8 +73,9 @@ class TileStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < SPARE_BYTES + sum(array.nbytes for array in tensors.values()):
                 raise OSError(0, "its disk is nearly full")
-            with part.open("wb") as file:
-                np.savez(file, **tensors)
+            whole = io.BytesIO()  # numpy would leave its file half open on a full disk
+            np.savez(whole, **tensors)
+            part.write_bytes(whole.getbuffer())
             os.replace(part, self._path(key))
         except OSError as error:
             self._off = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -106,7 +107,8 @@ class Proxy:
         if tile and reply[0] == 200:
             with self._lock:
                 self.served += 1
-        visit.send(*reply)
+        with contextlib.suppress(OSError):  # the client may be dead by now
+            visit.send(*reply)
 
 
 def cut(visit: Visit) -> None:
