@@ -7,6 +7,7 @@ from typing import Any
 from ..networks.subspace_unet import MULTIPLE
 from ..version import VERSION
 from .config import TrainingConfig
+from .fields import plain
 
 HALO = 48  # fine pixels per block of depth, beyond the closed forms' own halo
 # At depth 1 the first network sees 28 pixels to each side and the second 52, with data consistency between them.
@@ -39,16 +40,9 @@ def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[
             "batch": config.batch,
             "patch": config.patch,
             "minutes": round(minutes, 1),
-            "configuration": _plain(config.to_dict()),
+            "configuration": plain(config.to_dict()),
         },
-        "scores": _plain(history[-1]["scores"]) if history else {},
+        "scores": plain(history[-1]["scores"]) if history else {},
         "licence": config.licence,
         "code_version": VERSION,
     }
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML's safe dialect has none."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import HSFusionError
+from .fields import build, nested
+from .full_band_config import FullBandConfig, check_full_band
 
-KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 POSITIVE = (
     "components", "width", "depth", "patch", "batch", "steps", "learning_rate", "gradient_clip", "huber", "diffusion_steps",
     "default_steps", "draws_per_chunk", "patches_per_draw", "reuse", "window",
 )  # fmt: skip
 
 
+@nested
 @dataclass(frozen=True)
 class Sensors:
     """The random sensor pairs that training draws; ranges are [low, high]."""
@@ -70,15 +72,17 @@ class TrainingConfig:
         return asdict(self)
 
 
-def load_config(path: Path | str) -> TrainingConfig:
-    """Read and check a YAML file; HSFusionError names the key that is wrong."""
+def load_config(path: Path | str) -> TrainingConfig | FullBandConfig:
+    """Read and check a YAML file; a key `architecture` makes it one of a full-band model. HSFusionError names the key that is wrong."""
     try:
         plain = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise HSFusionError(f"The configuration {path} cannot be read: {error}") from error
     if not isinstance(plain, dict):
         raise HSFusionError(f"The configuration {path} must be a YAML mapping of keys to values.")
-    config = _build(TrainingConfig, plain, "")
+    if "architecture" in plain:
+        return check_full_band(build(FullBandConfig, plain))
+    config = build(TrainingConfig, plain)
     for key in POSITIVE:
         if not getattr(config, key) > 0:
             raise HSFusionError(
@@ -101,38 +105,3 @@ def load_config(path: Path | str) -> TrainingConfig:
             f"The configuration's key held_out names {sorted(both)[0]}, which is also a training scene."
         )
     return config
-
-
-def _build(cls: type, plain: dict[str, Any], prefix: str) -> Any:
-    known = {f.name: f for f in fields(cls)}
-    for key in plain:
-        if key not in known:
-            raise HSFusionError(
-                f"The configuration's key {prefix}{key} is unknown; known keys are {', '.join(sorted(known))}."
-            )
-    values = {}
-    for name, spec in known.items():
-        if name in plain:
-            values[name] = _coerce(plain[name], str(spec.type), f"{prefix}{name}")
-        elif spec.default is MISSING and spec.default_factory is MISSING:
-            raise HSFusionError(f"The configuration's key {prefix}{name} is missing.")
-    return cls(**values)
-
-
-def _coerce(value: Any, kind: str, key: str) -> Any:
-    """`value` as the type that the annotation `kind` names."""
-    if kind == "Sensors":
-        if not isinstance(value, dict):
-            raise HSFusionError(f"The configuration's key {key} must be a mapping.")
-        return _build(Sensors, value, f"{key}.")
-    if kind.startswith("tuple"):
-        first, second = kind[len("tuple[") : -1].split(", ")
-        if not isinstance(value, list):
-            raise HSFusionError(f"The configuration's key {key} must be a list, but it is {value!r}.")
-        values = tuple(_coerce(v, first, f"{key}[{i}]") for i, v in enumerate(value))
-        if second != "..." and (len(values) != 2 or values[0] > values[1]):
-            raise HSFusionError(f"The configuration's key {key} must be a range [low, high], but it is {value!r}.")
-        return values
-    if not isinstance(value, KINDS[kind]) or (kind != "bool" and isinstance(value, bool)):
-        raise HSFusionError(f"The configuration's key {key} must be of type {kind}, but it is {value!r}.")
-    return value

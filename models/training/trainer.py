@@ -1,0 +1,157 @@
+"""What every training run shares: a step, a moving average, checkpoints that a resumed run continues from to the bit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import HSFusionError
+from .distributed import World, average_gradients, check_equal
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """What a training run reports after a step."""
+
+    step: int
+    steps: int
+    loss: float
+    samples_per_second: float
+
+
+class TrainerBase(ABC):
+    """Network, optimiser and moving average; `run` trains to the end, checkpointing on the way. Subclasses say what a step learns from.
+
+    config has name, seed, steps, gradient_clip and ema, and `to_dict()`.
+    """
+
+    config: Any
+    validations = 10
+
+    def __init__(self, config: Any, network: nn.Module, optimizer: torch.optim.Optimizer, device: str, world: World) -> None:
+        self.config, self.device, self.world = config, torch.device(device), world
+        self.network, self.optimizer = network, optimizer
+        self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
+
+    @abstractmethod
+    def learning_rate(self, step: int) -> float:
+        """Of step number `step`."""
+
+    @abstractmethod
+    def step_loss(self, generator: torch.Generator) -> Tensor:
+        """The loss of the present step's batch, this process's share of it; a function of the seed, the step and the process alone."""
+
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Of the present step, over all processes."""
+
+    def close(self) -> None:
+        """End what runs beside the training."""
+
+    def phases(self) -> Iterator[tuple[int, int]]:
+        """(first step, number of steps) of the parts of a run whose steps take different times."""
+        yield 0, self.config.steps
+
+    def train_step(self) -> float:
+        """One step of optimiser and average; raises HSFusionError when the loss is no number."""
+        config = self.config
+        began, cpu = time.monotonic(), time.process_time()
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step + 7_919_000_003 * self.world.rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.step_loss(generator)
+        loss.backward()
+        value = float(average_gradients(self.network.parameters(), loss.detach(), self.world))
+        limit = config.gradient_clip or math.inf
+        slope = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        if not (math.isfinite(value) and math.isfinite(slope)):
+            raise HSFusionError(
+                f"The loss or its gradient is no longer a number at step {self.step}: the last good checkpoint is kept; "
+                "lower learning_rate and resume."
+            )
+        self.optimizer.step()
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        for name, parameter in self.network.state_dict().items():
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
+        self.step += 1
+        self.seconds += time.monotonic() - began
+        self.cpu_seconds += time.process_time() - cpu
+        return value
+
+    def run(
+        self,
+        checkpoint: Path,
+        report: Callable[[Progress], None],
+        validate: Callable[[int], None],
+        minutes_between: float = 3.0,
+    ) -> None:
+        """Train to the last step; a checkpoint every few minutes, `validate` every so often and at the end, both by the first process only."""
+        saved, mean_loss, started, first, seen = time.monotonic(), 0.0, time.monotonic(), self.step, 0
+        first_process, every = self.world.rank == 0, max(1, self.config.steps // self.validations)
+        while self.step < self.config.steps:
+            seen += self.batch_size()
+            value = self.train_step()
+            mean_loss = value if self.step == first + 1 else 0.99 * mean_loss + 0.01 * value
+            if not first_process:
+                continue
+            report(Progress(self.step, self.config.steps, mean_loss, seen / (time.monotonic() - started)))
+            if time.monotonic() - saved > 60 * minutes_between or self.step == self.config.steps:
+                self.save(checkpoint)
+                saved = time.monotonic()
+            if self.step % every == 0 or self.step == self.config.steps:
+                validate(self.step)
+        check_equal(self.average, self.world)
+
+    def save(self, path: Path) -> None:
+        """Network, average, optimiser and step in one safetensors file, written beside and renamed."""
+        tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
+        tensors.update({f"average.{k}": v.contiguous() for k, v in self.average.items()})
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{number}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()})
+        metadata = {
+            "step": str(self.step),
+            "config": json.dumps(self.config.to_dict(), sort_keys=True),
+            "seconds": str(self.seconds),
+            "cpu_seconds": str(self.cpu_seconds),
+        }
+        partial = path.with_suffix(".partial")
+        save_file(tensors, str(partial), metadata)
+        os.replace(partial, path)
+
+    def resume(self, path: Path) -> None:
+        """Continue exactly where `save` left off; a checkpoint of another configuration is refused."""
+        with safe_open(str(path), "pt") as stream:
+            metadata = stream.metadata()
+        if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):
+            raise HSFusionError(
+                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
+            )
+        tensors = load_file(str(path))
+        self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+        self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
+        state = self.optimizer.state_dict()
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, key = name.split(".")
+                state["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(state)
+        self.step = int(metadata["step"])
+        self.seconds, self.cpu_seconds = (float(metadata.get(k, 0.0)) for k in ("seconds", "cpu_seconds"))
+        log.info("resumed at step %d", self.step)
