@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ SUFFIXES = {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}
 FEWEST_FULL_RANGE = 170  # bands from which a scene without wavelengths is taken to cover 400-2500 nm, else 400-900 nm
 
 
-def read_scene(path: Path) -> Scene:
-    """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with the band's median."""
+def read_raster(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Cube (L, H, W) float32 with NaN where there is no data, and wavelengths in nm (L,), NaN where the file says none."""
     try:
         with rasterio.open(path) as source:
             cube, nodata = source.read().astype(np.float32), source.nodata
@@ -24,16 +25,33 @@ def read_scene(path: Path) -> Scene:
         raise HSFusionError(f"The scene {path} cannot be read: {error}") from error
     if nodata is not None:
         cube[cube == nodata] = np.nan
+    return cube, wavelengths
+
+
+def read_scene(path: Path) -> Scene:
+    """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with the band's median."""
+    cube, wavelengths = read_raster(path)
     if not np.isfinite(wavelengths).all():
-        wavelengths = np.linspace(400.0, 2500.0 if len(cube) >= FEWEST_FULL_RANGE else 900.0, len(cube))
+        wavelengths = nominal_wavelengths(len(cube))
     bands = [b for b in range(len(cube)) if np.isfinite(cube[b]).mean() > 0.5 and np.nanstd(cube[b]) > 0]
     if not bands:
         raise HSFusionError(f"The scene {path} has no band with data.")
-    cube = cube[bands]
+    return Scene(filled(cube[bands]), wavelengths[bands])
+
+
+def nominal_wavelengths(bands: int) -> np.ndarray:
+    """Where a file says nothing: evenly over the range that its number of bands suggests, nm."""
+    return np.linspace(400.0, 2500.0 if bands >= FEWEST_FULL_RANGE else 900.0, bands)
+
+
+def filled(cube: np.ndarray) -> np.ndarray:
+    """Gaps (NaN) get their band's median, 0 in a band that is all gap."""
     gaps = ~np.isfinite(cube)
     if gaps.any():
-        cube = np.where(gaps, np.nanmedian(cube, axis=(1, 2), keepdims=True), cube)
-    return Scene(cube, wavelengths[bands])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a band that is all gap
+            cube = np.where(gaps, np.nan_to_num(np.nanmedian(cube, axis=(1, 2), keepdims=True)), cube)
+    return cube
 
 
 def _nanometres(tags: dict[str, str]) -> float:

@@ -138,9 +138,18 @@ class S2TL(nn.Module):
         return x + self.feed(self.norms[2](x))
 
 
+class FirstFeatures(nn.Module):
+    """A layer of an SR stream that is switched off: every depth is conditioned on F_0^SR."""
+
+    def forward(self, x: Tensor, origin: tuple[int, int]) -> Tensor:
+        """x."""
+        return x
+
+
 class CDFormer(nn.Module):
     """(x_t, level, msi, hsi_up) -> x0, shaped as x_t. `encode` runs the SR stream, which knows no level: once per tile for all steps.
 
+    `sr_stream`: off = the denoising stream sees the first convolution of the conditions only (the paper's ablation).
     `only_second_half`: the first half of both streams is computed without gradients (the paper's training at full size).
     """
 
@@ -157,13 +166,19 @@ class CDFormer(nn.Module):
         window: int = 8,
         expansion: float = 2.66,
         residual: bool = True,
+        sr_stream: bool = True,
     ) -> None:
         super().__init__()
         self.width, self.residual, self.only_second_half = width, residual, False
         self.sr_head = nn.Conv2d(hsi_bands + msi_bands, width, 3, padding=1)
         self.head = nn.Conv2d(hsi_bands, width, 3, padding=1)
         shifts = [window // 2 if i % 2 else 0 for i in range(layers)]
-        self.sr_layers = nn.ModuleList([S2TL(width, heads, window, s, expansion, conditional=False) for s in shifts])
+        self.sr_layers = nn.ModuleList(
+            [
+                S2TL(width, heads, window, s, expansion, conditional=False) if sr_stream else FirstFeatures()
+                for s in shifts
+            ]
+        )
         self.layers = nn.ModuleList([S2TL(width, heads, window, s, expansion, conditional=True) for s in shifts])
         self.tail = nn.Conv2d(width, hsi_bands, 3, padding=1)
         for module in self.modules():

@@ -78,4 +78,6 @@ def check_equal(tensors: Mapping[str, Tensor], world: World) -> None:
     digests: list[str] = [""] * world.size
     dist.all_gather_object(digests, digest(tensors))
     if len(set(digests)) > 1:
-        raise HSFusionError("The processes' networks have drifted apart: the run cannot be trusted; use the same hardware for all of them.")
+        raise HSFusionError(
+            "The processes' networks have drifted apart: the run cannot be trusted; use the same hardware for all of them."
+        )

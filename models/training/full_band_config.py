@@ -178,7 +178,12 @@ class FullBandConfig:
 
 def check_full_band(config: FullBandConfig) -> FullBandConfig:
     """The configuration itself, if its values go together; HSFusionError names the key that does not."""
-    require(config.architecture in ARCHITECTURES, "architecture", f"be one of {', '.join(ARCHITECTURES)}", config.architecture)
+    require(
+        config.architecture in ARCHITECTURES,
+        "architecture",
+        f"be one of {', '.join(ARCHITECTURES)}",
+        config.architecture,
+    )
     require(config.objective in DENOISERS, "objective", f"be one of {', '.join(DENOISERS)}", config.objective)
     require(not config.regression or config.objective == "x0", "objective", "be x0 for a regression", config.objective)
     losses = (*LOSSES, THREE_TERMS)
@@ -187,7 +192,12 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     require(not (real and config.loss == THREE_TERMS), "loss", "be another one where the MSI is real", config.loss)
     require(config.optimizer in ("adam", "adamw"), "optimizer", "be adam or adamw", config.optimizer)
     require(bool(config.train), "train", "name at least one scene", "empty")
-    require(not any(s.full_resolution for s in config.train), "train", "have references: full_resolution is for test", "without")
+    require(
+        not any(s.full_resolution for s in config.train),
+        "train",
+        "have references: full_resolution is for test",
+        "without",
+    )
     require(bool(config.stages), "stages", "hold at least one stage", "empty")
     sampling, ratio = config.observation.sampling(), config.observation.ratio
     for number, stage in enumerate(config.stages):
@@ -195,7 +205,10 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
         for name in ("size", "batch", "steps"):
             require(getattr(stage, name) > 0, f"{key}.{name}", "be larger than 0", getattr(stage, name))
         require(
-            abs(stage.size / ratio - round(stage.size / ratio)) < 1e-6, f"{key}.size", f"be a multiple of the ratio {ratio:g}", stage.size
+            abs(stage.size / ratio - round(stage.size / ratio)) < 1e-6,
+            f"{key}.size",
+            f"be a multiple of the ratio {ratio:g}",
+            stage.size,
         )
     require(2 * config.overlap <= config.window_size, "overlap", "be at most half of the window", config.overlap)
     for name in ("residual_scale", "learning_rate", "validations", "default_steps"):
@@ -203,15 +216,24 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     for name in ("terminal_share", "self_condition", "ema", "quantile"):
         require(0 <= getattr(config, name) <= 1, name, "be between 0 and 1", getattr(config, name))
     if sampling.psf == "block-mean":
-        require(config.observation.fwhm == 1.0, "observation.fwhm", "be left out for block-mean", config.observation.fwhm)
+        require(
+            config.observation.fwhm == 1.0, "observation.fwhm", "be left out for block-mean", config.observation.fwhm
+        )
     centres, _ = config.bands.nanometres("bands")
     msi_centres, _ = config.msi.nanometres("msi")
     require(len(msi_centres) < len(centres), "msi", "have fewer bands than the HSI", len(msi_centres))
     levels = from_card(config.level_schedule)
     if config.objective == "eps" and float(levels.min()) == 0:
-        raise HSFusionError("The configuration's key schedule must keep some signal at its last level for the objective eps.")
+        raise HSFusionError(
+            "The configuration's key schedule must keep some signal at its last level for the objective eps."
+        )
     most = len(levels) - 1
-    require(config.default_steps <= most, "default_steps", f"be at most {most}, the steps of the schedule", config.default_steps)
+    require(
+        config.default_steps <= most,
+        "default_steps",
+        f"be at most {most}, the steps of the schedule",
+        config.default_steps,
+    )
     return config
 
 

@@ -62,9 +62,13 @@ def observe(reference: Reference, config: FullBandConfig, response: np.ndarray |
     elif response is not None:
         msi = np.tensordot(response, truth, axes=1)
     else:
-        raise HSFusionError(f"The scene {reference.name} has no MSI: give its key msi, or a sensor that the HSI's bands cover.")
+        raise HSFusionError(
+            f"The scene {reference.name} has no MSI: give its key msi, or a sensor that the HSI's bands cover."
+        )
     scaling = scene_scaling([whole_block(hsi, msi)], config.quantile)
-    return Observed(reference.name, truth, hsi, np.ascontiguousarray(msi, np.float32), scaling, reference.msi is not None)
+    return Observed(
+        reference.name, truth, hsi, np.ascontiguousarray(msi, np.float32), scaling, reference.msi is not None
+    )
 
 
 def _as_it_is(reference: Reference, config: FullBandConfig) -> Observed:
@@ -140,7 +144,9 @@ class PatchSource:
         hsi = scene.hsi[:, low[0].start : low[0].stop, low[1].start : low[1].stop] * gain
         msi_scale = (scene.scaling.hsi / scene.scaling.msi).astype(np.float32)
         if scene.real_msi:
-            msi = scene.msi[:, top : top + size, left : left + size] / scene.scaling.msi.astype(np.float32)[:, None, None]
+            msi = (
+                scene.msi[:, top : top + size, left : left + size] / scene.scaling.msi.astype(np.float32)[:, None, None]
+            )
         else:
             msi = np.tensordot(self.response, truth, axes=1) * msi_scale[:, None, None]
         hsi, msi = _noisy(rng, hsi, config.observation.snr_hsi), _noisy(rng, msi, config.observation.snr_msi)

@@ -33,10 +33,15 @@ def build_full_band(config: FullBandConfig) -> nn.Module:
     try:
         network = NETWORKS[config.architecture](**bands, **config.settings)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise HSFusionError(f"The configuration's key settings does not suit {config.architecture}: {error}.") from error
+        raise HSFusionError(
+            f"The configuration's key settings does not suit {config.architecture}: {error}."
+        ) from error
     for number, stage in enumerate(config.stages):
         require(
-            stage.size % network.multiple == 0, f"stages[{number}].size", f"be a multiple of {network.multiple} for this network", stage.size
+            stage.size % network.multiple == 0,
+            f"stages[{number}].size",
+            f"be a multiple of {network.multiple} for this network",
+            stage.size,
         )
         require(
             not stage.second_half_only or hasattr(network, "only_second_half"), f"stages[{number}].second_half_only",
@@ -122,7 +127,9 @@ class FullBandTrainer(TrainerBase):
         if config.loss != THREE_TERMS:
             return LOSSES[config.loss](prediction, self.denoiser.target(x0, eps, level))
         if self.spectral is None:
-            raise HSFusionError("The configuration's key loss must be another one where the MSI is real, but it is three-term.")
+            raise HSFusionError(
+                "The configuration's key loss must be another one where the MSI is real, but it is three-term."
+            )
         image = base.decode(self.denoiser.to_x0(x, prediction, level))
         blur = Degradation.whole(config.observation.sampling(), truth.shape[-2:])
         gain = batch.gain.to(truth)[:, :, None, None]

@@ -43,7 +43,9 @@ class TrainerBase(ABC):
     config: Any
     validations = 10
 
-    def __init__(self, config: Any, network: nn.Module, optimizer: torch.optim.Optimizer, device: str, world: World) -> None:
+    def __init__(
+        self, config: Any, network: nn.Module, optimizer: torch.optim.Optimizer, device: str, world: World
+    ) -> None:
         self.config, self.device, self.world = config, torch.device(device), world
         self.network, self.optimizer = network, optimizer
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -61,7 +63,7 @@ class TrainerBase(ABC):
     def batch_size(self) -> int:
         """Of the present step, over all processes."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """End what runs beside the training."""
 
     def phases(self) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,94 @@
+"""The two kinds of training run, subspace and full-band, as scripts/train.py drives them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from _scenes import find_scene, read_scene
+from _sources import observed_scenes, simulated_response
+
+from hsfusion.models.full_band import FullBandRunner
+from hsfusion.models.fusion import SubspaceRunner
+from hsfusion.models.training.card import make_card
+from hsfusion.models.training.config import TrainingConfig
+from hsfusion.models.training.distributed import World
+from hsfusion.models.training.full_band_card import make_full_band_card
+from hsfusion.models.training.full_band_config import FullBandConfig
+from hsfusion.models.training.full_band_loop import FullBandTrainer
+from hsfusion.models.training.full_band_validation import Trial, validate_full_band
+from hsfusion.models.training.loop import Trainer
+from hsfusion.models.training.trainer import TrainerBase
+from hsfusion.models.training.validation import error_quantile, means, validate
+from hsfusion.models.weights import save_model
+
+Table = dict[str, dict[str, tuple[float, float]]]
+
+
+class Run(ABC):
+    """A configuration with its scenes and its trainer."""
+
+    trainer: TrainerBase
+
+    @abstractmethod
+    def validate(self) -> Table:
+        """case -> method -> (PSNR, SAM) of the moving average; empty where nothing is held out."""
+
+    @abstractmethod
+    def write(self, path: Path, history: list[dict[str, Any]], note: Any) -> None:
+        """The model file with its card; `note` takes a line for the user."""
+
+
+class SubspaceRun(Run):
+    def __init__(self, config: TrainingConfig, data: Path, workers: int, device: str, world: World) -> None:
+        self.config = config
+        scenes = {name: read_scene(find_scene(data, name)) for name in (*config.scenes, *config.held_out)}
+        self.held_out = {name: scenes[name] for name in config.held_out}
+        self.trainer = Trainer(config, [scenes[n].cube for n in config.scenes], workers, device, world)
+
+    def runner(self) -> SubspaceRunner:
+        """The moving average as the backend would run it."""
+        card = make_card(self.config, self.trainer.step, 0.0, [])
+        return SubspaceRunner(card, {k: v.clone() for k, v in self.trainer.average.items()}, str(self.trainer.device))
+
+    def validate(self) -> Table:
+        if not self.held_out:
+            return {}
+        return means(validate(self.held_out, self.runner(), components=self.config.components))
+
+    def write(self, path: Path, history: list[dict[str, Any]], note: Any) -> None:
+        card = make_card(self.config, self.trainer.step, self.trainer.seconds / 60, history)
+        if self.held_out:
+            note("calibrating the expected errors on the held-out scenes")
+            quantile = error_quantile(self.held_out, self.runner(), components=self.config.components)
+            card["error_scale"] = round(quantile, 3)
+        save_model(path, self.trainer.average, card)
+
+
+class FullBandRun(Run):
+    def __init__(self, config: FullBandConfig, data: Path, device: str, world: World) -> None:
+        self.config = config
+        scenes, tests = observed_scenes(config, data, "train"), observed_scenes(config, data, "test")
+        self.trainer = FullBandTrainer(config, scenes, simulated_response(config), device, world)
+        self.trials = [Trial.of(pair, config.observation.sampling()) for pair in tests] if world.rank == 0 else []
+
+    def validate(self) -> Table:
+        card = make_full_band_card(self.config, self.trainer.step, 0.0, {})
+        state = {name: value.clone() for name, value in self.trainer.average.items()}
+        return validate_full_band(self.trials, FullBandRunner(card, state, str(self.trainer.device)))
+
+    def write(self, path: Path, history: list[dict[str, Any]], note: Any) -> None:
+        trainer, scores = self.trainer, history[-1]["scores"] if history else {}
+        rounded = {case: {m: [round(v, 3) for v in pair] for m, pair in row.items()} for case, row in scores.items()}
+        card = make_full_band_card(self.config, trainer.step, trainer.seconds, rounded)
+        card["training"]["cpu_seconds"] = round(trainer.cpu_seconds)
+        save_model(path, {name: value.to(torch.float16) for name, value in trainer.average.items()}, card)
+
+
+def open_run(config: Any, data: Path, workers: int, device: str, world: World) -> Run:
+    """The run that a configuration asks for; HSFusionError where its scenes do not suit it."""
+    if isinstance(config, FullBandConfig):
+        return FullBandRun(config, data, device, world)
+    return SubspaceRun(config, data, workers, device, world)
