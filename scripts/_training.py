@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import torch
 from _scenes import find_scene, read_scene
 from _sources import observed_scenes, simulated_response
 
@@ -64,7 +63,7 @@ class SubspaceRun(Run):
             note("calibrating the expected errors on the held-out scenes")
             quantile = error_quantile(self.held_out, self.runner(), components=self.config.components)
             card["error_scale"] = round(quantile, 3)
-        save_model(path, self.trainer.average, card)
+        save_model(path, {name: value.half() for name, value in self.trainer.average.items()}, card)
 
 
 class FullBandRun(Run):
@@ -84,7 +83,7 @@ class FullBandRun(Run):
         rounded = {case: {m: [round(v, 3) for v in pair] for m, pair in row.items()} for case, row in scores.items()}
         card = make_full_band_card(self.config, trainer.step, trainer.seconds, rounded)
         card["training"]["cpu_seconds"] = round(trainer.cpu_seconds)
-        save_model(path, {name: value.to(torch.float16) for name, value in trainer.average.items()}, card)
+        save_model(path, {name: value.half() for name, value in trainer.average.items()}, card)
 
 
 def open_run(config: Any, data: Path, workers: int, device: str, world: World) -> Run:

@@ -228,12 +228,8 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
             "The configuration's key schedule must keep some signal at its last level for the objective eps."
         )
     most = len(levels) - 1
-    require(
-        config.default_steps <= most,
-        "default_steps",
-        f"be at most {most}, the steps of the schedule",
-        config.default_steps,
-    )
+    fits = config.regression or config.default_steps <= most
+    require(fits, "default_steps", f"be at most {most}, the steps of the schedule", config.default_steps)
     return config
 
 
