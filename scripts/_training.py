@@ -16,6 +16,7 @@ from hsfusion.models.training.config import TrainingConfig
 from hsfusion.models.training.distributed import World
 from hsfusion.models.training.full_band_card import make_full_band_card
 from hsfusion.models.training.full_band_config import FullBandConfig
+from hsfusion.models.training.full_band_data import Observed
 from hsfusion.models.training.full_band_loop import FullBandTrainer
 from hsfusion.models.training.full_band_validation import Trial, validate_full_band
 from hsfusion.models.training.loop import Trainer
@@ -67,11 +68,11 @@ class SubspaceRun(Run):
 
 
 class FullBandRun(Run):
-    def __init__(self, config: FullBandConfig, data: Path, device: str, world: World) -> None:
-        self.config = config
-        scenes, tests = observed_scenes(config, data, "train"), observed_scenes(config, data, "test")
+    def __init__(
+        self, config: FullBandConfig, scenes: list[Observed], trials: list[Trial], device: str, world: World
+    ) -> None:
+        self.config, self.trials = config, trials
         self.trainer = FullBandTrainer(config, scenes, simulated_response(config), device, world)
-        self.trials = [Trial.of(pair, config.observation.sampling()) for pair in tests] if world.rank == 0 else []
 
     def validate(self) -> Table:
         card = make_full_band_card(self.config, self.trainer.step, 0.0, {})
@@ -86,8 +87,14 @@ class FullBandRun(Run):
         save_model(path, {name: value.half() for name, value in trainer.average.items()}, card)
 
 
+def trials_of(config: FullBandConfig, data: Path) -> list[Trial]:
+    """The test scenes with what the closed forms make of them."""
+    return [Trial.of(pair, config.observation.sampling()) for pair in observed_scenes(config, data, "test")]
+
+
 def open_run(config: Any, data: Path, workers: int, device: str, world: World) -> Run:
     """The run that a configuration asks for; HSFusionError where its scenes do not suit it."""
     if isinstance(config, FullBandConfig):
-        return FullBandRun(config, data, device, world)
+        trials = trials_of(config, data) if world.rank == 0 else []
+        return FullBandRun(config, observed_scenes(config, data, "train"), trials, device, world)
     return SubspaceRun(config, data, workers, device, world)

@@ -1,8 +1,9 @@
 """Every method on simulated pairs of every scene, PSF, shift, response, gain and noise unknown to it: PSNR (dB) and SAM (degrees).
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
+python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 
-Columns: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);
+Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);
 interpolation (cubic), the closed forms and the model, blind; guarded = what hsfusion:fuse ships after Wald's protocol. --thorough adds gsa,
 sfim-hs, cnmf, hysure, a denoising baseline, the model told the true PSF and one a quarter too wide. Ceiling: PSNR at which the error equals
 the reference's own noise. The peak is the reference's maximum.
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from _protocol import run_protocol
 from _quality import Job, every_row, run_all, summary, trust_table, wanted_cases, write
 from _scenes import SUFFIXES, find_scene, read_scene
 
@@ -41,6 +43,18 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--thorough", action="store_true", help="also the slower methods and baselines")
     parser.add_argument("--workers", type=int, default=2, help="scenes at once")
+    parser.add_argument(
+        "--protocol", default="", help="train and compare variants of the published systems: reproduction"
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the training steps of the protocol's configurations"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("build/reproduction"),
+        help="folder of the protocol's runs; what is there is not done again",
+    )
     parser.add_argument("--output", type=Path, help="Markdown file to write; a CSV with every row is written beside it")
     return parser.parse_args()
 
@@ -49,6 +63,11 @@ def main() -> int:
     """Print the tables, and write them where --output says."""
     arguments = parse()
     try:
+        if arguments.protocol:
+            only = arguments.names.split(",") if arguments.names else []
+            return run_protocol(
+                arguments.protocol, arguments.scenes, arguments.work, arguments.share, only, arguments.output
+            )
         print("\n".join(quality(arguments)))
     except HSFusionError as error:
         sys.exit(str(error))

@@ -58,7 +58,7 @@ def main() -> int:
     try:
         config = load_config(arguments.config)
         run = open_run(config, arguments.data, arguments.workers, arguments.device, world)
-        return dry_run(run.trainer) if arguments.dry_run else train(run, arguments)
+        return dry_run(run.trainer) if arguments.dry_run else train(run, arguments.out, arguments.resume)
     except HSFusionError as error:
         sys.exit(str(error))
     finally:
@@ -101,21 +101,21 @@ def _memory(trainer: TrainerBase) -> str:
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
 
 
-def train(run: Run, arguments: argparse.Namespace) -> int:
-    """The whole run, from the last checkpoint where --resume is given."""
+def train(run: Run, out: Path, resume: bool) -> int:
+    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`."""
     from torch.utils.tensorboard import SummaryWriter
 
     trainer, config = run.trainer, run.trainer.config
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    checkpoint = arguments.out / f"{config.name}.checkpoint.safetensors"
-    if arguments.resume and checkpoint.exists():
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / f"{config.name}.checkpoint.safetensors"
+    if resume and checkpoint.exists():
         trainer.resume(checkpoint)
     if trainer.world.rank:
         trainer.run(checkpoint, lambda progress: None, lambda step: None)
         return 0
-    writer = SummaryWriter(str(arguments.out / "tensorboard" / config.name))
+    writer = SummaryWriter(str(out / "tensorboard" / config.name))
     bar = tqdm(total=config.steps, initial=trainer.step, unit="step", mininterval=5, smoothing=0.05)
-    record = arguments.out / f"{config.name}.history.json"
+    record = out / f"{config.name}.history.json"
     history: list[dict[str, Any]] = (
         json.loads(record.read_text(encoding="utf-8")) if trainer.step and record.exists() else []
     )
@@ -145,7 +145,7 @@ def train(run: Run, arguments: argparse.Namespace) -> int:
     trainer.run(checkpoint, report, check)
     if not history or history[-1]["step"] != trainer.step:
         check(trainer.step)
-    path = arguments.out / f"{config.name}.safetensors"
+    path = out / f"{config.name}.safetensors"
     run.write(path, history, bar.write)
     bar.close()
     writer.close()
