@@ -80,19 +80,19 @@ def run_protocol(name: str, scenes: Path, work: Path, share: float, only: list[s
         raise HSFusionError(f"There is no protocol {name}: choose one of {', '.join(PROTOCOLS)}.")
     torch.set_num_threads(1)
     work.mkdir(parents=True, exist_ok=True)
-    configs = {v: load_config(write_config(v, work, share)) for v in PROTOCOLS[name] if not only or v.name in only}
-    first = next(iter(configs.values()), None)
-    if first is None:
+    configs = [(v, load_config(write_config(v, work, share))) for v in PROTOCOLS[name] if not only or v.name in only]
+    if not configs:
         raise HSFusionError(f"The protocol {name} has none of these variants: {', '.join(only)}.")
+    first = configs[0][1]
     pairs, trials = observed_scenes(first, scenes, "train"), trials_of(first, scenes)  # the same for all
     results: dict[str, dict[str, Any]] = {}
-    for variant, config in configs.items():
+    for variant, config in configs:
         if not (work / f"{variant.name}.safetensors").exists():
             train(FullBandRun(config, pairs, trials, "cpu", World()), work, resume=True)
         results[variant.name] = scored(variant, config, trials, work)
         print(f"{variant.name}: {results[variant.name]['psnr']}", file=sys.stderr, flush=True)
         if output:
-            write_tables(output, list(configs), results, trials, name, share)
+            write_tables(output, [v for v, _ in configs], results, trials, name, share)
     return 0
 
 
