@@ -20,9 +20,9 @@ from .pair import Pair
 from .progress import Progress
 from .request import FusionRequest
 
-LARGEST_WHOLE = 256 * 256  # coarse pixels up to which the whole overlap is one block
+LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
 BLOCK = 64  # coarse pixels
-BLOCKS_PER_AXIS = 4
+BLOCKS_PER_AXIS = 3
 UNEXPLAINED = 0.05
 
 
@@ -60,10 +60,10 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
     geometry = find_geometry(blocks, sampling, request, progress.check)
     progress.check()
     sampling = geometry.sampling
-    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components)
+    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
-    prior = nominal_response(pair, request)
-    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior)
+    nominal = nominal_response(pair, request)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal, progress.check)
     warnings = list(geometry.warnings)
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:

@@ -55,7 +55,7 @@ def decide(
 
     Where the scene is too small the average of LOC and MAP is chosen.
     """
-    rehearsal = Rehearsal.of(estimates, _small_blocks(estimates), wavelengths)
+    rehearsal = Rehearsal.of(estimates, _small_blocks(estimates), wavelengths, check=progress.check)
     if rehearsal is None:
         return Verdict("average", {}, None, 0.0)
     noise = estimates.scene.subspace.band_noise
@@ -65,6 +65,7 @@ def decide(
         progress.check()
         count += stage.mask.sum()
         for method in (guarded, *(ClosedForm(name) for name in CLOSED_FORMS)):
+            progress.check()
             square = (stage.fused(method) - stage.truth)[:, stage.mask].astype(np.float64) ** 2
             errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
         progress.step((number + 1) / len(rehearsal.stages))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -57,10 +57,16 @@ class Outputs:
 
 
 @contextmanager
-def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dict[str, Any]) -> Iterator[Outputs]:
+def open_outputs(
+    pair: Pair,
+    request: FusionRequest,
+    largest: float,
+    record: dict[str, Any],
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
 
-    largest: of the HSI's values, from which the scale of Int16 follows.
+    largest: of the HSI's values, from which the scale of Int16 follows; check may raise to end what comes after the last tile.
     """
     alignment = pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
@@ -89,6 +95,7 @@ def open_outputs(pair: Pair, request: FusionRequest, largest: float, record: dic
             scale=scale,
             finish=finish,
             role=role,
+            check=check,
         )
 
     with ExitStack() as stack:

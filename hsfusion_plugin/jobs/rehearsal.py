@@ -88,18 +88,23 @@ class Rehearsal:
         blocks: Sequence[Block],
         wavelengths: np.ndarray | None = None,
         prior_response: np.ndarray | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> Rehearsal | None:
-        """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small to tell."""
+        """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small to tell.
+
+        `check` is called between the steps and may raise to end the work.
+        """
         scene, sampling = estimates.scene, estimates.sampling
         noise = scene.subspace.band_noise
-        pairs = [
-            (block.y, reduced_block(block, sampling, noise, scene.msi_noise, seed)) for seed, block in enumerate(blocks)
-        ]
+        pairs = []
+        for seed, block in enumerate(blocks):
+            check()
+            pairs.append((block.y, reduced_block(block, sampling, noise, scene.msi_noise, seed)))
         usable = [(y, reduced) for y, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES]
         if not usable:
             return None
         truths, reduced = [y[:, : b.scene_shape[0], : b.scene_shape[1]] for y, b in usable], [b for _, b in usable]
-        return cls._fitted(estimates, truths, reduced, scene.subspace, (wavelengths, prior_response))
+        return cls._fitted(estimates, truths, reduced, scene.subspace, (wavelengths, prior_response), check)
 
     @classmethod
     def _fitted(
@@ -109,8 +114,10 @@ class Rehearsal:
         blocks: list[Block],
         subspace: Subspace,
         known: tuple[np.ndarray | None, np.ndarray | None],
+        check: Callable[[], None] = lambda: None,
     ) -> Rehearsal:
-        scene = fit_scene(blocks, reduced_sampling(estimates.sampling), subspace.components, subspace, *known)
+        sampling = reduced_sampling(estimates.sampling)
+        scene = fit_scene(blocks, sampling, subspace.components, subspace, *known, check=check)
         stages = [Stage(block, truth, _placed(scene, block)) for truth, block in zip(truths, blocks)]
         return cls(estimates, scene, stages, known)
 

@@ -90,7 +90,7 @@ def fuse_scene(
     largest = max(float(block.y.max()) for block in estimates.blocks)
     calls = CallTimes()
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * largest, record) as outputs:
+    with open_outputs(pair, request, 1.1 * largest, record, progress.check) as outputs:
         with clock.phase("tiles"):
             for tile in fused_tiles(pair, scene, method, tiles, progress, calls):
                 outputs.write(tile)

@@ -15,27 +15,22 @@ from osgeo import gdal
 
 from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors
+from .layout import Layout
 from .metadata import BandInfo, write_band_info
 from .staging import staged
 
 _INT16_MAX = 32767
-_DEFAULTS = {
-    "TILED": "YES",
-    "COMPRESS": "DEFLATE",
-    "INTERLEAVE": "BAND",
-    "BIGTIFF": "IF_SAFER",
-    "NUM_THREADS": "ALL_CPUS",
-}
 
 
 class RasterWriter:
     """Context manager; `write` windows inside it.
 
     path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32" or "Int16", which stores
-    round(value / scale); nodata: default NaN and -32768; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO");
-    bands: a BandInfo per band; metadata: items of the data set (add more any time with `metadata.update`);
+    round(value / scale); nodata: default NaN and -32768; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and
+    OVERVIEWS=YES, COG=YES; bands: a BandInfo per band; metadata: items of the data set (add more any time with `metadata.update`);
     finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
-    (write_style, write_provenance) appear together with it. HSFusionError when the folder cannot be written or has no room.
+    (write_style, write_provenance) appear together with it; check: called while overviews are made, may raise to end that.
+    HSFusionError when the folder cannot be written or has no room.
     """
 
     def __init__(
@@ -54,6 +49,7 @@ class RasterWriter:
         scale: float = 1.0,
         finish: Callable[[Path], None] | None = None,
         role: str = "OUTPUT",
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         if dtype not in ("Float32", "Int16"):
             raise HSFusionError(f"{role}: data type {dtype} is not offered; choose Float32 or Int16.")
@@ -68,8 +64,8 @@ class RasterWriter:
         self._bands = list(bands) if bands is not None else [BandInfo() for _ in range(count)]
         if len(self._bands) != count:
             raise ValueError(f"{len(self._bands)} band descriptions for {count} bands")
-        self._options = _creation_options(options, dtype, rows, cols, role)
-        self._finish = finish
+        self._layout = Layout.parse(options, dtype, rows, cols)
+        self._finish, self._check = finish, check
         self._stack = ExitStack()
         self._dataset: gdal.Dataset | None = None
 
@@ -104,6 +100,7 @@ class RasterWriter:
                 self._dataset = None
             if kind is None:
                 self._refuse(failures)
+                self._layout.finish(self._staged, self.role, self._check)
                 if self._finish is not None:
                     self._finish(self._staged)
         except BaseException:
@@ -116,7 +113,7 @@ class RasterWriter:
         with collected_errors(gdal.CE_Warning) as failures:  # GDAL only warns of an option that it does not know
             kind = gdal.GDT_Float32 if self.dtype == "Float32" else gdal.GDT_Int16
             driver = gdal.GetDriverByName("GTiff")
-            dataset = driver.Create(str(self._staged), self.cols, self.rows, self.count, kind, self._options)
+            dataset = driver.Create(str(self._staged), self.cols, self.rows, self.count, kind, self._layout.as_list())
         if dataset is None or failures:
             raise HSFusionError(
                 f"{self.role}: GDAL cannot create '{self.path}' ({_first(failures)}); check OPTIONS and the disk."
@@ -169,20 +166,3 @@ def int16_scale(largest: float) -> float:
 
 def _first(failures: list[str]) -> str:
     return failures[0].rstrip(".") if failures else "no reason given"
-
-
-def _creation_options(text: str, dtype: str, rows: int, cols: int, role: str) -> list[str]:
-    options = dict(_DEFAULTS, PREDICTOR="3" if dtype == "Float32" else "2")
-    block = 256 if max(rows, cols) >= 256 else max(16, -(-max(rows, cols) // 16) * 16)
-    options.update(BLOCKXSIZE=str(block), BLOCKYSIZE=str(block))
-    for part in filter(None, (p.strip() for p in (text or "").split("|"))):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise HSFusionError(f"OPTIONS: '{part}' is not of the form NAME=VALUE; for example COMPRESS=LZW|TILED=YES.")
-        options[key.strip().upper()] = value.strip()
-    if options["COMPRESS"].upper() not in ("DEFLATE", "LZW", "ZSTD"):
-        options.pop("PREDICTOR")
-    if options["TILED"].upper() in ("NO", "FALSE", "OFF"):
-        options.pop("BLOCKXSIZE")
-        options.pop("BLOCKYSIZE")
-    return [f"{key}={value}" for key, value in options.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -103,31 +103,42 @@ def fit_scene(
     subspace: Subspace | None = None,
     wavelengths: np.ndarray | None = None,
     prior_response: np.ndarray | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> SceneModel:
     """Fit everything but the PSF, which `sampling` gives (see `estimate_psf`), to the blocks of a scene.
 
     wavelengths (L,) in nm order the bands for the SRF fit; prior_response (l, L) is the nominal SRF of a known sensor.
+    `check` is called between the steps, of which none takes a second for the samples that a job has, and may raise to end the work.
     """
+    check()
     samples = coarse_samples(blocks, sampling)
-    subspace = subspace or fit_subspace(samples.spectra, components)
+    check()
+    subspace = subspace or fit_subspace(samples.spectra, components, check=check)
     z_mean, z_scale = _mean_and_scale(blocks)
     low = (samples.low - z_mean) / z_scale
     x = subspace.project(samples.spectra.T).T
+    check()
     spectral = estimate_response(samples.spectra, samples.low, subspace.band_noise, wavelengths, prior_response)
 
+    check()
     noise = msi_noise(blocks)
+    check()
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(noise**2 + misfit**2) / z_scale
     regression, intercept = ridge_regression(low, x, 1e-4)
     rest = x - low @ regression.T - intercept
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
 
+    check()
     spectra_outside = samples.spectra - subspace.expand(x.T).T
     outside, outside_intercept = ridge_regression(low, spectra_outside, 1e-3)
+    check()
     gate = _signal_share(blocks, samples.valid, spectra_outside)
     rest_outside = spectra_outside - low @ outside.T - outside_intercept
+    check()
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)
     prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
+    check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     passed_noise = np.sqrt((regression**2) @ (noise / z_scale) ** 2)
@@ -148,6 +159,7 @@ def fit_scene(
         weight=weight,
         kernel=fit_kernel(rest_maps, low_maps, weight),
     )
+    check()
     return SceneModel(
         subspace=subspace,
         coefficients=coefficients,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -72,12 +72,15 @@ def band_noise(pixels: np.ndarray) -> np.ndarray:
     return noise
 
 
-def fit_subspace(pixels: np.ndarray, components: int, noise: np.ndarray | None = None) -> Subspace:
+def fit_subspace(
+    pixels: np.ndarray, components: int, noise: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+) -> Subspace:
     """The K-dimensional noise-whitened principal subspace of spectra (N, L), all finite; K is cut to what L and N allow.
 
     noise: std per band where known; else `band_noise` estimates it. Signs are fixed so that the mean loading is positive.
-    Raises HSFusionError where the spectra are all alike.
+    Raises HSFusionError where the spectra are all alike. `check` is called between the steps and may raise to end the work.
     """
+    check()
     pixels = np.asarray(pixels, np.float64)
     count, bands = pixels.shape
     components = min(components, bands, count - 1)
@@ -87,13 +90,17 @@ def fit_subspace(pixels: np.ndarray, components: int, noise: np.ndarray | None =
         raise HSFusionError(
             "The hyperspectral raster is constant where the two rasters overlap: there is nothing to fuse."
         )
+    check()
     noise = band_noise(pixels) if noise is None else np.asarray(noise, np.float64)
+    check()
     floor = np.maximum(
         1e-3 * np.median(spread[spread > 0]), 1e-3 * spread
     )  # a band without noise must not rule the subspace
     weight = np.maximum(noise, floor)
     whitened = (pixels - mean) / weight
+    check()
     _, vectors = np.linalg.eigh(whitened.T @ whitened / (count - 1))
+    check()
     axes = vectors[:, ::-1][:, :components]
     axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)
     scale = np.maximum((whitened @ axes).std(axis=0), 1e-12)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from hsfusion.hsfusion_plugin.errors import Cancelled
 from hsfusion.hsfusion_plugin.rasters import staging
 from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.provenance import metadata_items, write_provenance
@@ -60,8 +61,8 @@ def test_windows_make_the_whole(tmp_path):
     assert raster.geotransform == GRID
     assert names(tmp_path) == ["out.tif"]
     structure = gdal.Open(str(path)).GetMetadata("IMAGE_STRUCTURE")
-    assert (structure["COMPRESSION"], structure["INTERLEAVE"]) == ("DEFLATE", "BAND")
-    assert gdal.Open(str(path)).GetRasterBand(1).GetBlockSize() == [256, 256]
+    assert (structure["COMPRESSION"], structure["INTERLEAVE"]) == ("ZSTD", "BAND")
+    assert gdal.Open(str(path)).GetRasterBand(1).GetBlockSize() == [128, 128]
 
 
 def test_what_is_never_written_is_nodata(tmp_path):
@@ -113,6 +114,31 @@ def test_options_as_qgis_writes_them(tmp_path):
     assert structure["COMPRESSION"] == "LZW"
     write(tmp_path / "b.tif", cube(), options="COMPRESS=NONE")
     assert "COMPRESSION" not in gdal.Open(str(tmp_path / "b.tif")).GetMetadata("IMAGE_STRUCTURE")
+
+
+def test_overviews_and_cogs_for_those_who_want_them(tmp_path):
+    array = cube(2, 600, 700)
+    info = [BandInfo(description=f"b{n}", wavelength_nm=500.0 + n) for n in range(2)]
+    for name, options in (("plain", ""), ("ovr", "OVERVIEWS=YES"), ("cog", "COG=YES|COMPRESS=DEFLATE")):
+        write(tmp_path / f"{name}.tif", array, options=options, bands=info)
+        raster = Raster.open(tmp_path / f"{name}.tif")
+        np.testing.assert_array_equal(whole(raster), array)
+        assert raster.wavelengths.tolist() == [500.0, 501.0]
+    opened = {path.stem: gdal.Open(str(path)) for path in tmp_path.glob("*.tif")}
+    counts = {name: dataset.GetRasterBand(1).GetOverviewCount() for name, dataset in opened.items()}
+    assert counts["plain"] == 0 and counts["ovr"] >= 2 and counts["cog"] >= 2
+    structure = opened["cog"].GetMetadata("IMAGE_STRUCTURE")
+    assert structure["LAYOUT"] == "COG" and structure["COMPRESSION"] == "DEFLATE"
+    assert names(tmp_path) == ["cog.tif", "ovr.tif", "plain.tif"]
+
+
+def test_a_cancel_while_overviews_are_made_leaves_nothing(tmp_path):
+    def cancel():
+        raise Cancelled("no more")
+
+    with pytest.raises(Cancelled):
+        write(tmp_path / "out.tif", cube(2, 600, 700), options="OVERVIEWS=YES", check=cancel)
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

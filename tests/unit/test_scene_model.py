@@ -158,3 +158,25 @@ def test_fewer_bands_than_components_and_a_single_msi_band(truth):
     model = scene.coefficients
     assert scene.subspace.components == 3 and model.regression.shape == (3, 1) and model.response.shape == (1, 3)
     assert all(np.isfinite(value).all() for value in vars(model).values() if isinstance(value, np.ndarray))
+
+
+def test_a_cancel_is_heard_between_all_steps(make_scene):
+    """No step of the fit is longer than a share of a second; whatever `check` raises, at whichever of its calls, ends the work."""
+
+    class Enough(Exception):
+        pass
+
+    truth = make_scene(12, 64, 64)
+    block = whole_block(Degradation.whole(Sampling(4), (64, 64))(truth), truth[:3])
+    calls = []
+    fit_scene([block], Sampling(4), check=lambda: calls.append(1))
+    assert len(calls) >= 12
+    for number in range(len(calls)):
+        left = iter(range(number))
+
+        def check(left=left):
+            if next(left, None) is None:
+                raise Enough
+
+        with pytest.raises(Enough):
+            fit_scene([block], Sampling(4), check=check)
