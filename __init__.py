@@ -7,6 +7,9 @@ from typing import Any
 
 def classFactory(iface: Any) -> Any:
     """What QGIS calls to load the plugin; `iface` is None in qgis_process."""
+    from .hsfusion_plugin.numpy_binding import bind_numpy
+
+    bind_numpy()
     from .hsfusion_plugin.plugin import HSFusionPlugin
 
     return HSFusionPlugin(iface)
