@@ -62,8 +62,8 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
     sampling = geometry.sampling
     subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
-    nominal = nominal_response(pair, request)
-    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, nominal, progress.check)
+    prior = nominal_response(pair, request)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
     warnings = list(geometry.warnings)
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:

@@ -102,9 +102,10 @@ def test_the_log_says_what_was_done(whole):
     for words in (
         "20 of 20 bands (450-900 nm)",
         "Backend: local, this computer, device",
-        "Model: hsfusion-base, subspace-unet, sha256",
+        "Model: hsfusion-base, ",
         "PSF: FWHM 1.",
         "Fusing 128 x 112 pixels in 1 tile(s)",
+        "Network: 1 tile(s) sent",
         "Time: estimation",
         "megapixels a second",
     ):

@@ -1,0 +1,52 @@
+"""While a job runs, GDAL's cache and linear algebra keep to their limits; afterwards QGIS has its own back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from osgeo import gdal
+
+from hsfusion.hsfusion_plugin.jobs.bounds import BLOCK_CACHE, bounded
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_gdals_cache_is_bounded_while_a_job_runs_and_given_back_after_the_last():
+    before = gdal.GetCacheMax()
+    gdal.SetCacheMax(10 * BLOCK_CACHE)
+    try:
+        with bounded():
+            assert gdal.GetCacheMax() == BLOCK_CACHE
+            with bounded():
+                pass
+            assert gdal.GetCacheMax() == BLOCK_CACHE
+        assert gdal.GetCacheMax() == 10 * BLOCK_CACHE
+        gdal.SetCacheMax(BLOCK_CACHE // 2)
+        with bounded():
+            assert gdal.GetCacheMax() == BLOCK_CACHE // 2
+    finally:
+        gdal.SetCacheMax(before)
+
+
+_THREADS = """
+import sys, types
+package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
+import ctypes, numpy
+numpy.ones((9, 9)) @ numpy.ones((9, 9))
+from hsfusion.hsfusion_plugin.jobs import bounds
+def threads():
+    return [f() for p in bounds._openblas() for l in [ctypes.CDLL(p)] for n in bounds._SETTERS
+            for f in [getattr(l, n.replace("_set_", "_get_"), None)] if f]
+before = threads()
+with bounds.bounded():
+    inside = threads()
+print(all(n == 1 for n in inside), before == threads())
+"""
+
+
+def test_linear_algebra_has_one_thread_while_a_job_runs():
+    command = [sys.executable, "-c", _THREADS, str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin"})
+    assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
