@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 import yaml
+from _claims import verdicts
 from _sources import observed_scenes
-from _training import FullBandRun, trials_of
+from _training import FullBandRun, train, trials_of
 from torch.utils.flop_counter import FlopCounterMode
-from train import train
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.full_band import FullBandRunner
@@ -49,19 +49,19 @@ ONE_SHOT = {"regression": True, "objective": "x0"}
 FIXED = [{"size": 32, "batch": 4, "steps": 960}]
 REPRODUCTION = (
     Variant("ddpm-fus", "ddpm-fus", "DDPM-Fus, x0, l1", sweep=True),
-    Variant("hsr-diff", "hsr-diff", "HSR-Diff, three-term loss, patches 16 then 32", sweep=True),
-    Variant("ddrf", "ddrf", "DDRF, x0 of the residual, l1", sweep=True),
     Variant("ddpm-fus-one-shot", "ddpm-fus", "DDPM-Fus's network, one-shot regression", ONE_SHOT),
-    Variant("hsr-diff-one-shot", "hsr-diff", "HSR-Diff's network, one-shot regression", ONE_SHOT),
+    Variant("ddrf", "ddrf", "DDRF, x0 of the residual, l1", sweep=True),
     Variant("ddrf-one-shot", "ddrf", "DDRF's network, one-shot regression", ONE_SHOT),
+    Variant("hsr-diff", "hsr-diff", "HSR-Diff, three-term loss, patches 16 then 32", sweep=True),
+    Variant("hsr-diff-one-shot", "hsr-diff", "HSR-Diff's network, one-shot regression", ONE_SHOT),
     Variant("ddpm-fus-eps", "ddpm-fus", "objective eps", {"objective": "eps"}, sweep=True),
+    Variant("ddpm-fus-l2", "ddpm-fus", "x0, l2", {"loss": "l2"}),
     Variant("ddpm-fus-v", "ddpm-fus", "objective v", {"objective": "v"}, sweep=True),
-    Variant("hsr-diff-no-sr-stream", "hsr-diff", "without the SR stream", {"settings": {"sr_stream": False}}),
-    Variant("hsr-diff-fixed", "hsr-diff", "fixed patches of 32", {"stages": FIXED}),
+    Variant("ddpm-fus-eps-l2", "ddpm-fus", "eps, l2", {"objective": "eps", "loss": "l2"}, sweep=True),
     Variant("ddrf-no-style", "ddrf", "without style modulation", {"settings": {"style": False}}),
     Variant("ddrf-no-wavelet", "ddrf", "without wavelet modulation", {"settings": {"wavelet": False}}),
-    Variant("ddpm-fus-l2", "ddpm-fus", "x0, l2", {"loss": "l2"}),
-    Variant("ddpm-fus-eps-l2", "ddpm-fus", "eps, l2", {"objective": "eps", "loss": "l2"}, sweep=True),
+    Variant("hsr-diff-no-sr-stream", "hsr-diff", "without the SR stream", {"settings": {"sr_stream": False}}),
+    Variant("hsr-diff-fixed", "hsr-diff", "fixed patches of 32", {"stages": FIXED}),
     Variant("hsr-diff-l1", "hsr-diff", "l1 instead of the three-term loss", {"loss": "l1"}),
 )
 PROTOCOLS = {"reproduction": REPRODUCTION}
@@ -152,6 +152,7 @@ def write_tables(
     lines = [f"Scenes tested: {', '.join(t.pair.name for t in trials)}.", ""]
     lines += ["| without a network | PSNR (dB) | SAM (degrees) |", "|---|---|---|"]
     lines += [f"| {m} | {_mean(s, 0):.2f} | {_mean(s, 1):.2f} |" for m, s in rivals.items()]
+    lines += ["", "## The papers' claims", "", *verdicts(results, _mean(rivals["glp-hs"], 0))]
     for title, names in TABLES:
         rows = [(n, results[n]) for n in names if n in results]
         if rows:

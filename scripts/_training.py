@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 from _scenes import find_scene, read_scene
 from _sources import observed_scenes, simulated_response
+from tqdm import tqdm
 
 from hsfusion.models.full_band import FullBandRunner
 from hsfusion.models.fusion import SubspaceRunner
@@ -20,7 +22,7 @@ from hsfusion.models.training.full_band_data import Observed
 from hsfusion.models.training.full_band_loop import FullBandTrainer
 from hsfusion.models.training.full_band_validation import Trial, validate_full_band
 from hsfusion.models.training.loop import Trainer
-from hsfusion.models.training.trainer import TrainerBase
+from hsfusion.models.training.trainer import Progress, TrainerBase
 from hsfusion.models.training.validation import error_quantile, means, validate
 from hsfusion.models.weights import save_model
 
@@ -98,3 +100,55 @@ def open_run(config: Any, data: Path, workers: int, device: str, world: World) -
         trials = trials_of(config, data) if world.rank == 0 else []
         return FullBandRun(config, observed_scenes(config, data, "train"), trials, device, world)
     return SubspaceRun(config, data, workers, device, world)
+
+
+def train(run: Run, out: Path, resume: bool) -> int:
+    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    trainer, config = run.trainer, run.trainer.config
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = out / f"{config.name}.checkpoint.safetensors"
+    if resume and checkpoint.exists():
+        trainer.resume(checkpoint)
+    if trainer.world.rank:
+        trainer.run(checkpoint, lambda progress: None, lambda step: None)
+        return 0
+    writer = SummaryWriter(str(out / "tensorboard" / config.name))
+    bar = tqdm(total=config.steps, initial=trainer.step, unit="step", mininterval=5, smoothing=0.05)
+    record = out / f"{config.name}.history.json"
+    history: list[dict[str, Any]] = (
+        json.loads(record.read_text(encoding="utf-8")) if trainer.step and record.exists() else []
+    )
+    history = [entry for entry in history if entry["step"] <= trainer.step]
+
+    def report(progress: Progress) -> None:
+        bar.update(progress.step - bar.n)
+        if progress.step % 50 == 0:
+            bar.set_postfix(loss=f"{progress.loss:.4f}", samples_s=f"{progress.samples_per_second:.0f}")
+            writer.add_scalar("loss", progress.loss, progress.step)
+            writer.add_scalar("learning rate", trainer.learning_rate(progress.step), progress.step)
+
+    def check(step: int) -> None:
+        table = run.validate()
+        if not table:
+            return
+        history.append({"step": step, "minutes": trainer.seconds / 60, "scores": table})
+        record.write_text(json.dumps(history, indent=1), encoding="utf-8")
+        for case, methods in table.items():
+            bar.write(
+                f"step {step:6d}  {case:16s} " + "  ".join(f"{m} {p:.2f}/{s:.2f}" for m, (p, s) in methods.items())
+            )
+            for method, (psnr, sam) in methods.items():
+                writer.add_scalar(f"{case}/{method}/PSNR", psnr, step)
+                writer.add_scalar(f"{case}/{method}/SAM", sam, step)
+
+    trainer.run(checkpoint, report, check)
+    if not history or history[-1]["step"] != trainer.step:
+        check(trainer.step)
+    path = out / f"{config.name}.safetensors"
+    run.write(path, history, bar.write)
+    bar.close()
+    writer.close()
+    print(f"model file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0

@@ -7,23 +7,20 @@ torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     sever
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _training import Run, open_run
+from _training import open_run, train
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.config import load_config
 from hsfusion.models.training.distributed import join_world, leave_world
-from hsfusion.models.training.trainer import Progress, TrainerBase
+from hsfusion.models.training.trainer import TrainerBase
 
 
 def parse() -> argparse.Namespace:
@@ -99,58 +96,6 @@ def _memory(trainer: TrainerBase) -> str:
     import resource
 
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
-
-
-def train(run: Run, out: Path, resume: bool) -> int:
-    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    trainer, config = run.trainer, run.trainer.config
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / f"{config.name}.checkpoint.safetensors"
-    if resume and checkpoint.exists():
-        trainer.resume(checkpoint)
-    if trainer.world.rank:
-        trainer.run(checkpoint, lambda progress: None, lambda step: None)
-        return 0
-    writer = SummaryWriter(str(out / "tensorboard" / config.name))
-    bar = tqdm(total=config.steps, initial=trainer.step, unit="step", mininterval=5, smoothing=0.05)
-    record = out / f"{config.name}.history.json"
-    history: list[dict[str, Any]] = (
-        json.loads(record.read_text(encoding="utf-8")) if trainer.step and record.exists() else []
-    )
-    history = [entry for entry in history if entry["step"] <= trainer.step]
-
-    def report(progress: Progress) -> None:
-        bar.update(progress.step - bar.n)
-        if progress.step % 50 == 0:
-            bar.set_postfix(loss=f"{progress.loss:.4f}", samples_s=f"{progress.samples_per_second:.0f}")
-            writer.add_scalar("loss", progress.loss, progress.step)
-            writer.add_scalar("learning rate", trainer.learning_rate(progress.step), progress.step)
-
-    def check(step: int) -> None:
-        table = run.validate()
-        if not table:
-            return
-        history.append({"step": step, "minutes": trainer.seconds / 60, "scores": table})
-        record.write_text(json.dumps(history, indent=1), encoding="utf-8")
-        for case, methods in table.items():
-            bar.write(
-                f"step {step:6d}  {case:16s} " + "  ".join(f"{m} {p:.2f}/{s:.2f}" for m, (p, s) in methods.items())
-            )
-            for method, (psnr, sam) in methods.items():
-                writer.add_scalar(f"{case}/{method}/PSNR", psnr, step)
-                writer.add_scalar(f"{case}/{method}/SAM", sam, step)
-
-    trainer.run(checkpoint, report, check)
-    if not history or history[-1]["step"] != trainer.step:
-        check(trainer.step)
-    path = out / f"{config.name}.safetensors"
-    run.write(path, history, bar.write)
-    bar.close()
-    writer.close()
-    print(f"model file: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    return 0
 
 
 if __name__ == "__main__":
