@@ -15,7 +15,7 @@ from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
 from .networks.inputs import conditions, pad_components, scalars, target_scale
-from .networks.subspace_unet import MULTIPLE
+from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
 from .observation import gaussian_field
 from .scene.closed_forms import maximum_a_posteriori
@@ -94,7 +94,7 @@ class SubspaceRunner:
         prepared = [self._prepared(tensors, dict(request)) for tensors, request in tiles]
         return self._estimate(prepared, cancelled)
 
-    def _prepared(self, tensors: Mapping[str, np.ndarray], request: dict[str, Any]) -> _Prepared:
+    def _prepared(self, tensors: Mapping[str, np.ndarray], request: dict[str, Any]) -> Prepared:
         job = TileRequest.from_dict(request)
         self._check(tensors, job)
         y, z, y_mask, z_mask = (
@@ -105,12 +105,22 @@ class SubspaceRunner:
         y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
         model = pad_components(job.model, self.components)
         forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
-        correct = self._consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
+        correct = self.consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
+        return self.prepare(job, found, forms, model, correct)
+
+    def prepare(
+        self,
+        job: TileRequest,
+        found: int,
+        forms: ClosedForms,
+        model: CoefficientModel,
+        correct: Callable[[Tensor], Tensor] | None,
+    ) -> Prepared:
+        """A tile's closed forms as the network takes them; `found`: components of the request, `correct`: its data consistency."""
         given = _padded(conditions(forms, model)[None])
         numbers = torch.from_numpy(scalars(model))[None].to(given)
-        return _Prepared(
-            job, found, forms.average, target_scale(model, forms.glp), given, numbers, correct, z.shape[-2:]
-        )
+        base = forms.average
+        return Prepared(job, found, base, target_scale(model, forms.glp), given, numbers, correct, base.shape[-2:])
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
@@ -137,7 +147,7 @@ class SubspaceRunner:
                     f"The tile's core {core.start} to {core.stop} does not lie in its window {seen.start} to {seen.stop}."
                 )
 
-    def _consistency(
+    def consistency(
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place
     ) -> Callable[[Tensor], Tensor]:
         """Soft, noise-weighted data consistency: the MAP estimate around what the network says."""
@@ -151,31 +161,31 @@ class SubspaceRunner:
 
         return correct
 
-    def _estimate(self, tiles: list[_Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
-        given = torch.cat([tile.given for tile in tiles]).to(memory_format=torch.channels_last)
-        numbers = torch.cat([tile.numbers for tile in tiles])
+    def mean(
+        self, tiles: list[Prepared], cancelled: Callable[[], bool] = lambda: False
+    ) -> tuple[Tensor, Tensor, Estimate]:
+        """The first network's estimate before and after data consistency, and the whole network's (B, K, H', W'): residuals, padded.
+
+        Gradients flow through it: scene adaptation trains what this computes.
+        """
+        given, numbers = _together(tiles)
+        _heed(cancelled)
+        raw = self.network.mean(given, numbers)
+        first = _consistent(tiles, raw)
+        _heed(cancelled)
+        silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
+        return raw, first, self.network(silent, given.new_zeros(len(tiles)), given, numbers, raw, first)
+
+    def _estimate(self, tiles: list[Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
+        given, numbers = _together(tiles)
         job = tiles[0].job
-
-        def check() -> None:
-            if cancelled():
-                raise RunCancelled("The run was cancelled.")
-
-        def consistent(residual: Tensor) -> Tensor:
-            if not job.consistency:
-                return residual
-            return torch.cat([tile.consistent(one) for tile, one in zip(tiles, residual)])
+        raw, first, estimate = self.mean(tiles, cancelled)
 
         def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
-            check()
+            _heed(cancelled)
             level = signal.reshape(1).to(noisy).expand(len(tiles))
-            return consistent(self.network(noisy, level, given, numbers, raw, first).mean)
+            return _consistent(tiles, self.network(noisy, level, given, numbers, raw, first).mean)
 
-        check()
-        raw = self.network.mean(given, numbers)
-        first = consistent(raw)
-        check()
-        silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
-        estimate = self.network(silent, given.new_zeros(len(tiles)), given, numbers, raw, first)
         samples: list[list[Tensor]] = [[] for _ in tiles]
         levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
         for number in range(job.samples):
@@ -191,7 +201,7 @@ class SubspaceRunner:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A tile as the network takes it, and the way back from the network's residual to coefficients.
 
     found: components that the request has; base (K, H, W), scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the network.
@@ -211,6 +221,7 @@ class _Prepared:
         return residual[:, : self.size[0], : self.size[1]]
 
     def coefficients(self, residual: Tensor) -> Tensor:
+        """Coefficients (K, H, W) of a residual (K, H', W'), consistent with both images where that is wanted."""
         x = self.base + self.scale * self.inside(residual)
         return x if self.correct is None else self.correct(x)
 
@@ -232,6 +243,23 @@ class _Prepared:
             for core, seen in ((job.core_rows, job.place.fine_rows), (job.core_cols, job.place.fine_cols))
         )
         return x[..., : self.found, rows, cols]
+
+
+def _together(tiles: list[Prepared]) -> tuple[Tensor, Tensor]:
+    """What the network sees of several tiles at once."""
+    given = torch.cat([tile.given for tile in tiles]).to(memory_format=torch.channels_last)
+    return given, torch.cat([tile.numbers for tile in tiles])
+
+
+def _consistent(tiles: list[Prepared], residual: Tensor) -> Tensor:
+    if tiles[0].correct is None:
+        return residual
+    return torch.cat([tile.consistent(one) for tile, one in zip(tiles, residual)])
+
+
+def _heed(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise RunCancelled("The run was cancelled.")
 
 
 def _padded(x: Tensor) -> Tensor:

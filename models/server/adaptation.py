@@ -100,7 +100,7 @@ class Job:
             self.error, self.state = str(error), "cancelled"
         except HSFusionError as error:
             self.error, self.state = str(error), "failed"
-        except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # whatever it is, whoever asks must hear of it
             log.error("adaptation failed", exc_info=error)
             memory = is_out_of_memory(error)
             self.error = (

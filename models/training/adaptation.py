@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import HSFusionError, RunCancelled
-from ..fusion import STD_PER_ABSOLUTE_ERROR, SubspaceRunner, TileRequest
+from ..fusion import SubspaceRunner, TileRequest
 from ..networks.inputs import pad_components, target_scale
 from ..networks.subspace_unet import MULTIPLE
 from ..scene.reduced import Reduced
@@ -35,7 +35,6 @@ WARMUP_STEPS = 10
 AVERAGING = 0.95
 HUBER = 3.0
 ERROR_HEAD_WEIGHT = 0.05
-LEAST_STD = math.exp(-8)  # of the error head, in units of the expected spread
 PATIENCE = 8  # looks at the choosing cells without a gain before it ends
 LOOKS = 20  # at the choosing cells within the time
 
@@ -162,15 +161,11 @@ class Adaptation:
             weight = (part.roles[crop.inner] == TRAIN).float()
             if weight.any():
                 break
-        mean, std = crop.estimate()
+        mean, log_error = crop.estimate()
         scale = target_scale(part.model, mean)
         inner = (slice(None), *crop.local)
         apart = ((mean - part.truth[(slice(None), *crop.outer)]) / scale)[inner]
-        log_error = (
-            (std / (self.runner.error_scale * STD_PER_ABSOLUTE_ERROR * scale))[inner]
-            .clamp(LEAST_STD, 1 / LEAST_STD)
-            .log()
-        )
+        log_error = log_error[inner].clamp(-8, 8)
         importance = mean.new_tensor(LEAST_WEIGHT + (1 - LEAST_WEIGHT) * part.model.weight**2)[:, None, None] * weight
         huber = F.huber_loss(apart, torch.zeros_like(apart), reduction="none", delta=HUBER)
         likelihood = apart.detach().abs() * (-log_error).exp() + log_error
@@ -219,7 +214,7 @@ class _Prepared:
         return self._forms
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Mean and expected error (K, H, W) of the whole block."""
+        """The same of the whole block."""
         return self._crop(range(0, self.truth.shape[1]), range(0, self.truth.shape[2])).estimate()
 
     def crop(self, rng: np.random.Generator) -> _Crop:
@@ -265,7 +260,7 @@ class _Crop:
         )
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Mean and expected error (K, rows, cols) of the crop, as the runner makes them."""
+        """Mean and log of the expected error in units of `target_scale`, (K, rows, cols) of the crop, as the runner makes them."""
         block, runner = self.block, self.block.runner
         coarse = (_slice(self.place.coarse_rows), _slice(self.place.coarse_cols))
         given = (
@@ -275,9 +270,10 @@ class _Crop:
             block.z_mask[self.outer],
         )
         job = TileRequest(block.model, self.place, self.place.fine_rows, self.place.fine_cols)
-        correct = runner._consistency(*given, block.model, self.place)
-        mean, std, _ = runner._estimate(_Part(block.forms, self.outer), block.model, job, correct, lambda: False)
-        return mean, std
+        correct = runner.consistency(*given, block.model, self.place)
+        tile = runner.prepare(job, len(block.truth), _Part(block.forms, self.outer), block.model, correct)
+        _, _, estimate = runner.mean([tile])
+        return tile.coefficients(estimate.mean[0]), tile.inside(estimate.log_error[0])
 
 
 class _Part:
