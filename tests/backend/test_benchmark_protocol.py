@@ -91,14 +91,14 @@ def test_verdicts_follow_the_figures(scripts):
 
 def test_tables_keep_the_text_before_them(scripts, tmp_path):
     output = tmp_path / "reproduction.md"
-    output.write_text("# Title\n\nWords.\n\n<!-- tables -->\nold\n", encoding="utf-8")
+    output.write_text("# Title\n\nWords.\n\n<!-- tables -->\nSTALE\n", encoding="utf-8")
     pair = SimpleNamespace(name="scene")
     trial = SimpleNamespace(pair=pair, rivals={"interpolation": 1, "glp-hs": 2}, score=lambda cube: (30.0 + cube, 2.0))
     variants = scripts.protocol.REPRODUCTION[:2]
     results = {variants[0].name: result(33.0, 33.5, 33.0, 33.0, 33.0, 33.0), variants[1].name: result(32.0)}
     scripts.protocol.write_tables(output, list(variants), results, [trial], "reproduction", 0.5)
     text = output.read_text()
-    assert text.startswith("# Title\n\nWords.\n\n<!-- tables -->") and "old" not in text
+    assert text.startswith("# Title\n\nWords.\n\n<!-- tables -->") and "STALE" not in text
     assert "| glp-hs | 32.00 | 2.00 |" in text and "| 33.00 | 33.50 | 33.00 |" in text and "--share 0.5" in text
     rows = output.with_suffix(".csv").read_text().splitlines()
     assert len(rows) == 8 and rows[1].startswith("ddpm-fus,1,33,2,3,")
