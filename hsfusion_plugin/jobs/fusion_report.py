@@ -40,7 +40,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
         origin=reports.Origin(
             request.parameters(),
             reports.repeat_command(request.algorithm, _absolute(request.parameters())),
-            reports.software_versions(),
+            {**_model(record), **reports.software_versions()},
             {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
         estimates=_estimates(pair, estimates),
@@ -102,6 +102,14 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),
     ]
+
+
+def _model(record: dict[str, Any]) -> dict[str, str]:
+    """The model, by the beginning of its hash, and where it ran."""
+    if "model" not in record:
+        return {}
+    model, backend = record["model"], record.get("backend", {})
+    return {"Model": f"{model['name']}, sha256 {str(model['sha256'])[:16]}", "Backend": str(backend.get("kind", ""))}
 
 
 def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def msi_quantities(pair: Pair, estimates: Estimates, nominal: np.ndarray | None 
     rows = [
         reports.Quantity(
             f"MSI band {number + 1}",
-            f"{'gain' if told else 'response sums to'} {total:.3g}, offset {offset:.3g}, noise {noise:.3g}",
+            f"{'gain' if told else 'response sums to'} {total:.3g}, offset {_figure(offset)}, noise {_figure(noise)}",
             "",
             f"{100 * share:.1f} % of its variance is not explained by the HSI",
         )
@@ -43,3 +43,8 @@ def msi_quantities(pair: Pair, estimates: Estimates, nominal: np.ndarray | None 
     if known.any():
         value, text = "of some bands", f"{IDENTIFIED} Of the other bands they are not identifiable."
     return [*rows, reports.Quantity("Calibration of the MSI", value, "", text)]
+
+
+def _figure(value: float) -> str:
+    """Three digits, and no power of ten for thousands."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"

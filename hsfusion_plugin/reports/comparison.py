@@ -65,7 +65,7 @@ def write_comparison_report(path: str | Path, report: ComparisonReport) -> None:
     if report.noise is not None:
         lines["noise of the HSI"] = report.noise
     errors = charts.add(
-        band_figure(lines, f"RMSE ({report.unit})", report.wavelengths_nm, report.msi_bands, height=400, from_zero=True)
+        band_figure(lines, f"RMSE ({report.unit})", report.wavelengths_nm, report.msi_bands, 420, False, True)
     )
     spectra = [
         (pixel, charts.add(band_figure(pixel.lines, report.unit, report.wavelengths_nm, report.msi_bands, 260, False)))

@@ -115,14 +115,23 @@ def _span(x: np.ndarray) -> list[float]:
     return [low - edge, high + edge]
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Band names without what is in brackets and without the words that all of them begin with: "Sentinel-2A 8A (865 nm)" is "8A"."""
+    words = [name.split(" (")[0].split() or [name] for name in names]
+    while len(words) > 1 and all(len(w) > 1 and w[0] == words[0][0] for w in words):
+        words = [w[1:] for w in words]
+    return [" ".join(w) for w in words]
+
+
 def _shading(msi_bands: Ranges) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     shapes, names = [], []
+    short = dict(zip((name for name, _, _ in msi_bands), short_names([str(name) for name, _, _ in msi_bands])))
     ordered = sorted(msi_bands, key=lambda band: band[1] + band[2])
     for (name, low, high), colour in zip(ordered, _SHADES * (1 + len(ordered) // len(_SHADES))):
         shape = {"type": "rect", "xref": "x", "yref": "paper", "x0": float(low), "x1": float(high), "y0": 0, "y1": 1}
         shapes.append({**shape, "fillcolor": colour, "opacity": 0.35, "line": {"width": 0}, "layer": "below"})
         label = {"x": (float(low) + float(high)) / 2, "y": 1.0, "xref": "x", "yref": "paper", "yanchor": "bottom"}
-        names.append({**label, "text": str(name), "showarrow": False, "font": {"size": 10}, "textangle": -45})
+        names.append({**label, "text": short[name], "showarrow": False, "font": {"size": 10}, "textangle": -45})
     return shapes, names
 
 

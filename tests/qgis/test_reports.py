@@ -245,6 +245,57 @@ def test_lines_break_where_bands_are_missing():
     assert figure["data"][0]["x"][50] is None and len(figure["data"][0]["x"]) == 81
 
 
+def test_band_names_are_short_enough_to_stand_over_a_chart():
+    names = ["Sentinel-2A 2 (492.70 nm)", "Sentinel-2A 8A (864.70 nm)"]
+    assert figures.short_names(names) == ["2", "8A"]
+    assert figures.short_names(["B02", "B03"]) == ["B02", "B03"]
+    assert figures.short_names(["Pan (650 nm)"]) == ["Pan"] and figures.short_names(["same", "same"]) == [
+        "same",
+        "same",
+    ]
+
+
+def test_many_lines_have_each_their_look():
+    figure = figures.band_figure({str(n): np.ones(20) for n in range(12)}, "y")
+    looks = {(line["line"]["color"], line["line"]["dash"]) for line in figure["data"]}
+    assert len(looks) == 12
+
+
+def comparison_report(**changes) -> reports.ComparisonReport:
+    x = scene()
+    values = {
+        "title": "Methods <compared>",
+        "summary": "S",
+        "found": "loc is best.",
+        "how": "Compared: 12 pixels.",
+        "origin": ORIGIN,
+        "columns": [reports.Column("PSNR", "dB", "higher", "the definition")],
+        "methods": [
+            reports.ComparedMethod("loc", ["31.20"], best=True),
+            reports.ComparedMethod("<net>", reason="No backend & no weights."),
+        ],
+        "rmse": {"loc": x[:, 0, 0]},
+        "noise": x[:, 0, 1],
+        "pictures": [
+            (reports.Picture("HSI", x[:3]), None),
+            (reports.Picture("loc", x[:3]), reports.Map("RMSE over bands", x[0], "raster units")),
+        ],
+        "spectra": [reports.PixelSpectra("column 3, row 9", {"HSI": x[:, 9, 3], "loc": x[:, 9, 4]}, 0.1, 0.2)],
+        "estimates": [reports.Quantity("PSF width", 1.0312, "HSI pixels", "estimated")],
+    }
+    return reports.ComparisonReport(**{**values, **changes})
+
+
+def test_a_comparison_report_ranks_and_gives_reasons(tmp_path):
+    reports.write_comparison_report(tmp_path / "r.html", comparison_report())
+    text = (tmp_path / "r.html").read_text()
+    parsed = Page(text)
+    assert parsed.open == [] and parsed.loads == []
+    for words in ("loc is best.", "31.20", "<net>", "No backend & no weights.", "the definition", "RMSE over bands"):
+        assert words in parsed.text
+    assert 'class="best"' in text and "noise of the HSI" in text and text.count("data:image/png") == 3
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
