@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.full_band_config import Bands, Source
@@ -111,3 +113,22 @@ def test_a_wrong_file_says_where_the_right_one_is(read, tmp_path, cube, source, 
     (tmp_path / "text.mat").write_text("not a matrix" * 50, encoding="utf-8")
     with pytest.raises(HSFusionError, match=message):
         read(source, tiny(obtain=WHERE), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_a_full_band_model_says_what_each_stage_takes(tmp_path, cube):
+    plain = {
+        "name": "tiny", "architecture": "hsr-diff", "settings": {"width": 8, "layers": 2, "heads": 2, "window": 4}, "train": ["one"],
+        "bands": {"count": 6, "first": 450, "last": 850}, "msi": {"centres": [500, 700], "widths": [100, 100]},
+        "stages": [{"size": 8, "batch": 2, "steps": 50}, {"size": 16, "batch": 1, "steps": 50}], "overlap": 4,
+    }  # fmt: skip
+    write(tmp_path / "one.tif", cube)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(plain), encoding="utf-8")
+    command = [sys.executable, ROOT / "scripts" / "train.py", tmp_path / "tiny.yaml", "--data", tmp_path, "--dry-run"]
+    done = subprocess.run(
+        [*map(str, command), "--device", "cpu"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.count("samples/second") == 2 and "parameters" in done.stdout and "expected duration" in done.stdout
+    )
