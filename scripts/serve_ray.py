@@ -19,11 +19,16 @@ import threading
 from pathlib import Path
 from typing import Any, Callable
 
+# A machine whose cores are all busy takes minutes to bring up a proxy, and Ray would end it after 5 seconds; read when Ray is imported.
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "600")
+os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
+
 import ray
 from ray import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "hsfusion"
+TRIES = 10
 
 log = logging.getLogger("hsfusion.serve_ray")
 
@@ -98,6 +103,18 @@ def deployment(options: argparse.Namespace, token: str | None) -> Any:
     ).bind()
 
 
+def patiently(call: Callable[[], Any]) -> None:
+    """Call again where Ray gave up waiting for its proxies (after 60 s): what it has begun goes on all the same."""
+    for patience in range(TRIES):
+        try:
+            call()
+            return
+        except TimeoutError:
+            if patience == TRIES - 1:
+                raise
+            log.warning("Ray's proxies take long to start on this machine; waiting on")
+
+
 def main() -> int:
     options = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
@@ -117,8 +134,10 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    serve.start(proxy_location="EveryNode" if options.address else "HeadOnly", http_options=address)
-    serve.run(deployment(options, token), name=NAME, route_prefix="/")
+    where = "EveryNode" if options.address else "HeadOnly"
+    patiently(lambda: serve.start(proxy_location=where, http_options=address))
+    application = deployment(options, token)
+    patiently(lambda: serve.run(application, name=NAME, route_prefix="/"))
     log.info("serving on %s:%d", options.host, options.port)
     stop.wait()
     serve.shutdown()

@@ -85,7 +85,7 @@ def serving(
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=variables, cwd=ROOT)
     try:
         client = Client(f"http://127.0.0.1:{port}", token)
-        end = time.monotonic() + 300
+        end = time.monotonic() + 900
         while not (client.ready() and _answers(client, ready)):
             if process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"{script} did not start:\n{log.read_text(errors='replace')[-3000:]}")
