@@ -23,7 +23,7 @@ from ..hsfusion_plugin.errors import HSFusionError
 from ..hsfusion_plugin.jobs.progress import Progress
 from .checks import first_problem
 from .feedback import FeedbackProgress, interruptible
-from .layer_names import name_layers
+from .loaded_layers import prepare_layers
 from .strings import ICONS, RESOURCES, parameter_help, shown_help, tr
 
 
@@ -99,7 +99,9 @@ class Algorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
+        before = context.layersToLoadOnCompletion()
         self._request = _guarded(feedback, self.request, _given(parameters), context)
+        self._loaded = {path: how for path, how in context.layersToLoadOnCompletion().items() if path not in before}
         return True
 
     def processAlgorithm(
@@ -107,9 +109,13 @@ class Algorithm(QgsProcessingAlgorithm):
     ) -> dict[str, Any]:
         from ..hsfusion_plugin.jobs.bounds import bounded
 
+        for path, how in self._loaded.items():
+            # The dialog's run has a context of its own here, and only the layers in that one are loaded afterwards.
+            if not context.willLoadLayerOnCompletion(path):
+                context.addLayerToLoadOnCompletion(path, how)
         with interruptible(feedback), bounded():
             results = _guarded(feedback, self.job, self._request, FeedbackProgress(feedback))
-        name_layers(context, results, self.layer_names(self._request, results))
+        prepare_layers(context, results, self.layer_names(self._request, results))
         return results
 
     # Parameters as plain values

@@ -8,7 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
-from .layer_names import stem
+from .loaded_layers import stem
 from .parameters import file_output, number, raster, raster_output, report_output
 from .strings import mark, tr
 

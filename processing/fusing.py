@@ -8,7 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProces
 
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from .base import Algorithm
-from .layer_names import stem
+from .loaded_layers import stem
 from .strings import tr
 
 # The methods that need no weights, in the order of the lists; named here because loading the provider needs no numpy.

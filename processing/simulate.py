@@ -9,7 +9,7 @@ from qgis.core import QgsProcessingContext
 from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import SimulationRequest
 from .base import Algorithm
-from .layer_names import stem
+from .loaded_layers import stem
 from .parameters import advanced, choice, file, integer, number, raster, raster_output, sensor_names
 from .strings import tr
 
