@@ -66,16 +66,6 @@ def test_a_temporary_one_too(run_as_dialog, tmp_path):
     assert path.endswith("OUTPUT.tif") and name == "hsi fused (glp-hs)"
 
 
-def test_the_raster_of_a_model(run_as_dialog, provider, tmp_path):
-    pair = pairs.make_pair(tmp_path)
-    model = provider.algorithm("fuseandassess")
-    output = next(p.name() for p in model.parameterDefinitions() if p.type() == "rasterDestination")
-    parameters = {"HSI": str(pair.hsi), "MSI": str(pair.msi), "MODEL": "glp-hs", "SENSOR": "estimate"}
-    named = run_as_dialog("fuseandassess", parameters, {output: str(tmp_path / "fused.tif")})
-    assert len(named) == 1
-    assert run_as_dialog.layers[str(tmp_path / "fused.tif")].renderer().redBand() > 5
-
-
 def test_maps_say_what_they_show(run_as_dialog, sample, tmp_path):
     outputs = {"SAM_MAP": str(tmp_path / "sam.tif"), "ERROR_MAP": str(tmp_path / "error.tif")}
     named = run_as_dialog("evaluate", {"REFERENCE": str(sample), "FUSED": str(sample)}, outputs)
