@@ -30,6 +30,7 @@ from .replies import reason, refuse, retry_after, validated
 from .transport import POLL_S, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
+LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 4  # tiles that a run sends at a time, more where a server works on several
 TRIES = 5
 RESTARTS = 3  # of a local child that dies without having finished a tile in between
 LONGEST_WAIT_S = 30.0
@@ -72,7 +73,7 @@ class Client:
         self._mending = threading.Lock()
         self.replies = "full"
         self.version = ""
-        self.workers = 1
+        self.in_flight = LEAST_IN_FLIGHT
 
     @property
     def endpoint(self) -> str:
@@ -94,8 +95,9 @@ class Client:
         if isinstance(ours, dict):
             if isinstance(ours.get("request_bytes"), int):
                 self._largest = ours["request_bytes"]
-            if isinstance(ours.get("workers"), int):
-                self.workers = ours["workers"]
+            together = ours.get("workers", 1), ours.get("batch", 1)
+            if all(isinstance(number, int) and number > 0 for number in together):
+                self.in_flight = max(LEAST_IN_FLIGHT, min(MOST_IN_FLIGHT, together[0] * together[1] + 1))
         if self._half and half.EXTENSION in (server.get("extensions") or ()):
             self.replies = "half"
         return server

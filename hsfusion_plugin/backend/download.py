@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from ..errors import HSFusionError
+from . import qgis_network
 from .manifest import Entry
 from .transport import CONNECT_S, POLL_S, _Adapter
 
@@ -26,7 +27,7 @@ def download(entry: Entry, folder: Path, progress: Any) -> Path:
     """The model's file in `folder`; HSFusionError, Cancelled. What came before a cancel or a broken line is kept for the next time."""
     part = folder / f".{entry.name}-{entry.sha256[:16]}.part"
     with requests.Session() as session:
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        qgis_network.apply(session, entry.url)
         adapter = _Adapter()
         session.mount("https://", adapter)
         _watched(lambda: _receive(session, entry, part, progress), adapter, progress)

@@ -14,6 +14,7 @@ from ...models.errors import HSFusionError
 from .commands import run_lines, without_secrets
 from .interpreter import child_environment, python_in
 from .pip_errors import explain
+from .qgis_network import qgis_proxy
 
 _ELSEWHERE = {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON", "PIP_REQUIRE_VIRTUALENV", "PIP_LOG"}
 _QUIET_S = 10.0
@@ -110,23 +111,6 @@ def pip_environment(temporary: Path) -> dict[str, str]:
     if proxy and not any(name.lower() == "https_proxy" for name in environment):
         environment.update(HTTPS_PROXY=proxy, HTTP_PROXY=proxy)
     return environment
-
-
-def qgis_proxy() -> str:
-    """The address of the proxy that QGIS's network options name; empty if there is none."""
-    try:
-        from qgis.core import QgsSettings
-    except ImportError:
-        return ""
-    settings = QgsSettings()
-    kinds = {"HttpProxy": "http", "HttpCachingProxy": "http", "Socks5Proxy": "socks5"}
-    kind = kinds.get(str(settings.value("proxy/proxyType", "")), "")
-    host, port = settings.value("proxy/proxyHost", ""), settings.value("proxy/proxyPort", "")
-    if not (settings.value("proxy/proxyEnabled", False, type=bool) and kind and host):
-        return ""
-    user, password = settings.value("proxy/proxyUser", ""), settings.value("proxy/proxyPassword", "")
-    login = f"{user}:{password}@" if user else ""
-    return f"{kind}://{login}{host}" + (f":{port}" if port else "")
 
 
 def _size(folder: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import threading
 from typing import Any, Callable
@@ -14,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ...models.errors import RunCancelled
+from . import qgis_network
 from .errors import BackendRefused
 
 POLL_S = 0.1
@@ -133,7 +133,7 @@ class Transport:
                 return self._idle.pop()
         session = requests.Session()
         session.trust_env = self._trust_env
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        qgis_network.apply(session, self.endpoint, proxies=self._trust_env)
         session.auth = self._auth
         session.headers["Accept-Encoding"] = (
             "identity"  # Triton would else compress tensors, thirty times slower than sending them

@@ -170,7 +170,8 @@ def fused_tiles(
     at a time, if the caller lets go of each before it asks for the next.
     """
     line = _Line(pair, scene, method, progress, calls or CallTimes())
-    workers = IN_FLIGHT if isinstance(method, (Diffusion, Published)) else min(IN_FLIGHT, os.cpu_count() or 1)
+    sent = isinstance(method, (Diffusion, Published))
+    workers = getattr(method.client, "in_flight", IN_FLIGHT) if sent else min(IN_FLIGHT, os.cpu_count() or 1)
     names = {"read": 1, "ask": workers, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
     asked: deque[tuple[Tile, Future[_Answer]]] = deque()

@@ -215,7 +215,7 @@ def test_two_workers_and_batches_by_setting(model_folder):
     with running_server(model_folder, "--device", "cpu,cpu", "--batch", "4") as base:
         client = Client(base)
         ours = client.server()["hsfusion"]
-        assert (ours["workers"], ours["batch"], ours["device"]) == (2, 4, "cpu, cpu") and client.workers == 2
+        assert (ours["workers"], ours["batch"], ours["device"]) == (2, 4, "cpu, cpu") and client.in_flight == 4
         client.infer("fake", {"y": np.ones(2, np.float32)}, {})
         client.infer("fake", {"y": np.ones(2, np.float32)}, {})
         begun = time.monotonic()
