@@ -154,7 +154,7 @@ def test_download(server, manifest, tmp_path):
     listener, folder = Listener(), tmp_path / "models"
     request = GetModelRequest("extra", manifest(server.content, server.url), folder=folder)
     result = run(request, listener)
-    assert result["MODEL_FILE"] == str(folder / FILE) and "extra (5." in result["LIST"]
+    assert result["MODEL_FILE"] == str(folder / FILE) and "extra (" in result["LIST"]
     assert (folder / FILE).read_bytes() == server.content and got(folder) == [FILE]
     assert listener.shown[-1] == 1.0 and len([f for f in listener.shown if 0 < f < 1]) > 3, "progress moves"
     assert any("model folders in the options" in text for text in listener.said)
