@@ -114,8 +114,8 @@ def write_report(path: str, parameters: dict[str, Any], found: Comparison, pair:
         f"{estimates.sampling.ratio:g}, fused, and compared with the hyperspectral image as it is (Wald's protocol).",
         found=f"{found.sentence()} BEST is the name that the fusion takes as MODEL.",
         how=f"Compared: {found.pixels_compared} HSI pixels, {100 * found.share:.0f} % of the scene{blocks}. Both images were degraded with the PSF "
-        "estimated below, and their own noise was brought back to its level. The reference is the HSI, noise included: an error equal to that noise is "
-        f"{found.ceiling_db:.1f} dB, and no method can be told from a better one beyond that. {by_itself}It is a check at "
+        "estimated below, and their own noise was brought back to its level. The reference is the HSI, noise included: an error of that noise alone "
+        f"is {found.ceiling_db:.1f} dB, the ceiling of this table. {by_itself}It is a check at "
         "reduced resolution, no promise at full resolution.",
         origin=reports.Origin(
             parameters,

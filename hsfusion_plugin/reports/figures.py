@@ -19,9 +19,9 @@ _LINES = (
     ("#17a398", "dash"),
     ("#a0522d", "dot"),
     ("#5c6bc0", "dashdot"),
-    ("#c2185b", "longdash"),
+    ("#c2185b", "dash"),
     ("#777777", "dot"),
-    ("#4f7942", "longdashdot"),
+    ("#4f7942", "dashdot"),
 )
 _SHADES = ("#9bc1e4", "#a9d6a5", "#f2c078", "#e3a3a3", "#c9b6e4", "#b8c4c2")
 _FONT = {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": "#222222"}

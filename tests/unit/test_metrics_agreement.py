@@ -48,6 +48,33 @@ def test_psnr_agrees_with_scikit_image():
     assert pytest.approx(np.mean(own), abs=1e-9) == scores.PSNR_BAND_PEAK
 
 
+def test_psnr_agrees_with_sewar_and_torchmetrics_only_where_they_are_told_the_peak():
+    # sewar takes 1 as the peak of floating-point images and the largest number of the type of integers; papers on CAVE
+    # round to 8 bits first (DHIF-Net). Reflectance times 10000 comes out 70 dB too low, or as another number.
+    sewar = pytest.importorskip("sewar")
+    functional = pytest.importorskip("torchmetrics.functional.image")
+    x, y = pair()
+    ours = evaluate(x, y, RATIO).PSNR
+    assert ours == pytest.approx(sewar.psnr(last(x), last(y), MAX=x.max()), abs=1e-9)
+    theirs = functional.peak_signal_noise_ratio(as_batch(y), as_batch(x), data_range=float(x.max()))
+    assert ours == pytest.approx(float(theirs), abs=1e-6)
+    assert sewar.psnr(last(x), last(y)) == pytest.approx(ours - 20 * np.log10(x.max()), abs=1e-9)
+    eight = [np.rint(255 * np.clip(cube / x.max(), 0, 1)) for cube in (x, y)]
+    assert abs(evaluate(*eight, RATIO, peak=255).PSNR - ours) > 0.01
+
+
+def test_cc_agrees_with_numpy_and_scipy_band_by_band():
+    stats = pytest.importorskip("scipy.stats")
+    x, y = pair()
+    scores = evaluate(x, y, RATIO)
+    np.testing.assert_allclose(scores.cc_bands, [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(x, y)])
+    np.testing.assert_allclose(scores.cc_bands, [stats.pearsonr(a.ravel(), b.ravel())[0] for a, b in zip(x, y)])
+    assert pytest.approx(scores.cc_bands.mean()) == scores.CC
+    # The correlation of the whole cube at once is another number: that bands differ counts as agreement there.
+    levels = np.arange(5)[:, None, None] * 5000
+    assert np.corrcoef((x + levels).ravel(), (y + levels).ravel())[0, 1] > scores.CC + 0.002
+
+
 def test_three_psnr_definitions_differ_on_one_image():
     # One identical image, three published definitions: the reason why the convention is printed with every number.
     x, y = pair()
