@@ -32,7 +32,7 @@ from .progress import Progress
 from .request import FusionRequest
 
 OLDEST_DAYS = 7.0
-SPARE_BYTES = 1_000_000_000  # of the disk are left free
+SPARE_BYTES, SPARE_SHARE = 1_000_000_000, 0.1  # of the disk are left free, whichever is more
 _WRITTEN_ONLY = ("output", "uncertainty", "report", "options", "data_type", "backend")  # change no tile
 M = TypeVar("M")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -71,8 +71,9 @@ class TileStore:
         part = self.folder / f".part-{os.getpid()}-{next(self._numbers)}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self.folder).free < SPARE_BYTES + sum(array.nbytes for array in tensors.values()):
-                raise OSError(0, "its disk is nearly full")
+            disk, size = shutil.disk_usage(self.folder), sum(array.nbytes for array in tensors.values())
+            if disk.free < max(SPARE_BYTES, SPARE_SHARE * disk.total) + size:
+                raise OSError(0, "its disk is nearly full, HSFUSION_WORK may name a folder on another one")
             whole = io.BytesIO()  # numpy would leave its file half open on a full disk
             np.savez(whole, **tensors)
             part.write_bytes(whole.getbuffer())

@@ -121,6 +121,7 @@ def surroundings(tmp_path, monkeypatch):
     monkeypatch.setenv("HSFUSION_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(client_module, "LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr(tile_store, "SPARE_SHARE", 0.0)
     (tmp_path / "out").mkdir()
 
 
@@ -357,7 +358,8 @@ def test_the_disk_of_the_output_becomes_full(proxy, pair, undisturbed, tmp_path,
 @pytest.mark.extra
 def test_the_disk_of_the_kept_tiles_is_full(proxy, pair, undisturbed, tmp_path, monkeypatch, small_disk):
     monkeypatch.setenv("HSFUSION_ENDPOINT", proxy.endpoint)
-    monkeypatch.setattr(tile_store, "SPARE_BYTES", -(10**9))
+    monkeypatch.setattr(tile_store, "SPARE_BYTES", 0)
+    monkeypatch.setattr(tile_store, "SPARE_SHARE", 0)
     small_disk(tmp_path / "work", 600)
     heard = Heard()
     fusion.run(request(pair, tmp_path / "out"), heard)
