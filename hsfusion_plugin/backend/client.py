@@ -26,7 +26,7 @@ from .errors import (
     TileTooLarge,
 )
 from .pace import Pace, work_of
-from .replies import reason, refuse, retry_after, validated
+from .replies import reason, refuse, retry_after, unsaid, validated
 from .transport import POLL_S, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
@@ -237,7 +237,7 @@ class Client:
                     if work:
                         self._pace.measured(work, time.monotonic() - began)
                     return result
-                if response.status_code not in RETRIED:
+                if response.status_code not in RETRIED and not unsaid(response):
                     refuse(response, self.endpoint)
                 advice = retry_after(response)
                 patience_s = self._patience_s if response.status_code in (429, 503) else 0.0

@@ -55,6 +55,18 @@ def refuse(response: requests.Response, endpoint: str) -> NoReturn:
     raise BackendRefused(sentence or f"{endpoint} refused the request (HTTP {status}): look at the server's log.")
 
 
+def unsaid(response: requests.Response) -> bool:
+    """Whether an HTTP 500 comes from what stands before the model, which is back in a moment: Ray's proxy, whose replica died, sends no
+    JSON, and Triton says that its Python process is not healthy while it starts that anew."""
+    if response.status_code != 500:
+        return False
+    try:
+        error = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    return str(error).rstrip(".").endswith("is not healthy")
+
+
 def told(text: str) -> tuple[str, str]:
     """The kind of error and its sentence, out of the traceback that Triton sends; what is no traceback comes back as it is."""
     found = re.findall(r"^(?:\w+\.)*(\w+): (\S.*)$", text, re.MULTILINE) if "Traceback (most recent" in text else []

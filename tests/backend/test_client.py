@@ -76,6 +76,8 @@ def infer(server, *answers, **options):
         status(502),
         status(504),
         status(408),
+        lambda handler, _: send(handler, 500, b"Internal Server Error"),
+        status(500, "Stub process 'm_0_0' is not healthy."),
         drop,
         tensors(cut=8),
         tensors(cut=8, announce=10**4),

@@ -1,24 +1,28 @@
-"""What a model's card says of the pairs that it knows, against what was estimated of this one."""
+"""Which card a run goes by."""
 
 from __future__ import annotations
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs.model_choice import beyond_training
+from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS
+from hsfusion.hsfusion_plugin.errors import HSFusionError
+from hsfusion.hsfusion_plugin.jobs.model_choice import local_card, remote_card
 
-CARD = {"fwhm": [0.7, 2.1], "snr_db": [21.0, 50.0]}
-
-
-def test_a_pair_that_the_card_covers_gives_no_warning():
-    assert beyond_training("m", CARD, (0.8, 2.0), 35.0) == []
-    assert beyond_training("m", CARD, (1.0, 1.0), 60.0) == []  # cleaner than trained for does no harm
-    assert beyond_training("m", {}, (9.0, 9.0), 3.0) == []  # a card that says nothing
+NAME = "hsfusion-base"
 
 
-@pytest.mark.parametrize(
-    ("fwhm", "snr_db", "said"),
-    [((2.6, 1.0), 35.0, "PSFs of 0.7 to 2.1 HSI pixels"), ((1.0, 0.5), 35.0, "0.50 wide"), ((1.0, 1.0), 12.4, "12 dB")],
-)
-def test_what_lies_outside_is_said(fwhm, snr_db, said):
-    (warning,) = beyond_training("m", CARD, fwhm, snr_db)
-    assert said in warning and "trust the guard" in warning
+def test_the_servers_own_card_comes_first():
+    listed = [{"name": NAME, "sha256": "a" * 64, "card": {"name": "theirs"}}]
+    assert remote_card(NAME, listed, [BUNDLED_MODELS]) == ({"name": "theirs"}, "a" * 64)
+
+
+@pytest.mark.parametrize("listed", [[], [{"name": NAME}]], ids=["Triton", "KServe"])
+def test_a_server_without_cards_is_taken_to_have_the_model_of_this_computer(listed, tmp_path):
+    assert remote_card(NAME, listed, [BUNDLED_MODELS]) == local_card(NAME, None, [BUNDLED_MODELS])
+    with pytest.raises(HSFusionError, match="copy the model's file to a model folder"):
+        remote_card(NAME, listed, [tmp_path])
+
+
+def test_a_model_that_the_server_lacks():
+    with pytest.raises(HSFusionError, match="it has: other"):
+        remote_card(NAME, [{"name": "other"}], [BUNDLED_MODELS])
