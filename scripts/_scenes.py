@@ -15,7 +15,7 @@ SUFFIXES = {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}
 FEWEST_FULL_RANGE = 170  # bands from which a scene without wavelengths is taken to cover 400-2500 nm, else 400-900 nm
 
 
-def read_raster(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_raster(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """Cube (L, H, W) float32 with NaN where there is no data, and wavelengths in nm (L,), NaN where the file says none."""
     try:
         with rasterio.open(path) as source:

@@ -14,6 +14,7 @@ from hsfusion.models.training.full_band_config import FullBandConfig, Source
 from hsfusion.models.training.full_band_data import Observed, Reference, observe, response_of
 
 IMAGES = {".png", ".bmp", ".jpg", ".tif", ".tiff"}
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 ARRAYS = {".mat", ".h5", ".hdf5"}
 
 
@@ -76,13 +77,11 @@ def _read_array(path: Path, variable: str, obtain: str) -> np.ndarray:
     """(L, H, W) of a MATLAB array (rows, cols, bands) or (rows, cols)."""
     import scipy.io
 
+    if _is_hdf5(path):
+        return _read_hdf5(path, variable, obtain)
     try:
         arrays = scipy.io.loadmat(str(path), variable_names=[variable] if variable else None)
-    except NotImplementedError:
-        return _read_hdf5(path, variable, obtain)
-    except (OSError, ValueError, TypeError) as error:
-        if path.suffix.lower() != ".mat":
-            return _read_hdf5(path, variable, obtain)
+    except (OSError, ValueError, TypeError, NotImplementedError) as error:
         raise _wrong(path, f"cannot be read ({error})", obtain) from error
     images = {k: v for k, v in arrays.items() if not k.startswith("__") and getattr(v, "ndim", 0) >= 2 and v.size > 1}
     if not variable and len(images) != 1:
@@ -98,12 +97,19 @@ def _read_array(path: Path, variable: str, obtain: str) -> np.ndarray:
     return np.moveaxis(np.atleast_3d(image), -1, 0).astype(np.float32)
 
 
+def _is_hdf5(path: Path) -> bool:
+    """Whether the file is HDF5, which MATLAB 7.3 writes behind a header of 512 bytes."""
+    with path.open("rb") as file:
+        start = file.read(520)
+    return HDF5_SIGNATURE in (start[:8], start[512:])
+
+
 def _read_hdf5(path: Path, variable: str, obtain: str) -> np.ndarray:
     """MATLAB 7.3 and other HDF5 files, whose axes MATLAB stores reversed, (bands, cols, rows)."""
     if not variable:
         raise HSFusionError(f"The file {path} is HDF5: name its array with the scene's key variable.")
     try:
-        cube, _ = read_raster(Path(f'HDF5:"{path}"://{variable}'))
+        cube, _ = read_raster(f'HDF5:"{path}"://{variable}')
     except HSFusionError as error:
         raise _wrong(path, f"has no array {variable} that can be read", obtain) from error
     return cube.transpose(0, 2, 1) if path.suffix.lower() == ".mat" else cube

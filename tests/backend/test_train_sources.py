@@ -67,6 +67,18 @@ def test_matlab_files(read, tmp_path, cube):
         read(Source("two"), tiny(), tmp_path)
 
 
+def test_matlab_7_3_files_are_hdf5_with_reversed_axes(read, tmp_path):
+    """cube.h5 holds `cube`, 5 bands x 4 cols x 3 rows of 0, 1, 2, ..., as MATLAB stores rows x cols x bands."""
+    (tmp_path / "one.mat").write_bytes((Path(__file__).parent / "cube.h5").read_bytes())
+    config = tiny(bands=Bands(count=5, first=450, last=850))
+    found = read(Source("one", variable="cube"), config, tmp_path).cube
+    np.testing.assert_array_equal(found, np.arange(60).reshape(5, 4, 3).transpose(0, 2, 1))
+    with pytest.raises(HSFusionError, match="has no array other that can be read"):
+        read(Source("one", variable="other"), config, tmp_path)
+    with pytest.raises(HSFusionError, match="is HDF5: name its array"):
+        read(Source("one"), config, tmp_path)
+
+
 def test_a_folder_of_images_is_a_cube(read, tmp_path):
     """CAVE: one 16-bit PNG per band, and an RGB picture that is none."""
     bands = np.random.default_rng(0).integers(0, 65535, (6, 1, 20, 24), dtype=np.uint16)
