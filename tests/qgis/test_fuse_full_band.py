@@ -10,6 +10,8 @@ import pytest
 
 from hsfusion.hsfusion_plugin.backend.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import PLUGIN_FOLDER, Settings
+from hsfusion.models.cards import model_info
+from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 
@@ -144,3 +146,20 @@ def test_what_cannot_be_is_refused_before_the_work(fuse, pair, tmp_path, paramet
     )
     assert result.code == 1 and words in result.error, result.error
     assert not (tmp_path / "fused.tif").exists()
+
+
+@pytest.mark.parametrize("name", ["ddpm-fus", "hsr-diff", "ddrf"])
+def test_the_systems_that_come_along_run_by_name(qgis_process, tmp_path, name):
+    """On a pair with the bands that their cards name; what they are worth is for the benchmark to say."""
+    card = model_info(PLUGIN_FOLDER / "resources" / "models" / f"{name}.safetensors").card
+    nm, centres = np.array(card["wavelengths"]), np.array(card["msi_centres"])
+    truth = np.stack(
+        [np.interp(nm, pairs.WAVELENGTHS, pixel) for pixel in pairs.scene()[:, :64, :64].reshape(20, -1).T], 1
+    )
+    truth = truth.reshape(len(nm), 64, 64).astype(np.float32)
+    coarse = Degradation.whole(Sampling(4.0), (64, 64))(truth)
+    hsi = pairs.write(tmp_path / "hsi.tif", coarse, 40.0, wavelengths=nm)
+    nearest_bands = [int(np.abs(nm - centre).argmin()) for centre in centres]
+    msi = pairs.write(tmp_path / "msi.tif", truth[nearest_bands], 10.0, wavelengths=centres)
+    result = qgis_process("hsfusion:fuse", HSI=hsi, MSI=msi, MODEL=name, GUARD="false", OUTPUT=tmp_path / "fused.tif")
+    assert result.outputs["USED_METHOD"] == name and np.isfinite(read(tmp_path / "fused.tif")).all()
