@@ -15,6 +15,7 @@ import numpy as np
 
 from .cards import ModelInfo, find_model, find_models
 from .errors import HSFusionError, RunCancelled
+from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
 
 log = logging.getLogger("hsfusion.engine")
 
@@ -105,9 +106,10 @@ class Engine:
     batch did not fit into memory).
     """
 
-    def __init__(self, places: Iterable[Path], device: str = "auto", reason: str = "") -> None:
+    def __init__(self, places: Iterable[Path], device: str = "auto", reason: str = "", precision: str = "auto") -> None:
         self.places = [Path(place) for place in places]
         self.device, self.device_reason = (device, reason) if reason else choose_device(device)
+        self.precision, self.precision_reason = preferred(precision, self.device)
         self.told: Callable[[str, str], None] = lambda event, model: None
         self._runners: dict[str, tuple[str, Runner]] = {}
         self._lock = threading.Lock()
@@ -195,11 +197,28 @@ class Engine:
             make = runner_class(model)
             from .weights import load_state
 
-            runner = make(model.card, load_state(model.path), self.device)
+            runner = self._in_precision(make(model.card, load_state(model.path), self.device), model.name)
             self._runners[model.name] = (model.sha256, runner)
             log.info("loaded %s (%s) on %s", model.name, model.sha256[:12], self.device)
             self.told("load", model.name)
             return runner
+
+    def _in_precision(self, runner: Runner, name: str) -> Runner:
+        """The runner in the engine's precision, if it has a choice and loses no accuracy by it on a tile with a known truth."""
+        if self.precision != BFLOAT16 or not hasattr(runner, "with_precision"):
+            return runner
+        fast = runner.with_precision(BFLOAT16)
+        try:
+            loss = loss_db(runner, fast, runner.components)
+        except RuntimeError as error:  # a processor or a torch without bfloat16
+            log.warning("%s runs in float32: bfloat16 fails (%s)", name, str(error).splitlines()[0])
+            loss = float("inf")
+        if loss <= LARGEST_LOSS_DB:
+            log.info("%s runs in bfloat16 (%s), %+.4f dB on a tile of known truth", name, self.precision_reason, -loss)
+            return fast
+        log.warning("%s runs in float32: bfloat16 loses %.3f dB", name, loss)
+        self.precision, self.precision_reason = FLOAT32, f"bfloat16 loses {loss:.2g} dB with {name}"
+        return runner
 
     def _release(self) -> None:
         gc.collect()

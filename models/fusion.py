@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
@@ -18,6 +19,7 @@ from .networks.inputs import conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
 from .observation import gaussian_field
+from .precision import BFLOAT16, FLOAT32
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
 from .scene.tile import ClosedForms, Place
@@ -65,7 +67,10 @@ class TileRequest:
 class SubspaceRunner:
     """A loaded subspace model on its device; called with one tile, it returns the tile's core."""
 
-    def __init__(self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu") -> None:
+    def __init__(
+        self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu", precision: str = FLOAT32
+    ) -> None:
+        """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any case."""
         self.components = int(card["components"])
         self.signals = from_card(card["schedule"])
         self.default_steps = int(card["default_steps"])
@@ -74,6 +79,13 @@ class SubspaceRunner:
         network = build_network(card["settings"])
         network.load_state_dict(state)
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.precision = precision
+
+    def with_precision(self, precision: str) -> SubspaceRunner:
+        """The same network in another precision; the weights are shared."""
+        other = copy.copy(self)
+        other.precision = precision
+        return other
 
     def __call__(
         self, tensors: dict[str, np.ndarray], request: dict[str, Any], cancelled: Callable[[], bool] = lambda: False
@@ -168,23 +180,36 @@ class SubspaceRunner:
 
         Gradients flow through it: scene adaptation trains what this computes.
         """
-        given, numbers = _together(tiles)
+        given, numbers = _together(tiles, self._dtype)
         _heed(cancelled)
-        raw = self.network.mean(given, numbers)
+        with self._reduced():
+            raw = self.network.mean(given, numbers)
         first = _consistent(tiles, raw)
         _heed(cancelled)
         silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
-        return raw, first, self.network(silent, given.new_zeros(len(tiles)), given, numbers, raw, first)
+        with self._reduced():
+            return raw, first, self.network(silent, numbers.new_zeros(len(tiles)), given, numbers, raw, first)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.precision == BFLOAT16 else torch.float32
+
+    def _reduced(self) -> torch.autocast:
+        """Around calls of the network: its convolutions in bfloat16, if that is the precision; else whatever the caller has set."""
+        enabled = self.precision == BFLOAT16 or torch.is_autocast_enabled(self.device.type)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _estimate(self, tiles: list[Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
-        given, numbers = _together(tiles)
+        given, numbers = _together(tiles, self._dtype)
         job = tiles[0].job
         raw, first, estimate = self.mean(tiles, cancelled)
 
         def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
             _heed(cancelled)
             level = signal.reshape(1).to(noisy).expand(len(tiles))
-            return _consistent(tiles, self.network(noisy, level, given, numbers, raw, first).mean)
+            with self._reduced():
+                estimate = self.network(noisy, level, given, numbers, raw, first)
+            return _consistent(tiles, estimate.mean)
 
         samples: list[list[Tensor]] = [[] for _ in tiles]
         levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
@@ -245,9 +270,9 @@ class Prepared:
         return x[..., : self.found, rows, cols]
 
 
-def _together(tiles: list[Prepared]) -> tuple[Tensor, Tensor]:
+def _together(tiles: list[Prepared], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """What the network sees of several tiles at once."""
-    given = torch.cat([tile.given for tile in tiles]).to(memory_format=torch.channels_last)
+    given = torch.cat([tile.given for tile in tiles]).to(dtype=dtype, memory_format=torch.channels_last)
     return given, torch.cat([tile.numbers for tile in tiles])
 
 

@@ -152,6 +152,8 @@ def _server(page: Page, client: Client, progress: Progress) -> None:
     ours = server.get("hsfusion") or {}
     device, reason = ours.get("device", "unknown"), ours.get("device_reason", "no reason given")
     page.say(f"It is {server.get('name')} {server.get('version')}; device in use: {device} ({reason})")
+    if ours.get("precision"):
+        page.say(f"Networks run in {ours['precision']} ({ours.get('precision_reason')})")
 
 
 def _endpoint(page: Page, settings: Settings) -> None:

@@ -25,8 +25,9 @@ def say_backend(kind: str, server: Mapping[str, Any], endpoint: str, progress: P
     """Where the model runs, on which device, and why there."""
     ours = server.get("hsfusion") or {}
     reason = f" ({ours['device_reason']})" if ours.get("device_reason") else ""
+    precision = f", network in {ours['precision']} ({ours['precision_reason']})" if ours.get("precision") else ""
     place = "this computer" if kind == "local" else endpoint
-    progress.info(f"Backend: {kind}, {place}, device {ours.get('device', 'unknown')}{reason}.")
+    progress.info(f"Backend: {kind}, {place}, device {ours.get('device', 'unknown')}{reason}{precision}.")
 
 
 def say_model(name: str, card: Mapping[str, Any], sha256: str, steps: int, samples: int, progress: Progress) -> None:

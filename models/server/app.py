@@ -91,6 +91,8 @@ def create_app(
                 "wire": protocol.WIRE_VERSION,
                 "device": ", ".join(e.device for e in engines),
                 "device_reason": "; ".join(dict.fromkeys(e.device_reason for e in engines)),
+                "precision": ", ".join(dict.fromkeys(e.precision for e in engines)),
+                "precision_reason": "; ".join(dict.fromkeys(e.precision_reason for e in engines)),
                 "workers": len(engines),
                 "batch": most,
                 "request_bytes": limits.request_bytes,

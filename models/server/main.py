@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HSFusionError
+from ..precision import PRECISIONS
 from ..version import VERSION
 from .parent import Parent
 
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="be the local child of the process that holds the other end of stdin and stdout",
     )
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="of the network's convolutions")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
     options.models = [*options.models, BUNDLED_MODELS]
@@ -142,7 +144,7 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
 
     engines = []
     for device, reason in choose_devices(options.device):
-        engines.append(Engine(options.models, device, reason))
+        engines.append(Engine(options.models, device, reason, options.precision))
         log.info("HSFusion %s on %s (%s)", VERSION, device, reason)
     limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
     app = create_app(engines, token, limits, adaptation=not options.no_adaptation)

@@ -1,0 +1,79 @@
+"""bfloat16 is used where the processor is made for it and nothing is lost; tiles agree in it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hsfusion.models import engine as engine_module
+from hsfusion.models import precision
+from hsfusion.models.engine import Engine
+from hsfusion.models.fusion import SubspaceRunner
+from hsfusion.models.precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, made_up_tile, preferred
+from hsfusion.models.scene.model import CoefficientModel
+from hsfusion.models.scene.tiling import plan_tiles
+from hsfusion.models.weights import load_state, read_card
+
+MODEL = Path(__file__).resolve().parents[2] / "resources" / "models" / "hsfusion-base.safetensors"
+pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="no weights")
+
+
+@pytest.fixture(scope="module")
+def runner() -> SubspaceRunner:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield SubspaceRunner(read_card(MODEL), load_state(MODEL))
+    torch.set_num_threads(before)
+
+
+def test_the_bundled_model_loses_nothing_in_bfloat16(runner):
+    fast = runner.with_precision(BFLOAT16)
+    assert (runner.precision, fast.precision) == (FLOAT32, BFLOAT16) and fast.network is runner.network
+    assert loss_db(runner, fast, runner.components) <= LARGEST_LOSS_DB
+    assert loss_db(runner, runner, runner.components) == 0.0
+
+
+@pytest.mark.parametrize("how", [FLOAT32, BFLOAT16])
+def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
+    """With the bundled weights: to 1e-4 of the data range in float32, to 1e-3 in bfloat16."""
+    chosen = runner.with_precision(how)
+    tensors, request, truth, _ = made_up_tile(runner.components, 256)
+    model = CoefficientModel.from_dict(request["model"])
+    whole = chosen(tensors, request)["x"][0]
+    tile = plan_tiles(range(256), range(256), model, 64, 48, 8)[0]
+    p = tile.place
+    fine = np.s_[p.fine_rows.start : p.fine_rows.stop, p.fine_cols.start : p.fine_cols.stop]
+    coarse = np.s_[p.coarse_rows.start : p.coarse_rows.stop, p.coarse_cols.start : p.coarse_cols.stop]
+    assert p.fine_rows.stop < 256
+    part = {
+        "y": tensors["y"][(slice(None), *coarse)],
+        "z": tensors["z"][(slice(None), *fine)],
+        "y_mask": tensors["y_mask"][coarse],
+        "z_mask": tensors["z_mask"][fine],
+    }
+    place = {name: [r.start, r.stop] for name, r in vars(p).items()}
+    core = {"core_rows": [0, 64], "core_cols": [0, 64]}
+    found = chosen(part, {**request, "place": place, **core})["x"][0]
+    weight = np.asarray(model.weight)[:, None, None]
+    difference = np.abs(weight * (found - whole[:, :64, :64])).max() / np.ptp(weight * truth)
+    assert difference < (1e-4 if how == FLOAT32 else 1e-3)
+
+
+def test_the_processor_decides_and_not_the_clock(monkeypatch):
+    monkeypatch.setattr(precision, "has_amx", lambda: True)
+    assert preferred("auto", "cpu")[0] == BFLOAT16 and preferred("auto", "cuda:0")[0] == FLOAT32
+    assert preferred(FLOAT32, "cpu") == (FLOAT32, "asked for")
+    monkeypatch.setattr(precision, "has_amx", lambda: False)
+    assert preferred("auto", "cpu")[0] == FLOAT32 and preferred(BFLOAT16, "cpu")[0] == BFLOAT16
+
+
+def test_a_model_that_bfloat16_harms_runs_in_float32(monkeypatch):
+    engine = Engine([MODEL], "cpu", precision=BFLOAT16)
+    assert engine._runner(engine.models()[0]).precision == BFLOAT16
+    monkeypatch.setattr(engine_module, "loss_db", lambda *_: 0.03)
+    engine = Engine([MODEL], "cpu", precision=BFLOAT16)
+    assert engine._runner(engine.models()[0]).precision == FLOAT32
+    assert engine.precision == FLOAT32 and "loses 0.03 dB" in engine.precision_reason
