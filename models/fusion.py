@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -194,10 +195,9 @@ class SubspaceRunner:
     def _dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.precision == BFLOAT16 else torch.float32
 
-    def _reduced(self) -> torch.autocast:
+    def _reduced(self) -> AbstractContextManager[Any]:
         """Around calls of the network: its convolutions in bfloat16, if that is the precision; else whatever the caller has set."""
-        enabled = self.precision == BFLOAT16 or torch.is_autocast_enabled(self.device.type)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == BFLOAT16 else nullcontext()
 
     def _estimate(self, tiles: list[Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
         given, numbers = _together(tiles, self._dtype)
