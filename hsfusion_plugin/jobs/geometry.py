@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...models.observation import Sampling
 from ...models.scene.blocks import Block, middle
 from ...models.scene.estimation import NOMINAL_FWHM
-from ...models.scene.registration import LARGEST_DRIFT, LARGEST_SHIFT, Registration, register
+from ...models.scene.registration import LARGEST_DRIFT, LARGEST_SHIFT, Estimate, Registration, register
+from ...models.scene.trend import Trend, find_trend
 from .request import FusionRequest
 
 ENOUGH = 72  # coarse pixels per axis of a whole scene that are compared: more take time and tell nothing new
@@ -50,6 +51,11 @@ def find_geometry(
     open_y, open_x = request.shift_y is None, request.shift_x is None
     parts = [middle(block, ENOUGH, start.ratio) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
     found = register(parts, start, (fit_y, fit_x), (open_y, open_x), check)
+    told = found.shift_y.determined and found.shift_x.determined
+    # One shift for all may not be found just because there is none: then parts of the scene are asked for theirs.
+    trend = find_trend(parts, start, check) if open_y and open_x and not told and found.beyond is None else None
+    if trend is not None:  # the widths are smeared by it
+        found = replace(found, fwhm_y=_nominal(found.fwhm_y, start.fwhm_y), fwhm_x=_nominal(found.fwhm_x, start.fwhm_x))
     sampling, warnings = found.applied(start), []
     shift = (
         sampling.shift_y - start.shift_y + (request.shift_y or 0.0),
@@ -62,7 +68,9 @@ def find_geometry(
         )
     if found.beyond is not None:
         warnings.append(beyond_sentence(found.beyond))
-    elif not (found.shift_y.determined and found.shift_x.determined):
+    elif trend is not None:
+        warnings.append(trend_sentence(trend))
+    elif not told:
         warnings.append(
             "A shift between the rasters cannot be told from this pair and is taken as 0: give SHIFT_X and SHIFT_Y if there is one."
         )
@@ -80,6 +88,24 @@ def beyond_sentence(shift: tuple[float, float]) -> str:
     return (
         f"The HSI's content seems to lie {_way(shift[1], 'east', 'west')} and {_way(shift[0], 'south', 'north')} of where its grid says, "
         f"and no more than {LARGEST_SHIFT:g} MSI pixels are corrected: register the two rasters first, or give SHIFT_X and SHIFT_Y."
+    )
+
+
+def _nominal(found: Estimate, value: float) -> Estimate:
+    return replace(found, value=value, determined=False) if found.fitted else found
+
+
+def trend_sentence(trend: Trend) -> str:
+    """What to do about a rotation or another scale between the images."""
+    ways = []
+    if abs(trend.turn) > 0.05:
+        ways.append(f"turned by {abs(trend.turn):.2g} degrees")
+    if abs(trend.scale - 1) > 0.002:
+        ways.append(f"stretched by a factor of {trend.scale:.3g}")
+    how = " and ".join(ways) or "distorted"
+    return (
+        f"The HSI's content is {how} against where its grid says, up to {trend.drift:.1f} MSI pixels in the corners, which is not corrected and "
+        "softens the result: register the two rasters first."
     )
 
 

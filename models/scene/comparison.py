@@ -59,7 +59,7 @@ def thinned(blocks: list[Block], ratio: float) -> list[Block]:
         return blocks
     windows = [(block, r, c) for block in blocks for r in _parts(block.y.shape[1]) for c in _parts(block.y.shape[2])]
     wanted = max(1, MOST_PIXELS // WINDOW**2)
-    return [_cut(*windows[i], ratio) for i in sorted({int(i) for i in np.linspace(0, len(windows) - 1, wanted)})]
+    return [cut_block(*windows[i], ratio) for i in sorted({int(i) for i in np.linspace(0, len(windows) - 1, wanted)})]
 
 
 def _parts(size: int) -> list[slice]:
@@ -67,7 +67,7 @@ def _parts(size: int) -> list[slice]:
     return [slice(int(start), int(start) + WINDOW) for start in starts]
 
 
-def _cut(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
+def cut_block(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
     """A window of a block, with room in the fine image for the widths and shifts of the search."""
     reach = int(np.ceil(3 * ratio + 8))
     coarse = [block.coarse_rows[rows], block.coarse_cols[cols]]

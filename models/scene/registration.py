@@ -260,3 +260,21 @@ def _drift(places: np.ndarray, match: Match) -> float:
     deviation = np.sqrt(np.maximum(np.diag(inverse @ _spread(scores, places) @ inverse), 0.0)).reshape(2, 3)[:, 1:]
     certain = np.where(np.abs(slopes) > 2 * SIGMAS * deviation, slopes, 0.0)
     return float(np.hypot(*np.abs(certain).sum(axis=1)))
+
+
+def local_shift(
+    block: Block, sampling: Sampling, check: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Shift (y, x) of one part of a scene beside that of `sampling`, in MSI pixels, and its standard deviation; None where it cannot be told.
+
+    The PSF is taken as `sampling` has it, and nothing is weighed against a nominal value: of one part alone this is rough.
+    """
+    free = np.array([False, False, True, True])
+    matching = comparison([block], sampling, SEARCHED)
+    if matching is None:
+        return None
+    start = theta_of(sampling)
+    theta, match = _refined(matching, _coarse(matching, start, free, check), free, check)
+    found, deviation = (theta - start)[2:], _deviation(matching, theta, match, free)[2:]
+    related = match.unexplained.mean() < LARGEST_UNEXPLAINED and np.abs(found).max() < 2 * SEARCHED
+    return (found, deviation) if related and (deviation < LARGEST_SHIFT_ERROR * sampling.ratio).all() else None

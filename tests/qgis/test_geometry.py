@@ -8,6 +8,7 @@ from hsfusion.hsfusion_plugin.jobs import geometry
 from hsfusion.hsfusion_plugin.jobs.geometry import find_geometry, first_sampling
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.models.scene.registration import Estimate, Registration
+from hsfusion.models.scene.trend import Trend
 
 PHASE = (0.25, -0.5)
 
@@ -78,3 +79,15 @@ def test_a_shift_too_far_and_rotation_are_said(monkeypatch):
     result, _ = found(monkeypatch, request(), drift=1.4)
     (warning,) = result.warnings
     assert "1.4 MSI pixels" in warning and "rotation" in warning
+
+
+def test_a_trend_is_said_and_smeared_widths_are_not_used(monkeypatch):
+    monkeypatch.setattr(geometry, "find_trend", lambda *_: Trend(4.7, 2.25, 1.03))
+    unknown = {"shift_y": Estimate(0.0, -6, 6, False), "shift_x": Estimate(0.0, -6, 6, False)}
+    result, _ = found(monkeypatch, request(), **unknown)
+    said = [w for w in result.warnings if "register the two rasters" in w]
+    assert len(said) == 1 and all(word in said[0] for word in ("2.2 degrees", "1.03", "4.7 MSI pixels"))
+    assert not any("give SHIFT_X" in w for w in result.warnings)
+    assert (result.sampling.fwhm_y, result.sampling.fwhm_x) == (1.0, 1.0) and result.psf_source == "nominal"
+    result, _ = found(monkeypatch, request())
+    assert not result.warnings, "asked only where no shift is found"
