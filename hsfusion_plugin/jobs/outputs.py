@@ -78,7 +78,7 @@ def open_outputs(
         write_provenance(path, record)
 
     def ramp(path: Path) -> None:
-        write_ramp_style(path)
+        write_ramp_style(path, unit=next((info.unit for info in bands if info.unit), "raster units"))
         write_provenance(path, record)
 
     def writer(path: str, role: str, infos: list[BandInfo], finish: Any) -> RasterWriter:

@@ -79,7 +79,7 @@ def write_ramp_style(
     raster = Raster.open(path)
     shown = colour_bands(raster)[0] if band is None else band
     bottom = 0.0 if low is None else low
-    top = stretch(raster.thumbnail([shown], unscale=True)[0])[1] if high is None else high
+    top = float(f"{stretch(raster.thumbnail([shown], unscale=True)[0])[1]:.3g}") if high is None else high
     top, unit = max(top, bottom + 1e-6), unit or raster.bands[shown].unit
     return _save(raster, path, lambda layer: _ramp_renderer(layer, shown, bottom, top, unit))
 
@@ -90,7 +90,7 @@ def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float, un
     function = QgsColorRampShader(low, high, QgsGradientColorRamp(colours[0], colours[-1], False, stops))
     function.classifyColorRamp(len(colours), band + 1)
     legend = QgsColorRampLegendNodeSettings()
-    legend.setSuffix(f" {unit}" if unit else "")
+    legend.setMaximumLabel(f"{high:.4g} {unit}" if unit else "")
     legend.setOrientation(Qt.Orientation.Horizontal)
     function.setLegendSettings(legend)
     shader = QgsRasterShader()
