@@ -286,6 +286,21 @@ def trust_table(trust: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def for_card(rows: list[dict[str, Any]], name: str, command: str) -> dict[str, Any]:
+    """What the model card repeats: gain over the yardstick, mean and worst scene per case, of the model and of what the guard ships."""
+    table: dict[str, Any] = {}
+    for case in dict.fromkeys(r["case"] for r in rows):
+        values, scenes = _by_scene(rows, case)
+        for method in (name, "guarded"):
+            gains = [values[s, method]["psnr"] - values[s, YARDSTICK]["psnr"] for s in scenes]
+            table.setdefault(case, {})[method] = {
+                "mean": round(float(np.mean(gains)), 2),
+                "worst": round(min(gains), 2),
+            }
+    scenes = list(dict.fromkeys(r["scene"] for r in rows))
+    return {"gain_db_over": "GLP-HS told the true PSF", "scenes": scenes, "gains": table, "command": command}
+
+
 def write(path: Path, lines: list[str], rows: list[dict[str, Any]]) -> None:
     """The Markdown file, and beside it a CSV with every row."""
     path.parent.mkdir(parents=True, exist_ok=True)

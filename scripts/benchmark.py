@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
+python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
 Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);
 interpolation (cubic), the closed forms and the model, blind; guarded = what hsfusion:fuse ships after Wald's protocol. --thorough adds gsa,
@@ -18,11 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _protocol import run_protocol
-from _quality import Job, every_row, run_all, summary, trust_table, wanted_cases, write
+from _quality import Job, every_row, for_card, run_all, summary, trust_table, wanted_cases, write
+from _real_pair import real_pair
 from _scenes import SUFFIXES, find_scene, read_scene
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.weights import read_card
+from hsfusion.models.weights import load_state, read_card, save_model
 
 MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion-base.safetensors"
 FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
@@ -30,7 +32,9 @@ FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=Path, required=True, help="folder of reference rasters")
+    parser.add_argument("--scenes", type=Path, help="folder of reference rasters")
+    parser.add_argument("--pair", type=Path, nargs=2, metavar=("HSI", "MSI"), help="a real pair instead of scenes")
+    parser.add_argument("--ratio", type=int, default=3, help="of the real pair")
     parser.add_argument(
         "--names",
         default="",
@@ -55,8 +59,12 @@ def parse() -> argparse.Namespace:
         default=Path("build/reproduction"),
         help="folder of the protocol's runs; what is there is not done again",
     )
+    parser.add_argument("--card", action="store_true", help="write the gains into the model's card, too")
     parser.add_argument("--output", type=Path, help="Markdown file to write; a CSV with every row is written beside it")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not (arguments.scenes or arguments.pair):
+        parser.error("give --scenes or --pair")
+    return arguments
 
 
 def main() -> int:
@@ -68,7 +76,8 @@ def main() -> int:
             return run_protocol(
                 arguments.protocol, arguments.scenes, arguments.work, arguments.share, only, arguments.output
             )
-        print("\n".join(quality(arguments)))
+        lines = real_pair(*arguments.pair, arguments.ratio, arguments.model) if arguments.pair else quality(arguments)
+        print("\n".join(lines))
     except HSFusionError as error:
         sys.exit(str(error))
     return 0
@@ -98,6 +107,9 @@ def quality(arguments: argparse.Namespace) -> list[str]:
         *("## SAM (degrees)", "", *every_row(rows, "sam"), ""),
         *(f"Command: `{command}`", ""),
     ]
+    if arguments.card:
+        found = for_card(rows, card["name"], command)
+        save_model(arguments.model, load_state(arguments.model), {**card, "benchmark": found})
     if arguments.output:
         write(arguments.output, lines, rows)
     return lines
