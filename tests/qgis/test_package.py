@@ -63,6 +63,9 @@ def test_what_is_in_it(archive):
         "pyproject.toml",
         "scripts/serve.py",
         "resources/sensors.csv",
+        "resources/models.yaml",
+        "resources/modeler/fuseandassess.model3",
+        "resources/help/getmodel.md",
     ):
         assert f"hsfusion/{name}" in names
     assert "hsfusion/resources/sample/indian_pines.tif" in names
