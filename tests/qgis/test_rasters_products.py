@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs import classical
@@ -248,6 +248,53 @@ def test_a_container_says_which_subdatasets_it_has(tmp_path):
     root = None
     with pytest.raises(HSFusionError, match=r"choose one of its subdatasets, such as NETCDF:.*two\.nc"):
         Raster.open(path)
+
+
+@driver("netCDF")
+def test_an_algorithm_takes_names_that_are_no_files(provider, tmp_path):
+    """A subdataset and a raster inside a zip; QGIS itself would say that they were not found."""
+    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
+
+    pair = pairs.make_pair(tmp_path)
+    container = gdal.GetDriverByName("netCDF").CreateMultiDimensional(str(tmp_path / "cube.nc"))
+    write_band_last(container.GetRootGroup(), pairs.read(pair.hsi))
+    container = None
+    with zipfile.ZipFile(tmp_path / "msi.zip", "w") as archive:
+        archive.write(pair.msi, "msi.tif")
+    parameters = {
+        "HSI": f'NETCDF:"{tmp_path}/cube.nc":reflectance',
+        "MSI": f"/vsizip/{tmp_path}/msi.zip/msi.tif",
+        "OUTPUT": str(tmp_path / "fused.tif"),
+    }
+    algorithm, feedback = provider.algorithm("fuseclassical").create(), QgsProcessingFeedback(False)
+    assert algorithm.checkParameterValues(parameters, QgsProcessingContext()) == (True, "")
+    _, done = algorithm.run(parameters, QgsProcessingContext(), feedback)
+    assert done, feedback.textLog()
+    fused = Raster.open(tmp_path / "fused.tif")
+    assert fused.wavelengths == pytest.approx(pairs.WAVELENGTHS)
+    assert np.mean((pairs.read(fused.path) - pair.truth) ** 2) < 0.05 * pair.truth.var()
+    for missing in ("/vsizip/none.zip/none.tif", 'NETCDF:"none.nc":x'):
+        fine, message = algorithm.checkParameterValues({**parameters, "HSI": missing}, QgsProcessingContext())
+        assert not fine and missing in message
+
+
+def write_band_last(root, values: np.ndarray) -> None:
+    """The pair's HSI as (y, x, wavelength)."""
+    pixel = pairs.RATIO * pairs.PIXEL
+    coordinates = {
+        "y": pairs.CORNER[1] - pixel * (np.arange(values.shape[1]) + 0.5),
+        "x": pairs.CORNER[0] + pixel * (np.arange(values.shape[2]) + 0.5),
+        "wavelength": pairs.WAVELENGTHS,
+    }
+    dimensions = []
+    for name, numbers in coordinates.items():
+        dimensions.append(root.CreateDimension(name, None, None, numbers.size))
+        variable = add_array(root, name, numbers, gdal.GDT_Float64, dimensions[-1:])
+        variable.SetUnit("nm" if name == "wavelength" else "m")
+    cube = add_array(root, "reflectance", values.transpose(1, 2, 0), gdal.GDT_Float32, dimensions)
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(32632)
+    cube.SetSpatialRef(reference)
 
 
 # ENVI and VRT
