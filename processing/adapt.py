@@ -66,6 +66,7 @@ class Adapt(Algorithm):
             model_file=self.optional_text(parameters, "MODEL_FILE", context),
             sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
             srf_file=self.optional_text(parameters, "SRF_FILE", context),
+            msi_gsd=self.optional_text(parameters, "MSI_GSD", context),
             psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
             psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
             shift_x=self.optional_number(parameters, "SHIFT_X", context),

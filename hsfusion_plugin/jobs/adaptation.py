@@ -41,6 +41,7 @@ class AdaptRequest:
     model_file: str | None = None
     sensor: str = "estimate"
     srf_file: str | None = None
+    msi_gsd: str | None = None
     psf_fwhm: float | None = None
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
@@ -62,6 +63,7 @@ class AdaptRequest:
             "model_file",
             "sensor",
             "srf_file",
+            "msi_gsd",
             "psf_fwhm",
             "psf_fwhm_y",
             "shift_x",

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.jobs import classical
+from hsfusion.hsfusion_plugin.jobs.adaptation import AdaptRequest
+from hsfusion.hsfusion_plugin.jobs.assessment import AssessmentRequest
 from hsfusion.hsfusion_plugin.jobs.band_sizes import own_sizes
+from hsfusion.hsfusion_plugin.jobs.comparison import ComparisonRequest
 from hsfusion.hsfusion_plugin.jobs.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
@@ -103,3 +106,13 @@ def test_metres_of_a_raster_in_degrees(tmp_path):
     raster = Raster.open(path, "MSI")
     assert own_sizes("0.0001,0.0001,0.0002", raster) == pytest.approx([1, 1, 2])
     assert own_sizes("9,9,18", raster) == pytest.approx([1, 1, 2], rel=0.02)
+
+
+def test_every_algorithm_with_the_sensor_set_hands_it_on():
+    """A parameter that is declared and dropped would be ignored in silence."""
+    for request in (
+        AdaptRequest("h", "m", "o", msi_gsd=SIZES).fusion(),
+        AssessmentRequest("f", "h", "m", msi_gsd=SIZES).pair(),
+    ):
+        assert request.msi_gsd == SIZES
+    assert ComparisonRequest("h", "m", ("loc",), msi_gsd=SIZES).pair().msi_gsd == SIZES
