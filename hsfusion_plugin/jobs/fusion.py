@@ -111,7 +111,7 @@ def _opened(
             client.pin(name, sha256)
             bands, warnings = check_model(name, card, pair, request)
         say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
-        say_model(name, card, sha256, request.steps, request.samples, progress)
+        say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
         for warning in warnings:
             progress.warn(warning)
         about: dict[str, Any] = {
