@@ -33,6 +33,9 @@ CROPS_PER_STEP = 2
 LEARNING_RATE = 5e-5
 WARMUP_STEPS = 10
 AVERAGING = 0.95
+# Of the trained weights in the adapted ones, the original has the rest (Wortsman et al. 2022): what is learnt one scale down holds only in part at
+# full resolution. Half of it kept 0.27 of 0.29 dB there on one training scene and turned -0.26 into +0.11 dB on another.
+ADAPTED_SHARE = 0.5
 HUBER = 3.0
 ERROR_HEAD_WEIGHT = 0.05
 PATIENCE = 8  # looks at the choosing cells without a gain before it ends
@@ -119,11 +122,12 @@ class Adaptation:
                 for name, tensor in self.runner.network.state_dict().items():
                     average[name].lerp_(tensor, 1 - decay)
             if time.monotonic() - began >= next_look or time.monotonic() - began >= seconds:
-                errors = self.errors(average, cancelled)
+                candidate = _between(original, average)
+                errors = self.errors(candidate, cancelled)
                 gain = decibel(before[CHOOSE], errors[CHOOSE])
                 idle += 1
                 if best is original or gain > best_gain:
-                    best, best_gain, best_errors, idle = copy.deepcopy(average), gain, errors, 0
+                    best, best_gain, best_errors, idle = candidate, gain, errors, 0
                 history.append(Moment(step, mean_loss, gain, time.monotonic() - began))
                 next_look = time.monotonic() - began + look
             report(Moment(step, mean_loss, best_gain, time.monotonic() - began))
@@ -285,6 +289,10 @@ class _Part:
     def __getattr__(self, name: str) -> Tensor:
         with torch.no_grad():
             return getattr(self._forms, name)[(slice(None), *self._part)]
+
+
+def _between(original: dict[str, Tensor], trained: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.lerp(tensor, trained[name], ADAPTED_SHARE) for name, tensor in original.items()}
 
 
 def decibel(before: float, after: float) -> float:
