@@ -25,17 +25,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from serve import ROOT, register_package
 
 register_package()
+from hsfusion.models.cards import ModelInfo  # noqa: E402
 from hsfusion.models.engine import Engine, OutOfMemory  # noqa: E402
 from hsfusion.models.errors import HSFusionError  # noqa: E402
-from hsfusion.models.server.elsewhere import INPUTS, OUTPUTS, answer  # noqa: E402
+from hsfusion.models.server.elsewhere import INPUTS, answer, outputs_of  # noqa: E402
 
 
 class FusionModel(Model):
     """One model of an engine; tiles of all models take turns on the engine's device."""
 
-    def __init__(self, name: str, engine: Engine, turn: asyncio.Lock) -> None:
-        super().__init__(name)
-        self._engine, self._turn = engine, turn
+    def __init__(self, model: ModelInfo, engine: Engine, turn: asyncio.Lock) -> None:
+        super().__init__(model.name)
+        self._card, self._engine, self._turn = model.card, engine, turn
         self.load()
 
     async def predict(self, payload: InferRequest, headers: dict[str, str] | None = None) -> InferResponse:
@@ -65,7 +66,7 @@ class FusionModel(Model):
         return _types(INPUTS)
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        return _types(OUTPUTS)
+        return _types(outputs_of(self._card))
 
 
 def _types(tensors: dict[str, int]) -> list[dict[str, Any]]:
@@ -85,7 +86,7 @@ def main() -> int:
     engine = Engine([*options.models, ROOT / "resources" / "models"], options.device)
     turn = asyncio.Lock()
     ModelServer(http_port=options.http_port, enable_grpc=False).start(
-        [FusionModel(model.name, engine, turn) for model in engine.models()]
+        [FusionModel(model, engine, turn) for model in engine.models()]
     )
     return 0
 

@@ -48,7 +48,7 @@ def main() -> int:
     from pytriton.triton import Triton, TritonConfig
 
     from hsfusion.models.engine import Engine
-    from hsfusion.models.server.elsewhere import INPUTS, OUTPUTS
+    from hsfusion.models.server.elsewhere import INPUTS, outputs_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     engine = Engine([*options.models, ROOT / "resources" / "models"], options.device)
@@ -68,9 +68,12 @@ def main() -> int:
                     Tensor(name=name, dtype=np.float32, shape=(-1,) * axes, optional=name.endswith("mask"))
                     for name, axes in INPUTS.items()
                 ],
-                outputs=[Tensor(name=name, dtype=np.float32, shape=(-1,) * axes) for name, axes in OUTPUTS.items()],
+                outputs=[
+                    Tensor(name=name, dtype=np.float32, shape=(-1,) * axes)
+                    for name, axes in outputs_of(model.card).items()
+                ],
                 config=ModelConfig(batching=False),
-                strict=True,
+                strict=False,  # `std` is not always there
             )
         triton.serve()
     return 0

@@ -12,7 +12,11 @@ from ..cards import find_model
 from ..engine import Engine, Tensors
 
 INPUTS = {"y": 3, "z": 3, "y_mask": 2, "z_mask": 2}  # name -> number of axes; all FP32, all sizes free
-OUTPUTS = {"x": 4, "std": 3}
+
+
+def outputs_of(card: Mapping[str, Any]) -> dict[str, int]:
+    """Name -> number of axes of what a model gives: samples of coefficients, or spectra; `std` of a full-band model comes with two samples or more."""
+    return {"x": 3 if card["spectral_mode"] == "full-band" else 4, "std": 3}
 
 
 def answer(

@@ -166,7 +166,13 @@ def tile(engine, make_scene) -> RealTile:
         "consistency": True,
     }
     answer = engine.infer(MODEL, tensors, request)
-    return RealTile(tensors, request, {n: a.shape for n, a in answer.items()}, answer, engine.models()[0].sha256)
+    return RealTile(
+        tensors,
+        request,
+        {n: a.shape for n, a in answer.items()},
+        answer,
+        next(m.sha256 for m in engine.models() if m.name == MODEL),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import signal
 import subprocess
@@ -68,9 +69,20 @@ def test_the_whole_way_through_qgis(cluster, through_qgis):
     assert record["backend"]["kind"] == "remote"
 
 
-def test_a_killed_replica_costs_no_tile(cluster, tile):
-    client, done = cluster.client, []
-    before = set(replicas())
+def test_a_killed_replica_costs_no_tile(cluster, tile, monkeypatch):
+    client, done, answers = cluster.client, [], []
+    before, call = set(replicas()), client._transport.call
+
+    def counted(*arguments):
+        try:
+            response = call(*arguments)
+        except requests.RequestException as error:
+            answers.append(type(error).__name__)
+            raise
+        answers.append(response.status_code)
+        return response
+
+    monkeypatch.setattr(client._transport, "call", counted)
 
     def one(seed: int) -> np.ndarray:
         reply = client.infer(MODEL, tile.tensors, {**tile.request, "seed": seed}, expect=tile.expect)
@@ -87,6 +99,7 @@ def test_a_killed_replica_costs_no_tile(cluster, tile):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(one, [7] * TILES))
     killer.join()
+    print(f"\n{TILES} tiles, one of two replicas killed; answers: {dict(collections.Counter(answers))}")
     assert len(done) == TILES
     for x in found:
         np.testing.assert_array_equal(x, found[0])
