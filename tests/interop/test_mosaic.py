@@ -75,7 +75,7 @@ def assert_same(found: Path, expected: Path) -> None:
     with rasterio.open(found) as a, rasterio.open(expected) as b:
         assert (a.shape, a.count, a.transform, a.crs, a.dtypes) == (b.shape, b.count, b.transform, b.crs, b.dtypes)
         assert a.descriptions == b.descriptions
-        assert a.profile["tiled"] and a.block_shapes[0] == (256, 256)
+        assert a.profile["tiled"] and max(a.block_shapes[0]) <= 512
         for _, window in a.block_windows(1):
             x, y = a.read(window=window), b.read(window=window)
             np.testing.assert_array_equal(np.isnan(x), np.isnan(y))
