@@ -26,9 +26,8 @@ class Adapt(Algorithm):
         )
 
     def tags(self) -> list[str]:
-        return tr(
-            "fine-tuning,training,self-supervised,domain adaptation,deep learning,diffusion,hyperspectral,multispectral,image fusion"
-        ).split(",")
+        words = tr("fine-tuning,training,self-supervised,domain adaptation,deep learning,diffusion")
+        return [*super().tags(), *words.split(",")]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
