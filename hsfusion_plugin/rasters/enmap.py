@@ -10,7 +10,7 @@ from osgeo import gdal
 
 from .gdal_calls import collected_errors
 
-_IMAGE = re.compile(r"(.*)SPECTRAL_IMAGE(_VNIR|_SWIR)?\.(TIF|TIFF|BIL|BIP|BSQ|JP2)", re.IGNORECASE)
+_IMAGE = re.compile(r"(.*)SPECTRAL_IMAGE(_VNIR|_SWIR)?(?:_COG)?\.(TIF|TIFF|BIL|BIP|BSQ|JP2)", re.IGNORECASE)
 _BAND = re.compile(r"<bandID\s+number=\"(\d+)\"\s*>(.*?)</bandID>", re.DOTALL)
 _VALUE = r"<{0}>\s*([-+0-9.eE]+)\s*</{0}>"
 _CHANNELS = re.compile(r"<expectedChannelsList>([\d,\s]+)</expectedChannelsList>")

@@ -59,8 +59,9 @@ def enmap(tmp_path):
     return make
 
 
-def test_enmap_level_2a(enmap):
-    raster = Raster.open(enmap(metadata_xml("1,2,3", second="4,6")))
+@pytest.mark.parametrize("suffix", ["", "_COG"])
+def test_enmap_level_2a(enmap, suffix):
+    raster = Raster.open(enmap(metadata_xml("1,2,3", second="4,6"), suffix))
     assert raster.wavelengths == pytest.approx(CENTRES) and raster.fwhm == pytest.approx(WIDTHS)
     assert raster.bad.tolist() == [False, False, False, False, True, False]
     assert all(band.scale == pytest.approx(1e-4) and band.offset == 0 for band in raster.bands)
