@@ -137,7 +137,8 @@ def _opened(request: AdaptRequest, pair: Pair, progress: Progress) -> Iterator[P
     with open_backend(settings, kind, progress, extra) as client:
         models = client.models(progress.cancelled)
         if kind == "remote":
-            card, sha256 = remote_card(name, models)
+            card, sha256 = remote_card(name, models, settings.model_places)
+            client.pin(name, sha256)
             warnings = _checked(name, card, pair)
         say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
         say_model(name, card, sha256, 0, 0, progress)
