@@ -78,6 +78,9 @@ class OptionsPage(QgsOptionsPageWidget):
         self.fields = {name: getattr(self, name) for name in SAVED}
         self.python_trial = Trial(tr("Test the interpreter"), lambda: (try_interpreter, self._effective("python")))
         self.setup = self.python_trial.add_button(tr("Set up the backend..."), self.open_setup)
+        self.getmodel = self.python_trial.add_button(
+            tr("Get a model..."), lambda: self._run_dialog("hsfusion:getmodel")
+        )
         self.endpoint_trial = Trial(
             tr("Test the endpoint"),
             lambda: (try_endpoint, self._effective("endpoint"), token_of(self.authcfg.configId())),
@@ -108,18 +111,21 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def open_setup(self) -> None:
         """The dialog of hsfusion:setupbackend; the interpreter that it finds is shown here afterwards."""
+        before = saved_values()["python"]
+        self._run_dialog("hsfusion:setupbackend")
+        after = saved_values()["python"]
+        if after != before and not overridden("python"):
+            self.python.setFilePath(after)
+
+    def _run_dialog(self, algorithm: str) -> None:
         from qgis import processing
 
-        before = saved_values()["python"]
-        dialog = processing.createAlgorithmDialog("hsfusion:setupbackend", {})
+        dialog = processing.createAlgorithmDialog(algorithm, {})
         if dialog is None:
             self.python_trial.show_text(tr("Enable the Processing plugin first."))
             return
         dialog.setParent(self.window(), dialog.windowFlags())
         dialog.exec()
-        after = saved_values()["python"]
-        if after != before and not overridden("python"):
-            self.python.setFilePath(after)
 
     def _box(self, layout: QVBoxLayout, title: str) -> QFormLayout:
         box = QGroupBox(title)

@@ -152,9 +152,14 @@ def test_setup_is_one_click_away(page, monkeypatch):
         def exec(self):
             save(python="/made/bin/python")
 
-    monkeypatch.setattr(processing, "createAlgorithmDialog", lambda name, parameters: Dialog(), raising=False)
+    opened = []
+    monkeypatch.setattr(
+        processing, "createAlgorithmDialog", lambda name, parameters: opened.append(name) or Dialog(), raising=False
+    )
     page.setup.click()
     assert page.python.filePath() == "/made/bin/python"
+    page.getmodel.click()
+    assert opened == ["hsfusion:setupbackend", "hsfusion:getmodel"]
 
 
 def test_only_the_desktop_registers_it(qgis_app, monkeypatch):
