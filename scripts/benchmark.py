@@ -1,6 +1,7 @@
 """Every method on simulated pairs of every scene, PSF, shift, response, gain and noise unknown to it: PSNR (dB) and SAM (degrees).
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
+python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/speed.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
@@ -35,6 +36,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--scenes", type=Path, help="folder of reference rasters")
     parser.add_argument("--pair", type=Path, nargs=2, metavar=("HSI", "MSI"), help="a real pair instead of scenes")
     parser.add_argument("--ratio", type=int, default=3, help="of the real pair")
+    parser.add_argument("--speed", action="store_true", help="time the parts of a fusion on a synthetic pair instead")
+    parser.add_argument("--size", type=int, default=1024, help="of the pair of --speed, MSI pixels per side")
+    parser.add_argument("--bands", type=int, default=100, help="of the HSI of --speed")
     parser.add_argument(
         "--names",
         default="",
@@ -62,8 +66,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--card", action="store_true", help="write the gains into the model's card, too")
     parser.add_argument("--output", type=Path, help="Markdown file to write; a CSV with every row is written beside it")
     arguments = parser.parse_args()
-    if not (arguments.scenes or arguments.pair):
-        parser.error("give --scenes or --pair")
+    if not (arguments.scenes or arguments.pair or arguments.speed):
+        parser.error("give --scenes, --pair or --speed")
     return arguments
 
 
@@ -71,6 +75,8 @@ def main() -> int:
     """Print the tables, and write them where --output says."""
     arguments = parse()
     try:
+        if arguments.speed:
+            return speed(arguments)
         if arguments.protocol:
             only = arguments.names.split(",") if arguments.names else []
             return run_protocol(
@@ -80,6 +86,17 @@ def main() -> int:
         print("\n".join(lines))
     except HSFusionError as error:
         sys.exit(str(error))
+    return 0
+
+
+def speed(arguments: argparse.Namespace) -> int:
+    """Print the tables of --speed, and write them where --output says."""
+    from _speed import speed_tables
+
+    text = "\n".join(speed_tables(arguments.model, arguments.size, arguments.bands))
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
     return 0
 
 

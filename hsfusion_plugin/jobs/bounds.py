@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from osgeo import gdal
 
-BLOCK_CACHE = 192_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
+BLOCK_CACHE = 96_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
 _SETTERS = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openblas_set_num_threads64_")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_LARGE_ARRAY = 4 << 20  # bytes
 _lock = threading.Lock()
 _running = 0
 _restore: list[Callable[[], object]] = []
@@ -26,6 +29,7 @@ def bounded() -> Iterator[None]:
     with _lock:
         _running += 1
         if _running == 1:
+            _return_memory()
             _restore[:] = [*_limit_cache(), *_limit_threads()]
     try:
         yield
@@ -36,6 +40,15 @@ def bounded() -> Iterator[None]:
                 for undo in _restore:
                     undo()
                 _restore.clear()
+
+
+def _return_memory() -> None:
+    """Let glibc give arrays back to the system as soon as they are done with: it would learn from the first large ones to keep all later
+    ones, and a long run would hold more and more. For good: it cannot be asked what it did before."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if mallopt is not None:  # musl has none
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_ARRAY)
+        mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_ARRAY)
 
 
 def _limit_cache() -> list[Callable[[], object]]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 from ..backend.settings import memory_budget
+from ..rasters.layout import BLOCK
 
 _UNKNOWN = 4_000_000_000
-LARGEST_TILE = 384  # fine pixels; larger ones waste less on their borders, but gain nothing more
+USUAL_BUDGET = 1_500_000_000  # bytes, of the QGIS process, where the user sets none
+LARGEST_TILE = 384  # fine pixels; the backend's memory follows from it, and keeps to the same
 SMALLEST_TILE = 64
-_COPIES = 6.0  # of a tile's full spectra that are alive at a time, in all threads together
+_COPIES = 4.0  # of a tile's full spectra that are alive at a time: two tiles whole, and what makes and compares them
+_BESIDE_TILES = 600_000_000  # bytes that QGIS, its libraries and GDAL's cache take
 
 
 def available_memory() -> int:
@@ -18,16 +21,14 @@ def available_memory() -> int:
     return min(free_memory(), budget) if budget else free_memory()
 
 
-def tile_size(bands: int, workers: int = 2) -> int:
-    """The tile (fine pixels, a multiple of 64) whose spectra of `bands` bands fit into the user's memory budget with `workers` at a time.
+def tile_size(bands: int) -> int:
+    """The tile (fine pixels, a multiple of the outputs' blocks) whose spectra of `bands` bands fit into the user's memory budget.
 
     It does not depend on what happens to be free, so that a run that is done again cuts the scene as before.
     """
-    budget = memory_budget()
-    if not budget:
-        return LARGEST_TILE
-    pixels = 0.5 * budget / (_COPIES * 4 * max(1, bands) * (workers + 1))
-    return int(min(LARGEST_TILE, max(SMALLEST_TILE, pixels**0.5 // 64 * 64)))
+    budget = memory_budget() or USUAL_BUDGET
+    pixels = max(0.0, budget - _BESIDE_TILES) / (_COPIES * 4 * max(1, bands))
+    return int(min(LARGEST_TILE, max(SMALLEST_TILE, pixels**0.5 // BLOCK * BLOCK)))
 
 
 def free_memory() -> int:

@@ -20,6 +20,7 @@ from .metadata import BandInfo, write_band_info
 from .staging import staged
 
 _INT16_MAX = 32767
+_PART_VALUES = 4_000_000  # that are brought into the file's type at a time
 
 
 class RasterWriter:
@@ -83,10 +84,13 @@ class RasterWriter:
         if values.ndim != 3 or values.shape[0] != self.count:
             raise ValueError(f"{values.shape} is not ({self.count}, rows, cols)")
         height, width = values.shape[1:]
-        stored = self._stored(values)
+        step = self.count if self._as_is(values) else max(1, _PART_VALUES // max(1, height * width))
         with collected_errors() as failures:
-            # As plain bytes: an array would go through gdal_array, which breaks where numpy is not the one that GDAL was built for.
-            self._dataset.WriteRaster(col, row, width, height, memoryview(np.ascontiguousarray(stored)).cast("B"))
+            for first in range(0, self.count, step):
+                part = values[first : first + step]
+                numbers = list(range(first + 1, first + 1 + len(part)))
+                stored = np.ascontiguousarray(self._stored(part))
+                self._dataset.WriteRaster(col, row, width, height, stored, band_list=numbers)
             if self._whole_blocks(row, col, height, width):
                 self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
         self._refuse(failures)
@@ -128,6 +132,9 @@ class RasterWriter:
             write_band_info(band, info, self.scale)
         dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
         self._dataset = dataset
+
+    def _as_is(self, values: np.ndarray) -> bool:
+        return self.dtype == "Float32" and math.isnan(self.nodata) and values.flags.c_contiguous
 
     def _stored(self, values: np.ndarray) -> np.ndarray:
         nodata = np.isnan(values)

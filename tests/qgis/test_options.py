@@ -67,7 +67,7 @@ def test_memory_work_folder_and_replies(page, monkeypatch):
     again = type(page)(None)
     assert again.memory.value() == 1.5 and again.work.text() == "/scratch/me" and again.replies.currentData() == "half"
     assert memory.available_memory() <= 1_500_000_000
-    assert memory.SMALLEST_TILE <= memory.tile_size(bands=224) < memory.LARGEST_TILE
+    assert memory.SMALLEST_TILE <= memory.tile_size(bands=1000) < memory.LARGEST_TILE
     monkeypatch.setenv("HSFUSION_MEMORY", "0.5")
     assert Settings.read().memory == 500_000_000 and not type(page)(None).memory.isEnabled()
     for name, value in (("MEMORY", "much"), ("REPLIES", "some")):
