@@ -157,7 +157,9 @@ def write_tables(
         rows = [(n, results[n]) for n in names if n in results]
         if rows:
             lines += ["", f"## {title}", "", *_table(rows)]
-    command = f"python scripts/benchmark.py --protocol {name} --scenes SCENES --share {share:g} --output {output.name}"
+    command = (
+        f"python scripts/benchmark.py --protocol {name} --scenes SCENES --share {share:g} --output docs/{output.name}"
+    )
     lines += ["", f"Command: `{command}`", ""]
     marker = "<!-- tables -->"
     before = output.read_text(encoding="utf-8").split(marker)[0] if output.exists() else "# Reproduction\n\n"
