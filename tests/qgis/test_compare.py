@@ -173,6 +173,35 @@ def test_wrong_names_exit_1(qgis_process, pair):
     assert result.code == 1 and "METHODS cannot be lok; did you mean loc" in result.error
 
 
+def test_a_model_of_the_modeler_goes_on_with_best(provider, pair, tmp_path):
+    from qgis.core import (
+        QgsProcessingContext,
+        QgsProcessingFeedback,
+        QgsProcessingModelAlgorithm,
+        QgsProcessingModelChildAlgorithm,
+        QgsProcessingModelChildParameterSource,
+    )
+
+    source = QgsProcessingModelChildParameterSource
+    model = QgsProcessingModelAlgorithm("best", "best")
+    inputs = {"HSI": str(pair.hsi), "MSI": str(pair.msi)}
+    steps = {
+        "compare": {**inputs, "METHODS": ["glp-hs", "sfim-hs"], "PSF_FWHM": 1.1},
+        "fuse": {**inputs, "PSF_FWHM": 1.1, "OUTPUT": str(tmp_path / "fused.tif")},
+    }
+    for name, parameters in steps.items():
+        child = QgsProcessingModelChildAlgorithm(f"hsfusion:{name}")
+        child.setChildId(name)
+        for key, value in parameters.items():
+            child.addParameterSources(key, [source.fromStaticValue(value)])
+        if name == "fuse":
+            child.addParameterSources("MODEL", [source.fromChildOutput("compare", "BEST")])
+        model.addChildAlgorithm(child)
+    results, fine = model.run({}, QgsProcessingContext(), QgsProcessingFeedback())
+    record = json.loads((tmp_path / "fused.json").read_text(encoding="utf-8"))
+    assert fine and record["parameters"]["MODEL"] == record["method"] == "glp-hs"
+
+
 @pytest.mark.slow
 def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
     table = tmp_path / "table.json"
