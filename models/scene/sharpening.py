@@ -5,9 +5,9 @@ has a part in.  So it is made smooth first and given the detail that it lacks fr
 
     s' = G s + C (z - B z),   C fitted to  H G s = C H B z + o
 
-G is a Gaussian a little narrower than the band's own pixel, B the blur that brings the sharp bands z to the sharpness of G s (the Gaussian at which they
-explain it best), H what is left of an image beside its low-pass: over large areas bands differ in ways that say nothing of detail.  This is GLP
-hypersharpening (Selva et al., IEEE JSTARS 8(6), 2015) inside the MSI.
+G is a Gaussian a little narrower than the band's own pixel, B one that brings the sharp bands z to the sharpness of G s (its width follows
+from the pixel; the width at which the least is left over injects too much), H what is left of an image beside its low-pass: over large areas
+bands differ in ways that say nothing of detail.  This is GLP hypersharpening (Selva et al., IEEE JSTARS 8(6), 2015) inside the MSI.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ SHARP = 1.2  # own pixel size, in the raster's pixels, up to which a band counts
 SMOOTHED = (
     0.75  # FWHM of G in the band's own pixels: takes the blocks of nearest-neighbour resampling away and hardly more
 )
-WIDTHS = np.geomspace(0.85, 1.4, 6)  # times what the pixel size suggests: the blurs that are tried
 LOW_PASS = 1.5  # times the width of B: what H takes away
 RIDGE = 1e-3  # of the sharp bands' mean variance
 SOFTER, CLEARLY = (
@@ -75,28 +74,21 @@ def fit_sharpening(parts: list[tuple[np.ndarray, np.ndarray]], sizes: np.ndarray
     soft = tuple(int(b) for b in np.flatnonzero(sizes > SHARP))
     if not soft or not sharp:
         return None
-    width_of: dict[int, float] = {}
-    weights_of: dict[int, np.ndarray] = {}
+    found: dict[int, tuple[float, float, np.ndarray]] = {}
     for size in sorted({float(sizes[b]) for b in soft}):
-        members = [b for b in soft if float(sizes[b]) == size]
-        expected = np.sqrt(size**2 - 1 + (SMOOTHED * size) ** 2)  # the band's own pixel, and G on top of it
-        tried = [_fitted(parts, members, sharp, SMOOTHED * size, width) for width in WIDTHS * expected]
-        width, weights, _ = min(tried, key=lambda one: one[2])
-        width_of.update(dict.fromkeys(members, float(width)))
-        weights_of.update(zip(members, weights))
-    return Sharpening(
-        soft,
-        sharp,
-        tuple(SMOOTHED * float(sizes[b]) for b in soft),
-        tuple(width_of[b] for b in soft),
-        np.stack([weights_of[b] for b in soft]),
-    )
+        members, smooth = [b for b in soft if float(sizes[b]) == size], SMOOTHED * size
+        width = float(np.sqrt(size**2 - 1 + smooth**2))  # the band's own pixel, and G on top of it
+        found.update(
+            {b: (smooth, width, row) for b, row in zip(members, _fitted(parts, members, sharp, smooth, width))}
+        )
+    smooths, widths, weights = zip(*(found[b] for b in soft))
+    return Sharpening(soft, sharp, smooths, widths, np.stack(weights))
 
 
 def _fitted(
     parts: list[tuple[np.ndarray, np.ndarray]], soft: list[int], sharp: tuple[int, ...], smooth: float, width: float
-) -> tuple[float, np.ndarray, float]:
-    """(width, weights (soft, sharp), sum over the bands of the log share of variance that is left)."""
+) -> np.ndarray:
+    """C (soft, sharp)."""
     x, y = [], []
     for z, mask in parts:
         known = mask > 0
@@ -105,10 +97,8 @@ def _fitted(
             found.append((image - blurred(image, mask, LOW_PASS * width))[:, known].T.astype(np.float64))
     low, high = np.concatenate(x), np.concatenate(y)
     scale = np.maximum(low.std(axis=0), 1e-12)
-    weights, offset = ridge_regression(low / scale, high, RIDGE)
-    rest = (high - (low / scale) @ weights.T - offset).var(axis=0)
-    share = np.maximum(rest, 1e-30) / np.maximum(high.var(axis=0), 1e-30)
-    return width, weights / scale, float(np.log(share).sum())
+    weights, _ = ridge_regression(low / scale, high, RIDGE)
+    return weights / scale
 
 
 def blurred(z: np.ndarray, mask: np.ndarray, fwhm: float) -> np.ndarray:
