@@ -173,7 +173,7 @@ def raster_io(given: Ground) -> None:
     core = np.repeat(np.repeat(given.y, RATIO, 1), RATIO, 2)[:, :rows, :cols]
     core = core + np.random.default_rng(0).standard_normal(core.shape, dtype=np.float32)
     profile = {"driver": "GTiff", "height": rows, "width": cols, "count": len(core), "dtype": "float32", "tiled": True}
-    profile["transform"] = rasterio.Affine(1, 0, 0, 0, -1, 0)
+    profile["transform"] = rasterio.Affine(10, 0, 5e5, 0, -10, 5.6e6)
     profile |= {"blockxsize": 128, "blockysize": 128, "compress": "zstd", "zstd_level": 1, "predictor": 3}
     with rasterio.open(given.folder / "written.tif", "w", **profile) as target:
         target.write(core)

@@ -22,6 +22,7 @@ from .evaluation_table import check_table_name, write_table
 from .memory import available_memory
 from .progress import Progress
 from .same_grid import SharedGrid, shared_grid
+from .scratch import LARGEST_IN_MEMORY, large_array
 
 _BLOCK_VALUES = 16_000_000
 
@@ -117,8 +118,8 @@ def _read(reference: Raster, fused: Raster, grid: SharedGrid, progress: Progress
     if index.size == 0:
         raise HSFusionError("Every band is marked bad in REFERENCE or FUSED, so there is nothing to compare.")
     rows, cols = grid.shape
-    # Two float32 cubes, and what the metrics hold beside them: a few bands and blocks in float64.
-    needed = rows * cols * (index.size * 2 * 4 + 24 * 8) + 500_000_000
+    # Two float32 cubes, as far as they are not kept on disk, and what the metrics hold beside them: a few bands and blocks in float64.
+    needed = min(rows * cols * index.size * 4, LARGEST_IN_MEMORY) * 2 + rows * cols * 24 * 8 + 500_000_000
     if needed > available_memory():
         raise HSFusionError(
             f"Comparing {index.size} bands of {cols} x {rows} pixels needs {needed / 1e9:.1f} GB of memory and "
@@ -126,13 +127,13 @@ def _read(reference: Raster, fused: Raster, grid: SharedGrid, progress: Progress
         )
     scales = [[(r.bands[i].scale, r.bands[i].offset) for i in index] for r in (reference, fused)]
     unscale = scales[0] != scales[1]
-    cubes = tuple(np.empty((index.size, rows, cols), np.float32) for _ in range(2))
+    cubes = tuple(large_array((index.size, rows, cols)) for _ in range(2))
     step = max(1, _BLOCK_VALUES // (cols * index.size))
     for start in range(0, rows, step):
         progress.check()
         stop = min(start + step, rows)
-        for raster, (down, across), cube in zip((reference, fused), (grid.reference, grid.fused), cubes):
-            cube[:, start:stop] = raster.read(down[start:stop], across, index, unscale=unscale)
+        for raster, (down, across), values in zip((reference, fused), (grid.reference, grid.fused), cubes):
+            values[:, start:stop] = raster.read(down[start:stop], across, index, unscale=unscale)
         progress.step(stop / rows)
     return _Pair(*cubes, index, "physical units" if unscale else "raster units")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,13 @@ def sign_table(size: int) -> np.ndarray:
     return table
 
 
-def q2n(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, block: int = 32) -> float:
+def q2n(
+    reference: np.ndarray,
+    fused: np.ndarray,
+    mask: np.ndarray | None = None,
+    block: int = 32,
+    check: Callable[[], None] = lambda: None,
+) -> float:
     """Q2n of cubes (L, H, W): Garzelli and Nencini, IEEE GRSL 2009; mean over disjoint 32 x 32 blocks; 1 is perfect.
 
     As in the authors' toolbox the right and lower edges are filled by reflection to whole blocks, each band of a block is
@@ -46,6 +53,7 @@ def q2n(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None
     values = []
     for top in range(0, len(row_index), block):
         for left in range(0, len(col_index), block):
+            check()
             window = np.ix_(row_index[top : top + block], col_index[left : left + block])
             keep = mask[window]
             if 2 * keep.sum() >= keep.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +22,14 @@ class BandStatistics:
     cc: np.ndarray  # Pearson correlation; NaN where either band is constant
 
 
-def band_statistics(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None) -> BandStatistics:
+def band_statistics(
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+) -> BandStatistics:
     """Statistics of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
     mask = pixel_mask(reference, fused, mask)
     rows = np.empty((5, len(reference)))
     for band in range(len(reference)):
+        check()
         x = np.asarray(reference[band])[mask].astype(np.float64)
         y = np.asarray(fused[band])[mask].astype(np.float64)
         error = y - x

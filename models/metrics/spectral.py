@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,9 @@ class SpectralAngle:
     zero: int
 
 
-def sam_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def sam_map(
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """Spectral angle in degrees (H, W) of cubes (L, H, W); NaN outside mask and where either spectrum is zero.
 
     The angle is arccos(x.y / |x||y|), evaluated as 2 arctan2(|u - v|, |u + v|) with unit vectors u and v (Kahan), which
@@ -32,6 +35,7 @@ def sam_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = 
     angle = np.full((rows, cols), np.nan)
     step = max(1, _BLOCK_VALUES // max(1, bands * cols))
     for start in range(0, rows, step):
+        check()
         part = slice(start, start + step)
         keep = mask[part]
         x = np.asarray(reference)[:, part][:, keep].astype(np.float64)

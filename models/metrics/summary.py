@@ -107,14 +107,14 @@ def evaluate(
     mask = common.mask
     if not np.array_equal(common.bands, np.arange(len(reference))):
         reference, fused = reference[common.bands], fused[common.bands]
-    statistics = radiometric.band_statistics(reference, fused, mask)
+    statistics = radiometric.band_statistics(reference, fused, mask, _tick(step, 0.0))
     ergas = radiometric.ergas(statistics, ratio)
     peak = float(peak) if peak else float(statistics.maximum.max())
     psnr_bands = radiometric.psnr_bands(statistics, peak)
     psnr_own_peak = radiometric.psnr_bands_own_peak(statistics)
     ssim = ssim_bands(reference, fused, peak, mask, _part(step, 0.0, 0.5))
     uiqi = uiqi_bands(reference, fused, mask, step=_part(step, 0.5, 0.85))
-    angles = sam_map(reference, fused, mask)
+    angles = sam_map(reference, fused, mask, _tick(step, 0.85))
     angle = sam_of_map(angles, reference, mask)
     return Scores(
         PSNR=radiometric.psnr(statistics, peak),
@@ -124,7 +124,7 @@ def evaluate(
         SAM=angle.mean,
         ERGAS=ergas,
         SSIM=radiometric.mean_defined(ssim),
-        Q2N=q2n(reference, fused, mask),
+        Q2N=q2n(reference, fused, mask, check=_tick(step, 0.9)),
         CC=radiometric.cc(statistics),
         UIQI=radiometric.mean_defined(uiqi),
         SAM_BRIGHT=angle.bright,
@@ -141,7 +141,7 @@ def evaluate(
         uiqi_bands=uiqi,
         cc_bands=statistics.cc,
         sam_map=angles,
-        error_map=_error_map(reference, fused, mask),
+        error_map=_error_map(reference, fused, mask, _tick(step, 0.95)),
         bands_total=common.bands_total,
         bands_excluded=common.bands_excluded,
         bands_without_ergas=int((~radiometric.ergas_bands(statistics)).sum()),
@@ -156,8 +156,14 @@ def _part(step: Callable[[float], None] | None, start: float, stop: float) -> Ca
     return None if step is None else lambda fraction: step(start + (stop - start) * fraction)
 
 
-def _error_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _tick(step: Callable[[float], None] | None, fraction: float) -> Callable[[], None]:
+    """For metrics that only say that they are alive."""
+    return (lambda: None) if step is None else lambda: step(fraction)
+
+
+def _error_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray, check: Callable[[], None]) -> np.ndarray:
     total = np.zeros(mask.shape)
     for x, y in zip(reference, fused):
+        check()
         total[mask] += np.square(np.subtract(y[mask], x[mask], dtype=np.float64))
     return np.where(mask, np.sqrt(total / len(reference)), np.nan)
