@@ -32,8 +32,8 @@ GDAL_CONFIG = {"GDAL_HTTP_MAX_RETRY": "5", "GDAL_HTTP_RETRY_DELAY": "2", "GDAL_D
 
 
 def register_package(root: str) -> None:
-    """Make `import hsfusion` work in this process, from this checkout."""
-    if "hsfusion" not in sys.modules:
+    """Make `import hsfusion` work in this process: from the checkout at `root` where this node has it, else as pip installed it."""
+    if "hsfusion" not in sys.modules and Path(root, "models").is_dir():
         package = types.ModuleType("hsfusion")
         package.__path__ = [root]
         sys.modules["hsfusion"] = package
@@ -50,6 +50,7 @@ def parse() -> argparse.Namespace:
         "--gpus", type=float, help="GPUs of a worker; default: 1 for a MODEL where the cluster has any, else 0"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N, as a worker sees its GPUs")
+    parser.add_argument("--precision", default="auto", help="of the network's convolutions: auto, float32 or bfloat16")
     parser.add_argument("--models", action="append", type=Path, default=[], help="a folder of models, or a model file")
     return parser.parse_args()
 
@@ -101,10 +102,11 @@ def located(name: str) -> str:
 class InProcess:
     """The engine of this very process, in the place of a client."""
 
-    def __init__(self, places: list[str], device: str) -> None:
+    def __init__(self, places: list[str], device: str, precision: str) -> None:
+        from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS
         from hsfusion.models.engine import Engine
 
-        self.engine = Engine([Path(place) for place in places], device)
+        self.engine = Engine([*map(Path, places), BUNDLED_MODELS], device, precision=precision)
 
     def infer(self, model: str, tensors: Any, request: Any, cancelled: Any = None, expect: Any = None) -> Any:
         from hsfusion.hsfusion_plugin.backend.errors import BackendOutOfMemory
@@ -116,13 +118,13 @@ class InProcess:
             raise BackendOutOfMemory(str(error)) from error
 
 
-def model_method(request: Any, places: list[str], device: str) -> Any:
+def model_method(request: Any, places: list[str], device: str, precision: str) -> Any:
     """The subspace model that a request names, run by this process."""
     from hsfusion.hsfusion_plugin.jobs.methods import Diffusion
     from hsfusion.models.cards import find_model
     from hsfusion.models.errors import HSFusionError
 
-    client = InProcess(places, device)
+    client = InProcess(places, device, precision)
     card = find_model(request.model, client.engine.places).card
     if card["spectral_mode"] != "subspace":
         raise HSFusionError(
@@ -134,7 +136,7 @@ def model_method(request: Any, places: list[str], device: str) -> Any:
 
 
 class WindowWorker:
-    """What Ray runs in a process of its own; `job` is (mosaic, places, device) as bytes, since the package must be known first."""
+    """What Ray runs in a process of its own; `job` is (mosaic, (places, device, precision)) as bytes, since the package must be known first."""
 
     def __init__(self, root: str, job: bytes) -> None:
         os.environ.update(GDAL_CONFIG)
@@ -143,8 +145,8 @@ class WindowWorker:
 
         from hsfusion.hsfusion_plugin.jobs.mosaic import Worker
 
-        mosaic, places, device = ray.cloudpickle.loads(job)
-        self.worker = Worker(mosaic, lambda found: model_method(found.request, places, device))
+        mosaic, where = ray.cloudpickle.loads(job)
+        self.worker = Worker(mosaic, lambda found: model_method(found.request, *where))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()
@@ -182,14 +184,14 @@ def run(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     request, progress = request_of(options.parameters), printing()
-    places = [str(place.resolve()) for place in options.models] + [str(ROOT / "resources" / "models")]
+    places = [str(place.resolve()) for place in options.models]
     model = None
     if request.method is None:
         if request.model_file:
             places.insert(0, request.model_file)
         name = Path(request.model_file).stem if request.model_file else request.model
         request = replace(request, model="hsfusion-base" if name == "auto" else name)
-        model = model_method(request, places, options.device)
+        model = model_method(request, places, options.device, options.precision)
     pair = Pair.open(request, progress)
     mosaic = prepare(request, pair, progress, model)
     tiles = mosaic.tiles(pair, mosaic.method or model)
@@ -226,7 +228,7 @@ def finished(
     gpus = options.gpus
     if gpus is None:
         gpus = float(mosaic.method is None and ray.cluster_resources().get("GPU", 0) > 0)
-    job = ray.cloudpickle.dumps((mosaic, places, options.device))
+    job = ray.cloudpickle.dumps((mosaic, (places, options.device, options.precision)))
     began = time.monotonic()
     try:
         for count, row in enumerate(fused(missing, job, options, gpus), 1):

@@ -62,16 +62,19 @@ def app_of_a_replica(options: argparse.Namespace, token: str | None) -> Callable
     def build() -> Any:
         import sys
         import types
+        from pathlib import Path
 
-        if "hsfusion" not in sys.modules:
+        # The checkout at this path where this node has it, else the package as pip installed it.
+        if "hsfusion" not in sys.modules and Path(root, "models").is_dir():
             package = types.ModuleType("hsfusion")
             package.__path__ = [root]
             sys.modules["hsfusion"] = package
         from hsfusion.models.engine import Engine
         from hsfusion.models.server.app import create_app
         from hsfusion.models.server.limits import Limits
+        from hsfusion.models.server.main import BUNDLED_MODELS
 
-        engine = Engine([*places, f"{root}/resources/models"], device)
+        engine = Engine([*places, BUNDLED_MODELS], device)
         return create_app(engine, token, Limits(request_bytes=request_bytes, tiles=tiles))
 
     return build
