@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.scene.blocks import Block, middle
-from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, verdict
+from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, margin_db, verdict
 from .estimation import BLOCK, Estimates
 from .methods import CLOSED_FORMS, ClosedForm, Method
 from .progress import Progress
@@ -21,13 +21,15 @@ LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as
 class Verdict:
     """scores: method -> RMSE beyond noise at reduced resolution, in the HSI's units; {} where the scene is too small to decide.
 
-    residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed form.
+    residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed form; margin in dB by
+    which a closed form would have to lead.
     """
 
     shipped: str
     scores: dict[str, float]
     residual: np.ndarray | None
     gain: float
+    margin: float = MARGIN_DB
 
     def sentence(self, guarded: str) -> str:
         """What the check found, for the log and the report."""
@@ -42,7 +44,10 @@ class Verdict:
         if self.gain >= 0:
             found = f"{guarded} is {self.gain:.2f} dB better than the best closed form and was used"
         elif self.shipped == guarded:
-            found = f"{guarded} is {-self.gain:.2f} dB worse than the best closed form, which is too little to tell (up to {MARGIN_DB:g} dB), and was used"
+            found = (
+                f"{guarded} is {-self.gain:.2f} dB worse than the best closed form, which is too little to tell on a scene of this size "
+                f"(up to {self.margin:.1f} dB), and was used"
+            )
         else:
             found = f"{guarded} is {-self.gain:.2f} dB worse than {self.shipped}, so {self.shipped} was used instead"
         return f"Checked at reduced resolution (Wald's protocol): {found}. RMSE beyond noise: {errors}."
@@ -70,8 +75,9 @@ def decide(
             errors[method.name] = errors.get(method.name, 0.0) + square.sum(axis=1)
         progress.step((number + 1) / len(rehearsal.stages))
     scores = {name: excess_rmse(e / count, noise) for name, e in errors.items()}
-    shipped, gain = verdict(scores, guarded.name)
-    return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain)
+    pixels = count / estimates.sampling.ratio**2
+    shipped, gain = verdict(scores, guarded.name, pixels)
+    return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain, margin_db(pixels))
 
 
 def _small_blocks(estimates: Estimates) -> list[Block]:

@@ -188,7 +188,8 @@ def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
     local = Fitted.to(reduced, reduced_sampling(sampling), components=scene.subspace.components)
     fused = local.fuse(runner, **options)
     errors = {name: ((fused[name] - truth) ** 2).mean(axis=(1, 2)) for name in (*CLOSED_FORMS, "network")}
-    return verdict({name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}, "network")[0]
+    found = {name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}
+    return verdict(found, "network", float(reduced.y_mask.sum()))[0]
 
 
 def scores(truth: np.ndarray, fused: np.ndarray) -> dict[str, float]:

@@ -10,7 +10,15 @@ import pytest
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, reduced_block, reduced_sampling, verdict
+from hsfusion.models.scene.wald import (
+    LEAST_SIZE,
+    MARGIN_DB,
+    excess_rmse,
+    margin_db,
+    reduced_block,
+    reduced_sampling,
+    verdict,
+)
 
 
 @pytest.fixture
@@ -85,10 +93,17 @@ def test_a_small_scene_says_nothing(make_scene):
 
 
 def test_the_verdict_keeps_the_guarded_method_within_its_margin():
-    assert verdict({"net": 1.0, "loc": 2.0, "map": 1.5}, "net") == ("net", pytest.approx(20 * np.log10(1.5)))
-    assert verdict({"net": 1.005, "loc": 1.0, "map": 2.0}, "net")[0] == "net"
-    shipped, gain = verdict({"net": 1.1, "loc": 1.0, "map": 2.0}, "net")
+    assert verdict({"net": 1.0, "loc": 2.0, "map": 1.5}, "net", 1e6) == ("net", pytest.approx(20 * np.log10(1.5)))
+    assert verdict({"net": 1.005, "loc": 1.0, "map": 2.0}, "net", 1e6)[0] == "net"
+    shipped, gain = verdict({"net": 1.1, "loc": 1.0, "map": 2.0}, "net", 1e6)
     assert shipped == "loc" and gain < -MARGIN_DB
+
+
+def test_a_small_scene_must_lead_by_more():
+    scores = {"net": 1.1, "loc": 1.0}  # loc leads by 0.83 dB
+    assert verdict(scores, "net", 36)[0] == "net" and verdict(scores, "net", 200)[0] == "loc"
+    assert verdict({"net": 1.5, "loc": 1.0}, "net", 36)[0] == "loc"  # 3.5 dB are no chance
+    assert margin_db(36) > margin_db(1000) > MARGIN_DB
 
 
 def test_the_truths_own_noise_is_no_error():

@@ -20,7 +20,7 @@ ALLOWED = {
     "models/scene": {"numpy"},
     "models/metrics": {"numpy"},
     "scripts": {"numpy", "torch", "yaml", "rasterio", "tqdm", "tensorboard", "hsfusion", "uvicorn"}
-    | {"ray", "pytriton", "kserve", "fastapi", "scipy", "skimage"},
+    | {"ray", "pytriton", "kserve", "fastapi", "requests", "scipy", "skimage"},
 }
 OWN = {"hsfusion_plugin/gui/modeler.py": {"processing"}, "scripts/make_modeler_model.py": {"qgis"}}  # QGIS's, not ours
 
