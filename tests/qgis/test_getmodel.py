@@ -171,7 +171,10 @@ def test_a_broken_line_is_gone_on_with(server, manifest, tmp_path):
     assert got(tmp_path / "models") == []
     server.stop_after, listener = None, Listener()
     run(request, listener)
-    assert server.ranges == [None, "bytes=1000000-"] and any("Going on at 1.0" in text for text in listener.said)
+    first, second = server.ranges
+    # How much of the last block is handed on before the error depends on the release of urllib3.
+    assert first is None and 700_000 < int(second[6:-1]) <= 1_000_000
+    assert any("Going on at" in text for text in listener.said)
     assert (tmp_path / "models" / FILE).read_bytes() == server.content
 
 

@@ -57,7 +57,7 @@ def test_fuse_inside_a_python_script(pair, fine, tmp_path):
 
 
 BATCH = """
-import json, sys
+import json, os, sys, time
 sys.path.append(sys.argv[2])
 from qgis.core import QgsApplication, QgsProcessingContext
 app = QgsApplication([], True)
@@ -82,6 +82,11 @@ for number, row in enumerate(rows):
             panel.wrappers[number][columns[name]].setParameterValue(value, QgsProcessingContext())
 panel.checkLoadLayersOnCompletion.setChecked(False)
 dialog.runAlgorithm()
+end = time.monotonic() + 60  # in newer releases of QGIS a batch runs in the background
+while time.monotonic() < end and not all(os.path.isfile(row["OUTPUT"]) for row in rows):
+    app.processEvents()
+    time.sleep(0.05)
+os._exit(0)
 """
 
 
