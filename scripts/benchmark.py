@@ -14,6 +14,7 @@ the reference's own noise. The peak is the reference's maximum.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -29,6 +30,13 @@ from hsfusion.models.weights import load_state, read_card, save_model
 
 MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion-base.safetensors"
 FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
+
+ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_ARENA_MAX": "1",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 
 
 def parse() -> argparse.Namespace:
@@ -93,6 +101,8 @@ def speed(arguments: argparse.Namespace) -> int:
     """Print the tables of --speed, and write them where --output says."""
     from _speed import speed_tables
 
+    if sys.platform.startswith("linux") and not ALLOCATOR.items() <= os.environ.items():  # read before main() begins
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
     text = "\n".join(speed_tables(arguments.model, arguments.size, arguments.bands))
     print(text)
     if arguments.output:
