@@ -167,7 +167,10 @@ def fit_scene(
         z_scale=z_scale,
         outside=outside,
         gate=gate,
-        outside_std=gate * _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise),
+        # Where the gate closes, what it keeps out is an error too; the HSI's own noise stands for detail that no pixel of it resolves.
+        outside_std=np.hypot(
+            _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise), subspace.band_noise
+        ),
         spectral_response=spectral.response,
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,

@@ -199,9 +199,12 @@ def scores(truth: np.ndarray, fused: np.ndarray) -> dict[str, float]:
 
 def expected_error(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
     """One standard deviation per band and pixel (L, H, W) from a runner's reply, as hsfusion:fuse writes UNCERTAINTY."""
-    scene = fitted.scene
-    variance = np.tensordot(scene.subspace.basis**2, reply["std"].astype(np.float64) ** 2, axes=1)
-    return np.sqrt(variance + scene.outside_std[:, None, None] ** 2)
+    return np.sqrt(network_variance(fitted, reply) + fitted.scene.outside_std[:, None, None] ** 2)
+
+
+def network_variance(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
+    """The network's part of the expected square error, (L, H, W)."""
+    return np.tensordot(fitted.scene.subspace.basis**2, reply["std"].astype(np.float64) ** 2, axes=1)
 
 
 def error_quantile(
@@ -211,9 +214,10 @@ def error_quantile(
     cases: tuple[Case, ...] = CASES,
     components: int = COMPONENTS,
 ) -> float:
-    """The factor by which expected errors must grow so that +-2 of them cover `share` of all errors of these scenes (split conformal).
+    """The factor by which the network's expected errors must grow so that +-2 standard deviations cover `share` of all errors of these scenes.
 
-    Every scene and case counts the same; the scenes must not have been trained on.
+    Split conformal; what is expected outside the subspace stays as it is. Every scene and case counts the same; the scenes must not have been
+    trained on.
     """
     pooled = []
     for scene in scenes.values():
@@ -221,10 +225,11 @@ def error_quantile(
             pair = simulate(scene, case)
             fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=components)
             reply = fitted.infer(runner)
-            error = np.abs(fitted.expand(reply["x"][0]) - pair.truth)
-            relative = (error / np.maximum(expected_error(fitted, reply), 1e-12)).ravel()
-            pooled.append(relative[:: max(1, relative.size // 50_000)])
-    return float(np.quantile(np.concatenate(pooled), share)) / 2.0
+            square = (fitted.expand(reply["x"][0]) - pair.truth).astype(np.float64) ** 2
+            outside = fitted.scene.outside_std[:, None, None] ** 2
+            needed = ((square / 4.0 - outside) / np.maximum(network_variance(fitted, reply), 1e-24)).ravel()
+            pooled.append(needed[:: max(1, needed.size // 50_000)])
+    return float(np.sqrt(max(np.quantile(np.concatenate(pooled), share), 0.0)))
 
 
 def validate(
