@@ -12,7 +12,6 @@ from .scene.blocks import whole_block
 from .scene.model import fit_scene
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-PRECISIONS = ("auto", FLOAT32, BFLOAT16)
 LARGEST_LOSS_DB = 0.02
 SIZE = 96  # fine pixels
 _RATIO, _BANDS, _MATERIALS = 4, 24, 6

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HSFusionError
-from ..precision import PRECISIONS
 from ..version import VERSION
 from .parent import Parent
 
+PRECISIONS = ("auto", "float32", "bfloat16")  # of models.precision, which an interpreter without numpy could not import
 NEEDED = ("numpy", "yaml", "torch", "safetensors", "fastapi", "uvicorn")
 BUNDLED_MODELS = Path(__file__).resolve().parents[2] / "resources" / "models"
 
