@@ -196,7 +196,7 @@ def test_bad_pairs(qgis_process, pair, out, tmp_path):
     coarse, fine = read(hsi), read(msi)
     cases = {
         "overlap": (hsi, write(tmp_path / "far.tif", fine, 5, origin=(900000, 5600000))),
-        "different CRS": (hsi, write(tmp_path / "crs.tif", fine, 5, epsg=32633)),
+        "do not overlap": (hsi, write(tmp_path / "crs.tif", fine, 5, epsg=32633)),
         "swapped": (msi, write(tmp_path / "swapped.tif", coarse, 20)),
         "not larger than": (
             write(tmp_path / "finer.tif", truth, 5),
