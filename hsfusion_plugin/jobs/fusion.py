@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...models.scene.model import SceneModel
 from ..backend.session import backend_kind, open_backend
 from ..backend.settings import Settings
 from ..errors import HSFusionError
@@ -64,7 +65,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
                 progress.phase("Checking at reduced resolution")
                 verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
             progress.info(verdict.sentence(method.name))
-        shipped = _shipped(method, verdict, request, progress)
+        shipped = _shipped(method, verdict, estimates.scene, request, progress)
         about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
         result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
     say_times(clock.seconds, pair.alignment.output_pixels, progress)
@@ -125,17 +126,20 @@ def _opened(
 
 
 def _shipped(
-    method: Method | Published, verdict: Verdict | None, request: FusionRequest, progress: Progress
+    method: Method | Published, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
 ) -> Method | Published:
     if verdict is None or verdict.shipped == method.name:
         return method
-    if request.uncertainty and verdict.residual is None:
-        raise HSFusionError(
-            "UNCERTAINTY cannot be given, because the scene is too small for the check at reduced resolution: leave it out, or set GUARD to false."
+    if verdict.residual is None:
+        band_std, known = (
+            scene.expected_std(),
+            "what the estimates expect to be left, which this small scene cannot check",
         )
+    else:
+        band_std, known = verdict.residual, f"the error of {verdict.shipped} at reduced resolution"
     if request.uncertainty:
-        progress.warn(f"UNCERTAINTY is the error of {verdict.shipped} at reduced resolution, one number per band.")
-    return ClosedForm(verdict.shipped, band_std=verdict.residual)
+        progress.warn(f"UNCERTAINTY is {known}, one number per band.")
+    return ClosedForm(verdict.shipped, band_std=band_std)
 
 
 def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:

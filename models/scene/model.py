@@ -91,6 +91,10 @@ class SceneModel:
     unexplained: np.ndarray
     msi_noise: np.ndarray
 
+    def expected_std(self) -> np.ndarray:
+        """How far a closed form is expected to be off, per band (L,): the spread of the coefficients it leaves, and what lies outside."""
+        return np.sqrt((self.subspace.basis**2) @ self.coefficients.target_std**2 + self.outside_std**2)
+
     def standardise(self, z: np.ndarray) -> np.ndarray:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)

@@ -73,6 +73,24 @@ def test_the_expected_spread_is_near_the_true_one(truth, snr_db):
     assert (model.target_std >= model.prior_std).all()
 
 
+@pytest.mark.parametrize("snr_db", [0, 35])
+def test_the_expected_error_per_band_is_near_that_of_the_closed_forms(truth, snr_db):
+    """In the raster's units, and rather too large: what a small scene is told in place of a checked error."""
+    block = pair(truth, snr_db)
+    scene = fit_scene([block], SAMPLING)
+    forms = ClosedForms(
+        scene.subspace.project(block.y).astype(np.float32),
+        scene.standardise(block.z),
+        block.y_mask,
+        block.z_mask,
+        scene.coefficients,
+        Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols),
+    )
+    error = np.sqrt(((scene.subspace.expand(forms.average) - truth) ** 2).mean(axis=(1, 2)))
+    ratio = scene.expected_std() / error
+    assert 0.5 < np.median(ratio) < 5
+
+
 def test_noise_is_told_in_the_coefficients(truth):
     quiet, loud = (fit_scene([pair(truth, snr_db)], SAMPLING).coefficients for snr_db in (45, 25))
     assert (loud.z_std > 2 * quiet.z_std).all() and (loud.y_std[:3] > 2 * quiet.y_std[:3]).all()
