@@ -90,7 +90,11 @@ class RasterWriter:
                 part = values[first : first + step]
                 numbers = list(range(first + 1, first + 1 + len(part)))
                 stored = np.ascontiguousarray(self._stored(part))
-                self._dataset.WriteRaster(col, row, width, height, stored, band_list=numbers)
+                # As plain bytes, uncopied: arrays go through gdal_array, which another numpy than the one that GDAL was built for breaks.
+                plain = stored.reshape(-1).view(np.uint8).data
+                self._dataset.WriteRaster(
+                    col, row, width, height, plain, width, height, self._dataset.GetRasterBand(1).DataType, numbers
+                )
             if self._whole_blocks(row, col, height, width):
                 self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
         self._refuse(failures)
