@@ -55,13 +55,7 @@ class Assess(Algorithm):
 
         return AssessmentRequest(
             **{name.lower(): self.source(parameters, name, context) or "" for name in ("FUSED", "HSI", "MSI")},
-            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
-            srf_file=self.optional_text(parameters, "SRF_FILE", context),
-            msi_gsd=self.optional_text(parameters, "MSI_GSD", context),
-            psf_fwhm=self.optional_number(parameters, "PSF_FWHM", context),
-            psf_fwhm_y=self.optional_number(parameters, "PSF_FWHM_Y", context),
-            shift_x=self.optional_number(parameters, "SHIFT_X", context),
-            shift_y=self.optional_number(parameters, "SHIFT_Y", context),
+            **self.sensor_set(parameters, context),
             inconsistency=self.output_raster(parameters, "INCONSISTENCY", context),
             report=self.output_file(parameters, "REPORT", context),
             table=self.output_file(parameters, "TABLE", context),

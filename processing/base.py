@@ -148,6 +148,15 @@ class Algorithm(QgsProcessingAlgorithm):
             return None
         return self.parameterAsDouble(parameters, name, context)
 
+    def sensor_set(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """The sensor set by the names that the jobs' requests give its fields."""
+        texts, numbers = ("SRF_FILE", "MSI_GSD"), ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
+        return {
+            "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),
+            **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
+            **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},
+        }
+
     def optional_extent(
         self, parameters: dict[str, Any], name: str, raster: str, context: QgsProcessingContext
     ) -> tuple[float, float, float, float] | None:

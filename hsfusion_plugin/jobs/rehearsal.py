@@ -155,4 +155,4 @@ def _share_of(tick: Tick, number: int, count: int) -> Tick:
 
 
 def _no_whole() -> Block:
-    raise NotImplementedError("a method in tiles needs no whole scene")
+    raise RuntimeError("a method in tiles never asks for the whole scene")
