@@ -12,10 +12,10 @@ from pathlib import Path
 
 from osgeo import gdal
 
-BLOCK_CACHE = 96_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
+BLOCK_CACHE = 64_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
 _SETTERS = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openblas_set_num_threads64_")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_LARGE_ARRAY = 4 << 20  # bytes
+_LARGE_ARRAY = 1 << 20  # bytes
 _lock = threading.Lock()
 _running = 0
 _restore: list[Callable[[], object]] = []
@@ -42,10 +42,22 @@ def bounded() -> Iterator[None]:
                 _restore.clear()
 
 
+def give_back() -> None:
+    """Return to the system what glibc keeps of freed memory: some milliseconds, so for between two tiles or phases, and never needed."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _libc() -> ctypes.CDLL | None:
+    """The C library, where it may be glibc."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
 def _return_memory() -> None:
     """Let glibc give arrays back to the system as soon as they are done with: it would learn from the first large ones to keep all later
     ones, and a long run would hold more and more. For good: it cannot be asked what it did before."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    mallopt = getattr(_libc(), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(_M_MMAP_THRESHOLD, _LARGE_ARRAY)
         mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_ARRAY)

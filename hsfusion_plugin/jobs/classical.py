@@ -33,6 +33,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
     say_estimates(pair, estimates, progress)
     method = _method(name, pair, estimates, progress.part(0.2, 0.7))
+    estimates = estimates.without_blocks()
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
     say_times(clock.seconds, pair.alignment.output_pixels, progress)
     write_report(request, pair, estimates, result)

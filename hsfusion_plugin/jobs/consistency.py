@@ -133,7 +133,7 @@ class Gallery:
             if row in tile.core_rows and col in tile.core_cols:
                 at = (slice(None), row - tile.core_rows.start, col - tile.core_cols.start)
                 before = fused.interpolated(scene, range(row, row + 1), range(col, col + 1))[:, 0, 0]
-                self.spectra.append((row, col, before, fused.values[at]))
+                self.spectra.append((row, col, before.copy(), fused.values[at].copy()))  # a view would keep the tile
 
 
 def _thinned(core: range, whole: range, step: int) -> tuple[slice, slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ...models.scene.subspace import fit_subspace
 from ...models.scene.tiling import place_of
 from ..paths import RESOURCES
 from .band_sizes import softness_warning
+from .bounds import give_back
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .progress import Progress
@@ -31,7 +32,8 @@ class Estimates:
     """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
 
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
-    nominal: whether the MSI's response started from a known one, against which its row sums are gains.
+    nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
+    snr_db: median over bands of the HSI's mean square over its noise variance.
     """
 
     scene: SceneModel
@@ -43,6 +45,12 @@ class Estimates:
     warnings: list[str]
     geometry: Geometry | None = None
     nominal: bool = False
+    largest: float = 0.0
+    snr_db: float = float("nan")
+
+    def without_blocks(self) -> Estimates:
+        """For the tiles: what was fitted, and not what it was fitted to."""
+        return replace(self, blocks=[])
 
     @property
     def fwhm(self) -> tuple[float, float]:
@@ -85,7 +93,14 @@ def estimate(pair: Pair, request: FusionRequest, progress: Progress, components:
         warnings=warnings,
         geometry=geometry,
         nominal=prior is not None,
+        largest=max(float(block.y.max()) for block in blocks),
+        snr_db=_snr_db(blocks, subspace.band_noise),
     )
+
+
+def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
+    power = np.mean([(block.y.astype(np.float64) ** 2).mean(axis=(1, 2)) for block in blocks], axis=0)
+    return float(np.median(10 * np.log10(power / np.maximum(band_noise**2, 1e-30))))
 
 
 def read_blocks(
@@ -101,6 +116,8 @@ def read_blocks(
     for coarse_rows, coarse_cols in windows:
         progress.check()
         blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+    pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
+    give_back()
     return blocks
 
 

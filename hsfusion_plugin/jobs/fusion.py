@@ -32,7 +32,7 @@ from .published import Published
 from .request import FusionRequest
 from .run_log import say_backend, say_estimates, say_model, say_pair, say_times
 from .tile_store import kept_tiles
-from .work import Clock, fuse_scene, numbers, snr_db
+from .work import Clock, fuse_scene, numbers
 
 
 def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         if isinstance(method, Published):
             method = method.for_scene(estimates.blocks)
         say_estimates(pair, estimates, progress)
-        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, snr_db(estimates))
+        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
             progress.warn(warning)
         about["warnings"] = [*about["warnings"], *beyond]
@@ -65,6 +65,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
                 progress.phase("Checking at reduced resolution")
                 verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
             progress.info(verdict.sentence(method.name))
+        estimates = estimates.without_blocks()
         shipped = _shipped(method, verdict, estimates.scene, request, progress)
         about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
         result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))

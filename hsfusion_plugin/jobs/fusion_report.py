@@ -13,7 +13,7 @@ from .msi_quantities import msi_quantities
 from .outputs import msi_ranges, outside_range
 from .pair import Pair
 from .request import FusionRequest
-from .work import Result, snr_db
+from .work import Result
 
 
 def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, result: Result) -> None:
@@ -98,7 +98,7 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
             "MSI pixels",
             estimates.shift_source,
         ),
-        reports.Quantity("SNR of the HSI", round(snr_db(estimates), 1), "dB", "median over bands; estimated"),
+        reports.Quantity("SNR of the HSI", round(estimates.snr_db, 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),
     ]

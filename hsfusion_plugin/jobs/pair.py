@@ -96,6 +96,11 @@ class Pair:
             mask = mask * read_mask(self.mask, a, rows, cols)
         return values, mask
 
+    def close(self) -> None:
+        """Let go of this thread's handles; what is read later opens the files again."""
+        for raster in filter(None, (self.hsi, self.msi, self.mask)):
+            raster.close()
+
 
 def _shifted(window: range, whole: range) -> range:
     return range(whole.start + window.start, whole.start + window.stop)

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ...models.scene.blocks import Block
 from ...models.scene.full_band import FullBand
 from ...models.scene.fusion import fused_spectra, spectral_std
 from ...models.scene.model import SceneModel
-from ...models.scene.tiling import Tile
+from ...models.scene.tiling import Tile, coarse_halo, place_of
 from .call_times import CallTimes
 from .methods import Arrays, Diffusion, Method
 from .pair import Pair
@@ -23,11 +23,12 @@ from .progress import Progress
 from .published import Published
 
 IN_FLIGHT = 2
+PART = 256  # fine pixels whose spectra are made at a time; a multiple of the outputs' blocks
 
 
 @dataclass(frozen=True)
 class FusedTile:
-    """values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
+    """A tile or part of one: values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
     known (rows, cols) bool: where there is support.
@@ -81,6 +82,25 @@ class _Answer:
     spectra: np.ndarray | None = None
     std: np.ndarray | None = None
 
+    def part(self, part: Tile, rows: range, cols: range) -> _Answer:
+        """The answer for a part of the core rows x cols, with the surroundings that the part needs."""
+        b, p = self.block, part.place
+        core = _within(part.core_rows, rows), _within(part.core_cols, cols)
+        fine = _within(p.fine_rows, b.fine_rows), _within(p.fine_cols, b.fine_cols)
+        coarse = _within(p.coarse_rows, b.coarse_rows), _within(p.coarse_cols, b.coarse_cols)
+        seen = Block(
+            b.y[(slice(None), *coarse)],
+            b.z[(slice(None), *fine)],
+            b.y_mask[coarse],
+            b.z_mask[fine],
+            b.scene_shape,
+            **vars(p),
+        )
+        x, x_std, spectra, std = (
+            None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
+        )
+        return _Answer(seen, None if self.z is None else self.z[(slice(None), *fine)], x, x_std, spectra, std)
+
 
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
@@ -118,10 +138,12 @@ class _Line:
             found, std = method(arrays, scene.coefficients, tile)
         return _Answer(block, z, found, std)
 
-    def finish(self, tile: Tile, answering: Future[_Answer]) -> FusedTile:
-        """Spectra of the core."""
+    def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
+        """Spectra of the core of `tile`, which is the whole one or part of it."""
         answer, scene = answering.result(), self.scene
         self.progress.check()
+        if tile is not whole:
+            answer = answer.part(tile, whole.core_rows, whole.core_cols)
         block, inner = answer.block, tile.inner
         values = answer.spectra
         if values is None:
@@ -147,6 +169,34 @@ class _Line:
         )
 
 
+def _within(part: range, whole: range) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def parts_of(tile: Tile, scene: SceneModel, size: int) -> list[Tile]:
+    """The tile cut at absolute multiples of `size`, each part with the surroundings that its spectra depend on."""
+    if max(len(tile.core_rows), len(tile.core_cols)) <= size:
+        return [tile]
+    model = scene.coefficients
+    reach = int(np.ceil(coarse_halo(model) * model.sampling.ratio))
+    parts = []
+    for rows in _cuts(tile.core_rows, size):
+        for cols in _cuts(tile.core_cols, size):
+            place = place_of(rows, cols, model.scene_shape, model.sampling, reach)
+            seen = {name: _common(own, getattr(tile.place, name)) for name, own in vars(place).items()}
+            parts.append(Tile(rows, cols, replace(place, **seen)))
+    return parts
+
+
+def _cuts(core: range, size: int) -> list[range]:
+    edges = [core.start, *range((core.start // size + 1) * size, core.stop, size), core.stop]
+    return [range(a, b) for a, b in zip(edges[:-1], edges[1:])]
+
+
+def _common(a: range, b: range) -> range:
+    return range(max(a.start, b.start), min(a.stop, b.stop))
+
+
 def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
     """Where at least half of the interpolation's weight lies on valid HSI pixels."""
     if y_mask.all():
@@ -163,11 +213,12 @@ def fused_tiles(
     tiles: list[Tile],
     progress: Progress,
     calls: CallTimes | None = None,
+    part: int | None = None,
 ) -> Iterator[FusedTile]:
-    """All tiles in order; raises Cancelled, and whatever a tile raises.
+    """All tiles in order, or with `part` their parts of up to so many pixels; raises Cancelled, and whatever a tile raises.
 
-    While the caller writes one tile the next is expanded and those after it are read and with the method: two tiles hold all their spectra
-    at a time, if the caller lets go of each before it asks for the next.
+    While the caller writes one the next is expanded and the tiles after it are read and with the method: two hold all their spectra at a
+    time, if the caller lets go of each before it asks for the next.
     """
     line = _Line(pair, scene, method, progress, calls or CallTimes())
     sent = isinstance(method, (Diffusion, Published))
@@ -175,7 +226,8 @@ def fused_tiles(
     names = {"read": 1, "ask": workers, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
     asked: deque[tuple[Tile, Future[_Answer]]] = deque()
-    finishing: deque[Future[FusedTile]] = deque()
+    waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer
+    finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
     queue = iter(tiles)
 
     def refill() -> None:
@@ -188,17 +240,30 @@ def fused_tiles(
 
     try:
         refill()
-        for number in range(len(tiles)):
-            while asked and len(finishing) < 2:
-                finishing.append(pools["finish"].submit(line.finish, *asked.popleft()))
-                refill()
-            yield _result(finishing.popleft(), progress)
-            progress.step((number + 1) / len(tiles))
+        done, every = 0, sum(_pixels(tile) for tile in tiles)
+        while asked or waiting or finishing:
+            while (asked or waiting) and len(finishing) < 2:
+                if not waiting:
+                    tile, answering = asked.popleft()
+                    waiting.extend((tile, one, answering) for one in (parts_of(tile, scene, part) if part else [tile]))
+                    refill()
+                whole, one, answering = waiting.popleft()
+                finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
+                del answering  # with the tile's pixels
+            done += finishing[0][0]
+            yield _result(
+                finishing.popleft()[1], progress
+            )  # kept under no name: its spectra go when the caller lets go of them
+            progress.step(done / every)
     finally:
-        for future in (*finishing, *(answer for _, answer in asked)):
+        for _, future in (*finishing, *asked, *((tile, answer) for tile, _, answer in waiting)):
             future.cancel()
         for pool in pools.values():
             pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
+
+
+def _pixels(tile: Tile) -> int:
+    return len(tile.core_rows) * len(tile.core_cols)
 
 
 def _result(future: Future[FusedTile], progress: Progress) -> FusedTile:

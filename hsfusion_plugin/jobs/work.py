@@ -9,25 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ...models.scene.full_band import FullBand
 from ...models.scene.tiling import plan_tiles
 from ...models.version import VERSION
 from .. import reports
 from ..rasters.colour import colour_bands
+from .bounds import give_back
 from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
 from .memory import tile_size
-from .methods import Method
+from .methods import ClosedForm, Method
 from .outputs import msi_ranges, open_outputs, outside_range
 from .pair import Pair
 from .progress import Progress
 from .published import Published
 from .request import FusionRequest
 from .run_log import say_calls
-from .tiles import fused_tiles
+from .tiles import PART, fused_tiles
 
 
 @dataclass
@@ -71,7 +70,7 @@ def fuse_scene(
         alignment.output_rows,
         alignment.output_cols,
         scene.coefficients,
-        request.tile_size or tile_size(len(pair.hsi_bands)),
+        request.tile_size or (PART if isinstance(method, (ClosedForm, FullBand)) else tile_size(len(pair.hsi_bands))),
         method.halo,
         method.multiple,
     )
@@ -87,16 +86,17 @@ def fuse_scene(
     )
     consistency = Consistency(scene)
     record = {**provenance(pair, estimates, request), **about}
-    largest = max(float(block.y.max()) for block in estimates.blocks)
     calls = CallTimes()
+    give_back()
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * largest, record, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, progress.check) as outputs:
         with clock.phase("tiles"):
-            for tile in fused_tiles(pair, scene, method, tiles, progress, calls):
+            for tile in fused_tiles(pair, scene, method, tiles, progress, calls, PART):
                 outputs.write(tile)
                 consistency.add(tile)
                 gallery.add(tile, scene)
                 del tile  # its spectra shall not wait for the next one's
+                give_back()
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
         record["seconds"] = {**clock.seconds, **({"network": calls.seconds} if calls.calls else {})}
         progress.check()
@@ -152,9 +152,3 @@ def numbers(estimates: Estimates, consistency: Consistency) -> dict[str, float]:
         "SHIFT_X_USED": estimates.shift[1],
         "SHIFT_Y_USED": estimates.shift[0],
     }
-
-
-def snr_db(estimates: Estimates) -> float:
-    """Median over bands of the HSI's mean square over its noise variance."""
-    power = np.mean([(b.y.astype(np.float64) ** 2).mean(axis=(1, 2)) for b in estimates.blocks], axis=0)
-    return float(np.median(10 * np.log10(power / np.maximum(estimates.scene.subspace.band_noise**2, 1e-30))))

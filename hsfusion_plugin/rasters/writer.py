@@ -84,7 +84,9 @@ class RasterWriter:
         if values.ndim != 3 or values.shape[0] != self.count:
             raise ValueError(f"{values.shape} is not ({self.count}, rows, cols)")
         height, width = values.shape[1:]
-        step = self.count if self._as_is(values) else max(1, _PART_VALUES // max(1, height * width))
+        whole = self._whole_blocks(row, col, height, width)
+        apart = whole and self._layout.options.get("INTERLEAVE") == "BAND"
+        step = self.count if self._as_is(values) and not apart else max(1, _PART_VALUES // max(1, height * width))
         with collected_errors() as failures:
             for first in range(0, self.count, step):
                 part = values[first : first + step]
@@ -95,7 +97,9 @@ class RasterWriter:
                 self._dataset.WriteRaster(
                     col, row, width, height, plain, width, height, self._dataset.GetRasterBand(1).DataType, numbers
                 )
-            if self._whole_blocks(row, col, height, width):
+                if apart:
+                    self._dataset.FlushCache()
+            if whole:
                 self._dataset.FlushCache()  # nothing is left to compress when a cancelled run closes the file
         self._refuse(failures)
 

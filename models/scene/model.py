@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Callable
 
@@ -139,6 +140,12 @@ def fit_scene(
     check()
     gate = _signal_share(blocks, samples.valid, spectra_outside)
     rest_outside = spectra_outside - low @ outside.T - outside_intercept
+    del spectra_outside
+    check()
+    # Where the gate closes, what it keeps out is an error too; the HSI's own noise stands for detail that no pixel of it resolves.
+    spread_outside = _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise)
+    outside_std = np.hypot(spread_outside, subspace.band_noise)
+    del rest_outside
     check()
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)
     prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
@@ -146,7 +153,7 @@ def fit_scene(
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     passed_noise = np.sqrt((regression**2) @ (noise / z_scale) ** 2)
-    rest_maps, low_maps = _maps(blocks, samples.valid, rest), _maps(blocks, samples.valid, low)
+    rest_maps, low_maps = list(_maps(blocks, samples.valid, rest)), list(_maps(blocks, samples.valid, low))
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -171,10 +178,7 @@ def fit_scene(
         z_scale=z_scale,
         outside=outside,
         gate=gate,
-        # Where the gate closes, what it keeps out is an error too; the HSI's own noise stands for detail that no pixel of it resolves.
-        outside_std=np.hypot(
-            _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise), subspace.band_noise
-        ),
+        outside_std=outside_std,
         spectral_response=spectral.response,
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,
@@ -198,16 +202,15 @@ def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.
     return slopes, y_mean - slopes @ x_mean
 
 
-def _maps(blocks: list[Block], valid: list[np.ndarray], values: np.ndarray) -> list[np.ndarray]:
-    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid."""
-    maps, start = [], 0
+def _maps(blocks: list[Block], valid: list[np.ndarray], values: np.ndarray) -> Iterator[np.ndarray]:
+    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid; of all bands each block's is large."""
+    start = 0
     for good in valid:
         image = np.full((values.shape[1], *good.shape), np.nan)
         count = int(good.sum())
         image[:, good] = values[start : start + count].T
-        maps.append(image)
+        yield image
         start += count
-    return maps
 
 
 def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:

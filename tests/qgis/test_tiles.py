@@ -1,0 +1,62 @@
+"""The loop over tiles: spectra are made in parts, the same as of the whole tile, and none is kept after it was written."""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+import pytest
+
+from hsfusion.hsfusion_plugin.jobs.consistency import SPECTRA_AT, Gallery
+from hsfusion.hsfusion_plugin.jobs.estimation import estimate
+from hsfusion.hsfusion_plugin.jobs.methods import ClosedForm
+from hsfusion.hsfusion_plugin.jobs.pair import Pair
+from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.tiles import fused_tiles
+from hsfusion.models.scene.tiling import plan_tiles
+from hsfusion.tests.qgis import pairs
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    made = pairs.make_pair(tmp_path_factory.mktemp("pair"))
+    request = FusionRequest(str(made.hsi), str(made.msi), "", psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
+    pair = Pair.open(request, Progress())
+    return pair, estimate(pair, request, Progress()).scene
+
+
+def mosaic(pair, scene, part):
+    """All parts in one image (L, rows, cols), their number, and the last progress."""
+    rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
+    tiles = plan_tiles(rows, cols, scene.coefficients, 96)
+    image, count, shares = np.full((len(pair.hsi_bands), len(rows), len(cols)), np.nan, np.float32), 0, []
+    progress = Progress()
+    progress.step = shares.append
+    for fused in fused_tiles(pair, scene, ClosedForm("average"), tiles, progress, part=part):
+        tile = fused.tile
+        image[:, tile.core_rows.start : tile.core_rows.stop, tile.core_cols.start : tile.core_cols.stop] = fused.values
+        assert fused.msi.shape[1:] == fused.values.shape[1:] == fused.known.shape
+        count += 1
+    return image, count, shares
+
+
+def test_parts_of_a_tile_are_what_the_whole_tile_is(scene):
+    whole, tiles, _ = mosaic(*scene, None)
+    parts, more, shares = mosaic(*scene, 32)
+    assert more > 2 * tiles
+    assert np.isfinite(whole).all() and np.abs(parts - whole).max() < 1e-5 * np.ptp(whole)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_no_tile_is_kept_after_it_was_written(scene):
+    pair, model = scene
+    rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
+    gallery, written = Gallery(rows, cols, [0, 1, 2], [0]), []
+    tiles = plan_tiles(rows, cols, model.coefficients, 64)
+    for fused in fused_tiles(pair, model, ClosedForm("glp-hs"), tiles, Progress()):
+        gallery.add(fused, model)
+        written.append(weakref.ref(fused.values))
+        del fused
+    assert len(gallery.spectra) == len(SPECTRA_AT)
+    assert [reference() for reference in written] == [None] * len(tiles)
