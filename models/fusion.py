@@ -187,9 +187,8 @@ class SubspaceRunner:
             raw = self.network.mean(given, numbers)
         first = _consistent(tiles, raw)
         _heed(cancelled)
-        silent = given.new_zeros(len(tiles), self.components, *given.shape[-2:])
         with self._reduced():
-            return raw, first, self.network(silent, numbers.new_zeros(len(tiles)), given, numbers, raw, first)
+            return raw, first, self.network(None, numbers.new_zeros(len(tiles)), given, numbers, raw, first)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -272,14 +271,19 @@ class Prepared:
 
 def _together(tiles: list[Prepared], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """What the network sees of several tiles at once."""
-    given = torch.cat([tile.given for tile in tiles]).to(dtype=dtype, memory_format=torch.channels_last)
-    return given, torch.cat([tile.numbers for tile in tiles])
+    given = [tile.given.to(dtype=dtype, memory_format=torch.channels_last) for tile in tiles]
+    return _joined(given), _joined([tile.numbers for tile in tiles])
 
 
 def _consistent(tiles: list[Prepared], residual: Tensor) -> Tensor:
     if tiles[0].correct is None:
         return residual
-    return torch.cat([tile.consistent(one) for tile, one in zip(tiles, residual)])
+    return _joined([tile.consistent(one) for tile, one in zip(tiles, residual)])
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """As a batch; of one part without a copy."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _heed(cancelled: Callable[[], bool]) -> None:
@@ -290,4 +294,6 @@ def _heed(cancelled: Callable[[], bool]) -> None:
 def _padded(x: Tensor) -> Tensor:
     """Repeat the last row and column until both sizes are multiples of the network's; only the scene's far border needs it."""
     height, width = x.shape[-2:]
+    if not (height % MULTIPLE or width % MULTIPLE):
+        return x
     return F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")

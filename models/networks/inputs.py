@@ -51,7 +51,7 @@ def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
         (forms.map - forms.glp) / scale,
         (forms.nonlinear - forms.glp) / scale,
     ]
-    return torch.cat(parts).clamp(-LIMIT, LIMIT)
+    return torch.cat(parts).clamp_(-LIMIT, LIMIT)
 
 
 def scalars(model: CoefficientModel) -> np.ndarray:

@@ -31,13 +31,15 @@ class Unfolded(nn.Module):
 
     def mean(self, conditions: Tensor, scalars: Tensor) -> Tensor:
         """The first network's estimate of the residual, before data consistency."""
-        silent = conditions.new_zeros(len(conditions), self.components, *conditions.shape[-2:])
-        return self.first(silent, scalars.new_zeros(len(scalars)), conditions, scalars).mean
+        return self.first(None, scalars.new_zeros(len(scalars)), conditions, scalars).mean
 
     def forward(
-        self, noisy: Tensor, signal: Tensor, conditions: Tensor, scalars: Tensor, mean: Tensor, consistent: Tensor
+        self, noisy: Tensor | None, signal: Tensor, conditions: Tensor, scalars: Tensor, mean: Tensor, consistent: Tensor
     ) -> Estimate:
-        """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data consistency."""
+        """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data consistency.
+
+        noisy None: where the signal is 0.
+        """
         seen = torch.cat([conditions, consistent.to(conditions), (consistent - mean).to(conditions)], dim=1)
         rest = self.second(noisy, signal, seen, scalars)
         return Estimate(consistent + rest.mean, rest.log_error)
