@@ -26,6 +26,7 @@ from .scene.model import CoefficientModel
 from .scene.tile import ClosedForms, Place
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
+DEFAULT_HALO = 64  # fine pixels around the core that the network works on, where the card does not say
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
 
 
@@ -76,6 +77,7 @@ class SubspaceRunner:
         self.signals = from_card(card["schedule"])
         self.default_steps = int(card["default_steps"])
         self.error_scale = float(card.get("error_scale", 1.0))
+        self.halo = int(card.get("halo", DEFAULT_HALO))
         self.device = torch.device(device)
         network = build_network(card["settings"])
         network.load_state_dict(state)
@@ -105,7 +107,12 @@ class SubspaceRunner:
     ) -> list[dict[str, np.ndarray]]:
         """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it, but for rounding."""
         prepared = [self._prepared(tensors, dict(request)) for tensors, request in tiles]
-        return self._estimate(prepared, cancelled)
+        results: list[dict[str, np.ndarray]] = [{} for _ in tiles]
+        for shape in dict.fromkeys(tile.given.shape for tile in prepared):  # cores of one window may lie differently
+            places = [place for place, tile in enumerate(prepared) if tile.given.shape == shape]
+            for place, result in zip(places, self._estimate([prepared[place] for place in places], cancelled)):
+                results[place] = result
+        return results
 
     def _prepared(self, tensors: Mapping[str, np.ndarray], request: dict[str, Any]) -> Prepared:
         job = TileRequest.from_dict(request)
@@ -129,11 +136,22 @@ class SubspaceRunner:
         model: CoefficientModel,
         correct: Callable[[Tensor], Tensor] | None,
     ) -> Prepared:
-        """A tile's closed forms as the network takes them; `found`: components of the request, `correct`: its data consistency."""
-        given = _padded(conditions(forms, model)[None])
+        """A tile's closed forms as the network takes them; `found`: components of the request, `correct`: its data consistency.
+
+        The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and the consistency.
+        """
+        base, place = forms.average, job.place
+        seen = [
+            network_range(core, window, self.halo)
+            for core, window in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols))
+        ]
+        cut = tuple(
+            slice(part.start - window.start, part.stop - window.start)
+            for part, window in zip(seen, (place.fine_rows, place.fine_cols))
+        )
+        given = _padded(conditions(Cut(forms, cut), model)[None])
         numbers = torch.from_numpy(scalars(model))[None].to(given)
-        base = forms.average
-        return Prepared(job, found, base, target_scale(model, forms.glp), given, numbers, correct, base.shape[-2:])
+        return Prepared(job, found, base, target_scale(model, base), given, numbers, correct, cut)
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
@@ -215,12 +233,13 @@ class SubspaceRunner:
         for number in range(job.samples):
             start = torch.cat([_padded(tile.noise(self.components, number)) for tile in tiles])
             for place, (tile, residual) in enumerate(zip(tiles, ddim(denoise, start, levels))):
-                samples[place].append(tile.base + tile.scale * tile.inside(residual))
+                samples[place].append(tile.core(tile.added(residual)))
         results = []
         for tile, mean, log_error, drawn in zip(tiles, estimate.mean, estimate.log_error, samples):
-            std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale * tile.inside(log_error).exp()
-            x = torch.stack(drawn or [tile.coefficients(mean)])
-            results.append({"x": tile.core(x).cpu().numpy(), "std": tile.core(std).cpu().numpy()})
+            error = tile.core(log_error, of_network=True).exp()
+            std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
+            x = torch.stack(drawn or [tile.core(tile.coefficients(mean))])
+            results.append({"x": x.cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
 
@@ -228,7 +247,8 @@ class SubspaceRunner:
 class Prepared:
     """A tile as the network takes it, and the way back from the network's residual to coefficients.
 
-    found: components that the request has; base (K, H, W), scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the network.
+    found: components that the request has; base (K, H, W) of the window, scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the
+    network, which works on the part `cut` (rows, columns) of the window, padded to its multiple: H', W'.
     """
 
     job: TileRequest
@@ -238,35 +258,67 @@ class Prepared:
     given: Tensor
     numbers: Tensor
     correct: Callable[[Tensor], Tensor] | None
-    size: tuple[int, int]
+    cut: tuple[slice, slice]
 
     def inside(self, residual: Tensor) -> Tensor:
         """Without the padding."""
-        return residual[:, : self.size[0], : self.size[1]]
+        rows, cols = self.cut
+        return residual[:, : rows.stop - rows.start, : cols.stop - cols.start]
+
+    def added(self, residual: Tensor) -> Tensor:
+        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' average with it, alone where the network did not work."""
+        part = (slice(None), *self.cut)
+        if self.base[part].shape == self.base.shape:
+            return self.base + self.scale * self.inside(residual)
+        x = self.base.clone()
+        x[part] += self.scale * self.inside(residual)
+        return x
 
     def coefficients(self, residual: Tensor) -> Tensor:
-        """Coefficients (K, H, W) of a residual (K, H', W'), consistent with both images where that is wanted."""
-        x = self.base + self.scale * self.inside(residual)
+        """The same, consistent with both images where that is wanted."""
+        x = self.added(residual)
         return x if self.correct is None else self.correct(x)
 
     def consistent(self, residual: Tensor) -> Tensor:
         """The residual (K, H', W') after data consistency, (1, K, H', W')."""
-        return _padded(((self.coefficients(residual) - self.base) / self.scale)[None])
+        part = (slice(None), *self.cut)
+        return _padded(((self.coefficients(residual)[part] - self.base[part]) / self.scale)[None])
 
     def noise(self, components: int, number: int) -> Tensor:
         """The start of sample `number`: two samples share a field of noise, one its mirror, so that their mean is hardly noisier than one step."""
-        place = self.job.place
-        field = gaussian_field(self.job.seed, place.fine_rows, place.fine_cols, components, stream=number // 2)
+        place, (rows, cols) = self.job.place, self.cut
+        field = gaussian_field(
+            self.job.seed, place.fine_rows[rows], place.fine_cols[cols], components, stream=number // 2
+        )
         return torch.from_numpy(field if number % 2 == 0 else -field)[None].to(self.given)
 
-    def core(self, x: Tensor) -> Tensor:
-        """The components and pixels that were asked for."""
-        job = self.job
+    def core(self, x: Tensor, of_network: bool = False) -> Tensor:
+        """The components and pixels that were asked for, of a map of the window or of the network's part of it."""
+        job, cut = self.job, self.cut if of_network else (slice(0, None), slice(0, None))
         rows, cols = (
-            slice(core.start - seen.start, core.stop - seen.start)
-            for core, seen in ((job.core_rows, job.place.fine_rows), (job.core_cols, job.place.fine_cols))
+            slice(core.start - seen[part].start, core.stop - seen[part].start)
+            for core, seen, part in zip((job.core_rows, job.core_cols), (job.place.fine_rows, job.place.fine_cols), cut)
         )
         return x[..., : self.found, rows, cols]
+
+
+class Cut:
+    """Closed forms of a window, cut to a part of it."""
+
+    def __init__(self, forms: ClosedForms, cut: tuple[slice, slice]) -> None:
+        self._forms, self._cut = forms, cut
+
+    def __getattr__(self, name: str) -> Tensor:
+        return getattr(self._forms, name)[(slice(None), *self._cut)]
+
+
+def network_range(core: range, window: range, halo: int) -> range:
+    """What the network works on along an axis: `core` with `halo` to each side, out to absolute multiples of MULTIPLE, within the window.
+
+    The window begins at such a multiple and ends at one or at the scene's border, so that the pixels are paired alike in every tile.
+    """
+    first, last = (core.start - halo) // MULTIPLE * MULTIPLE, -(-(core.stop + halo) // MULTIPLE) * MULTIPLE
+    return range(max(window.start, first), min(window.stop, last))
 
 
 def _together(tiles: list[Prepared], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,13 @@ class Unfolded(nn.Module):
         return self.first(None, scalars.new_zeros(len(scalars)), conditions, scalars).mean
 
     def forward(
-        self, noisy: Tensor | None, signal: Tensor, conditions: Tensor, scalars: Tensor, mean: Tensor, consistent: Tensor
+        self,
+        noisy: Tensor | None,
+        signal: Tensor,
+        conditions: Tensor,
+        scalars: Tensor,
+        mean: Tensor,
+        consistent: Tensor,
     ) -> Estimate:
         """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data consistency.
 

@@ -38,11 +38,12 @@ def plan_tiles(
 ) -> list[Tile]:
     """Tiles over the output window `rows` x `cols`, cut at absolute multiples of `size`.
 
-    halo: fine pixels that the network needs beyond the closed forms' own `coarse_halo`; windows start at multiples of `multiple` and end
-    there too, or at the scene's border.
+    halo: fine pixels that the network needs around the core. A window holds that and the closed forms' own `coarse_halo`, whichever is
+    more: where the network's halo ends, the closed forms need not be right to the last digit. Windows start at multiples of `multiple`
+    and end there too, or at the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
-    reach = halo + int(np.ceil(coarse_halo(model) * model.sampling.ratio))
+    reach = max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)))
     return [
         Tile(core_rows, core_cols, place_of(core_rows, core_cols, model.scene_shape, model.sampling, reach, multiple))
         for core_rows in _cuts(rows, size)

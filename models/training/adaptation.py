@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import HSFusionError, RunCancelled
-from ..fusion import SubspaceRunner, TileRequest
+from ..fusion import Cut, SubspaceRunner, TileRequest
 from ..networks.inputs import pad_components, target_scale
 from ..networks.subspace_unet import MULTIPLE
 from ..scene.reduced import Reduced
@@ -276,20 +276,9 @@ class _Crop:
         )
         job = TileRequest(block.model, self.place, self.place.fine_rows, self.place.fine_cols)
         correct = runner.consistency(*given, block.model, self.place)
-        tile = runner.prepare(job, len(block.truth), _Part(block.forms, self.outer), block.model, correct)
+        tile = runner.prepare(job, len(block.truth), Cut(block.forms, self.outer), block.model, correct)
         _, _, estimate = runner.mean([tile])
         return tile.coefficients(estimate.mean[0]), tile.inside(estimate.log_error[0])
-
-
-class _Part:
-    """Closed forms of a block, cut to a part of it."""
-
-    def __init__(self, forms: ClosedForms, part: tuple[slice, slice]) -> None:
-        self._forms, self._part = forms, part
-
-    def __getattr__(self, name: str) -> Tensor:
-        with torch.no_grad():
-            return getattr(self._forms, name)[(slice(None), *self._part)]
 
 
 def _between(original: dict[str, Tensor], trained: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,8 +9,9 @@ from ..version import VERSION
 from .config import TrainingConfig
 from .fields import plain
 
-HALO = 48  # fine pixels per block of depth, beyond the closed forms' own halo
-# At depth 1 the first network sees 28 pixels to each side and the second 52, with data consistency between them.
+HALO = 40  # fine pixels around the core per block of depth
+# At depth 1 the first network can see 28 pixels to each side and the second 52, with data consistency between them, but what lies beyond 40 of
+# them moves no pixel of the core by more than 1e-5 of the data range (5e-5 with random weights), whatever PSF, ratio and noise.
 
 
 def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[dict[str, Any]]) -> dict[str, Any]:
