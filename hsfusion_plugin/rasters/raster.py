@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
 from .cubes import one_at_a_time, turned
@@ -25,12 +25,14 @@ class Raster:
     Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
     ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
     wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
-    rgb_bands (the file's own red, green and blue, from 0, or None).
+    rgb_bands (the file's own red, green and blue, from 0, or None), swath (whether it has no grid, but a place for every pixel).
     """
 
-    def __init__(self, path: str, role: str, dataset: gdal.Dataset, source: str | None = None) -> None:
-        """source: what GDAL opens, where that is not the path that users know."""
-        self.path, self.role, self._source = path, role, source or path
+    def __init__(
+        self, path: str, role: str, dataset: gdal.Dataset, reopen: Callable[[], gdal.Dataset | None] | None = None
+    ) -> None:
+        """reopen: makes the dataset for another thread, where that is more than opening the path."""
+        self.path, self.role, self._reopen = path, role, reopen
         self._local = threading.local()
         self._local.dataset = dataset
         self.count, self.rows, self.cols = dataset.RasterCount, dataset.RasterYSize, dataset.RasterXSize
@@ -40,7 +42,9 @@ class Raster:
         self._turn = (slice(None), slice(None))  # of rows and columns as they are in the file
         if self.georeferenced and self.straight:
             self._turn_north_up()
-        reference = dataset.GetSpatialRef()
+        places = {} if self.georeferenced else dataset.GetMetadata("GEOLOCATION")
+        self.swath = "X_DATASET" in places
+        reference = osr.SpatialReference(places["SRS"]) if places.get("SRS") else dataset.GetSpatialRef()
         self.crs_wkt = reference.ExportToWkt(["FORMAT=WKT2_2018"]) if reference is not None else ""
         bands = [dataset.GetRasterBand(i + 1) for i in range(self.count)]
         self._exact = all(b.DataType in _EXACT_IN_FLOAT32 for b in bands)
@@ -163,9 +167,12 @@ class Raster:
             col = self.cols - col - width
         return col, row, width, height
 
-    def seen_through(self, dataset: gdal.Dataset, source: str) -> Raster:
-        """A virtual raster made of this one, `source` in GDAL's words; the bands are described as this one's."""
-        other = Raster(self.path, self.role, dataset, source)
+    def seen_through(self, make: Callable[[], gdal.Dataset | None]) -> Raster | None:
+        """A virtual raster that `make` makes of this one, in each thread anew; the bands are described as this one's."""
+        dataset = make()
+        if dataset is None:
+            return None
+        other = Raster(self.path, self.role, dataset, make)
         other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
         other.bad, other.wavelengths, other.fwhm = self.bad, self.wavelengths, self.fwhm
         other._has_alpha = False
@@ -182,7 +189,7 @@ class Raster:
     def _dataset(self) -> gdal.Dataset:
         dataset = getattr(self._local, "dataset", None)
         if dataset is None:
-            dataset, reason = _opened(self._source)
+            dataset, reason = (self._reopen(), "gone") if self._reopen else _opened(self.path)
             if dataset is None:
                 raise HSFusionError(f"{self.role}: '{self.path}' can no longer be read ({reason}).")
             self._local.dataset = dataset

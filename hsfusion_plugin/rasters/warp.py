@@ -14,8 +14,10 @@ from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
 from .align import check_both_have_crs, check_grid, ratios, same_crs, same_ratio
-from .gdal_calls import collected_errors, open_dataset
+from .cubes import one_at_a_time
+from .gdal_calls import collected_errors
 from .raster import Raster
+from .swath import places_of
 
 AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio
 EDGE_POINTS = 21  # per side, by which the HSI's outline is carried over
@@ -25,10 +27,11 @@ _EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
 def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
     """The HSI as `align` takes it, and one sentence for the log where it had to be warped, else "".
 
-    Warped are another CRS, a rotated grid, and pixels of another shape than the MSI's. HSFusionError: no georeference, a CRS on one side
+    Warped are a swath, another CRS, a rotated grid, and pixels of another shape than the MSI's. HSFusionError: no georeference, a CRS on one side
     only, a rotated MSI, no overlap, no transformation between the two CRS.
     """
-    check_grid(hsi, rotated=True)
+    if not hsi.swath:
+        check_grid(hsi, rotated=True)
     check_grid(msi)
     check_both_have_crs(hsi, msi)
     foreign = bool(hsi.crs_wkt) and not same_crs(hsi.crs_wkt, msi.crs_wkt)
@@ -45,7 +48,9 @@ def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
         )
     warped = _warped(hsi, msi, _outline(hsi, msi), ratio)
     why = f"is in {_name(hsi)} and the MSI in {_name(msi)}" if foreign else "has another orientation than the MSI"
-    if not foreign and hsi.north_up:
+    if hsi.swath:
+        why = "lies as the sensor saw it, with a longitude and a latitude for every pixel"
+    elif not foreign and hsi.north_up:
         why = "has pixels of another shape than the MSI's"
     return warped, (
         f"The HSI {why}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
@@ -78,10 +83,13 @@ def _places(hsi: Raster, msi: Raster):
 
 
 def _carried(hsi: Raster, msi: Raster, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y) in the MSI's CRS of HSI pixel coordinates (N, 2): column, row."""
-    x0, dx, row_x, y0, col_y, dy = hsi.geotransform
-    x = x0 + pixels[:, 0] * dx + pixels[:, 1] * row_x
-    y = y0 + pixels[:, 0] * col_y + pixels[:, 1] * dy
+    """(x, y) in the MSI's CRS of HSI pixel coordinates (N, 2): column, row; NaN where a swath does not say."""
+    if hsi.swath:
+        x, y = places_of(hsi.handle(), pixels)
+    else:
+        x0, dx, row_x, y0, col_y, dy = hsi.geotransform
+        x = x0 + pixels[:, 0] * dx + pixels[:, 1] * row_x
+        y = y0 + pixels[:, 0] * col_y + pixels[:, 1] * dy
     if not hsi.crs_wkt or same_crs(hsi.crs_wkt, msi.crs_wkt):
         return x, y
     source, target = (osr.SpatialReference(r.crs_wkt) for r in (hsi, msi))
@@ -128,30 +136,33 @@ def _warped(hsi: Raster, msi: Raster, box: tuple[float, float, float, float], ra
 
 def _virtual(raster: Raster, msi: Raster, bounds: tuple[float, ...], size: tuple[int, int], options: dict) -> Raster:
     """A virtual warped raster; what is known of the bands is that of the original."""
-    source, dataset, reason = "", None, ""
-    with collected_errors() as failures:
-        made = gdal.Warp(
-            "",
-            raster.handle(),
-            format="VRT",
-            outputBounds=bounds,
-            width=size[0],
-            height=size[1],
-            srcSRS=raster.crs_wkt or None,
-            dstSRS=msi.crs_wkt or None,
-            errorThreshold=_EXACT,
-            workingType=gdal.GDT_Float32,
-            **options,
-        )
-        source = made.GetMetadata("xml:VRT")[0] if made is not None else ""
-        made = None  # its text lives on without the handle of the original
-    if source:
-        dataset, reason = open_dataset(source)
-    if dataset is None:
+    failures: list[str] = []
+
+    def make() -> gdal.Dataset | None:
+        made = None
+        with collected_errors() as failed, one_at_a_time(raster.path):
+            made = gdal.Warp(
+                "",
+                raster.handle(),
+                format="VRT",
+                outputBounds=bounds,
+                width=size[0],
+                height=size[1],
+                srcSRS=raster.crs_wkt or None,
+                dstSRS=msi.crs_wkt or None,
+                errorThreshold=_EXACT,
+                workingType=gdal.GDT_Float32,
+                **options,
+            )
+        failures.extend(failed)
+        return made
+
+    warped = raster.seen_through(make)
+    if warped is None:
         raise HSFusionError(
-            f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid ({(failures or [reason])[0]}); warp it first (gdalwarp)."
+            f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid ({failures[0] if failures else 'unknown'}); warp it first (gdalwarp)."
         )
-    return raster.seen_through(dataset, source)
+    return warped
 
 
 def _name(raster: Raster) -> str:

@@ -19,6 +19,7 @@ from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.tests.qgis import pairs
+from hsfusion.tests.qgis.products import add_array, group_of
 
 ENMAP = "ENMAP01-____L2A-DT0000001867_20220724T104526Z_008_V010302_20230628T165614Z-"
 # The two spectrometers overlap: bands 3 to 6 are not in order of wavelength.
@@ -127,21 +128,6 @@ def test_enmap_is_fused_as_it_is(tmp_path):
 # PRISMA and other HDF5: netCDF-4 files are HDF5, so GDAL can make them here.
 
 GROUP = ("HDFEOS", "SWATHS", "PRS_L2D_HCO", "Data Fields")
-
-
-def group_of(root, names):
-    for name in names:
-        root = root.CreateGroup(name) if name not in (root.GetGroupNames() or []) else root.OpenGroup(name)
-    return root
-
-
-def add_array(group, name: str, values: np.ndarray, kind, dimensions=None):
-    dimensions = dimensions or [
-        group.CreateDimension(f"{name}_{i}", None, None, size) for i, size in enumerate(values.shape)
-    ]
-    array = group.CreateMDArray(name, dimensions, gdal.ExtendedDataType.Create(kind))
-    array.Write(np.ascontiguousarray(values))
-    return array
 
 
 @pytest.fixture
