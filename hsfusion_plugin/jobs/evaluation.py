@@ -17,6 +17,7 @@ from ..rasters.metadata import BandInfo
 from ..rasters.raster import Raster
 from ..rasters.staging import check_writable
 from ..rasters.style import write_ramp_style
+from ..rasters.unpack import unpacked
 from ..rasters.writer import RasterWriter
 from .evaluation_table import check_table_name, write_table
 from .memory import available_memory
@@ -80,6 +81,7 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
     grid = shared_grid(reference, fused)
     progress.phase("Reading")
+    reference, fused = unpacked(reference, progress), unpacked(fused, progress)
     pair = _read(reference, fused, grid, progress.part(0.0, 0.4))
     progress.phase("Computing the metrics")
     listener = progress.part(0.4, 0.8)

@@ -12,6 +12,7 @@ from ..rasters.align import Alignment, align, check_bands
 from ..rasters.bands import usable_bands
 from ..rasters.masks import read_mask
 from ..rasters.raster import Raster
+from ..rasters.unpack import unpacked
 from ..rasters.warp import mask_on_grid_of, on_grid_of
 from .band_sizes import sharpening_of
 from .progress import Progress
@@ -37,15 +38,18 @@ class Pair:
     @classmethod
     def open(cls, request: FusionRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        hsi, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
+        given, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
         mask = Raster.open(request.mask, "MASK") if request.mask else None
-        check_bands(hsi, msi)
-        hsi, said = on_grid_of(hsi, msi)
+        check_bands(given, msi)
+        hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
         notes = tuple(filter(None, (said, said_of_mask, *alignment.warnings)))
         for note in notes:
             progress.warn(note)
+        whole, msi = unpacked(given, progress), unpacked(msi, progress)
+        if whole is not given:
+            hsi, _ = on_grid_of(whole, msi)
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
         if len(hsi_bands) < 2:

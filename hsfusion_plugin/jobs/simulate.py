@@ -18,6 +18,7 @@ from ..rasters.metadata import BandInfo
 from ..rasters.provenance import write_provenance
 from ..rasters.raster import Raster
 from ..rasters.style import write_style
+from ..rasters.unpack import unpacked
 from ..rasters.writer import RasterWriter
 from .progress import Progress
 from .request import SimulationRequest
@@ -57,6 +58,7 @@ class Simulator:
                 f"{self.coarse_shape[1]} at ratio {ratio:g}: take a smaller RATIO or a larger raster "
                 f"(at least {FEWEST_PIXELS} x {FEWEST_PIXELS} coarse pixels)."
             )
+        self.raster = unpacked(self.raster, progress)
         self.fine_shape = tuple(round(n * ratio) for n in self.coarse_shape)
         if self.fine_shape != (self.raster.rows, self.raster.cols):
             progress.info(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ _SPECTRAL = re.compile(
 )
 _CENTRES, _WIDTHS = ("wavelengths", "wavelength"), ("fwhm",)
 _GOOD = ("good_wavelengths", "bbl")
+_AT_ONCE = 64_000_000  # bytes
 
 
 def one_at_a_time(path: str) -> AbstractContextManager[Any]:
@@ -33,8 +35,94 @@ def one_at_a_time(path: str) -> AbstractContextManager[Any]:
     return _LIBRARY if _SUBDATASET.match(path) else nullcontext()
 
 
-def turned(path: str) -> gdal.Dataset | None:
-    """The cube behind a GDAL name such as HDF5:"file.he5"://group/cube, turned and described; None where GDAL's own view will do."""
+@dataclass(frozen=True)
+class Cube:
+    """An array of the container: its name there, where its bands lie (None: it is a single band), and what is known of them."""
+
+    file: str
+    name: str
+    array: gdal.MDArray
+    axis: int | None
+    info: list[BandInfo] | None
+    attributes: dict[str, Any]  # PRISMA's
+    arrays: list[tuple[str, gdal.MDArray]]  # all of the container
+
+    @property
+    def packed(self) -> bool:
+        """Whether its file holds several bands together, so that each band of a window costs as much as all of them."""
+        return self.axis is not None and (self.axis == 2 or self.array.GetBlockSize()[self.axis] > 1)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        values = int(np.prod([dimension.GetSize() for dimension in self.array.GetDimensions()]))
+        return values * self._type.GetSize()
+
+    @property
+    def _type(self) -> gdal.ExtendedDataType:
+        return gdal.ExtendedDataType.Create(self.array.GetDataType().GetNumericDataType())
+
+    def dataset(self) -> gdal.Dataset:
+        """A virtual raster (band, row, column), described."""
+        if self.axis is None:
+            view = self.array.AsClassicDataset(1, 0)
+        else:
+            view = self.array.Transpose([self.axis, *self._grid]).AsClassicDataset(2, 1)
+        virtual = gdal.GetDriverByName("VRT").CreateCopy("", view)
+        for number, band_info in enumerate(self.info or [], 1):
+            write_band_info(virtual.GetRasterBand(number), band_info)
+        if self.attributes:
+            for number in range(1, virtual.RasterCount + 1):
+                virtual.GetRasterBand(number).SetNoDataValue(0)  # beside the swath
+            prisma.place(virtual, self.attributes, self.name)
+        if virtual.GetGeoTransform(can_return_null=True) is None:
+            geolocate(virtual, self.arrays, self.name, self.file)
+        return virtual
+
+    @property
+    def _grid(self) -> list[int]:
+        return [i for i in range(3) if i != self.axis]
+
+    def copy(self, path: str, check: Callable[[], None]) -> None:
+        """Write a GeoTIFF of the same pixels in the same place, which is quick to read in windows; `check` may raise to end it."""
+        model, kind = self.dataset(), self._type
+        count, rows, cols = model.RasterCount, model.RasterYSize, model.RasterXSize
+        options = ["TILED=YES", "BLOCKXSIZE=128", "BLOCKYSIZE=128", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER"]
+        made = gdal.GetDriverByName("GTiff").Create(path, cols, rows, count, kind.GetNumericDataType(), options)
+        if model.GetGeoTransform(can_return_null=True) is not None:
+            made.SetGeoTransform(model.GetGeoTransform())
+            made.SetProjection(model.GetProjection())
+        made.SetMetadata(model.GetMetadata("GEOLOCATION"), "GEOLOCATION")
+        nodata = model.GetRasterBand(1).GetNoDataValue()
+        if nodata is not None:
+            made.GetRasterBand(1).SetNoDataValue(nodata)
+        row_step, col_step = self._steps(rows, cols)
+        for row in range(0, rows, row_step):
+            for col in range(0, cols, col_step):
+                check()
+                start, shape = [0, 0, 0], [count, count, count]
+                for axis, first, size in (
+                    (self._grid[0], row, min(row_step, rows - row)),
+                    (self._grid[1], col, min(col_step, cols - col)),
+                ):
+                    start[axis], shape[axis] = first, size
+                data = self.array.Read(array_start_idx=start, count=shape, buffer_datatype=kind)
+                values = np.frombuffer(data, np.uint8).reshape(*shape, -1).transpose(self.axis, *self._grid, 3)
+                height, width = values.shape[1:3]
+                made.WriteRaster(col, row, width, height, values.tobytes(), width, height)
+
+    def _steps(self, rows: int, cols: int) -> tuple[int, int]:
+        """Rows and columns that are copied at once: whole blocks of the file, and no more than needed to keep memory small."""
+        blocks = self.array.GetBlockSize()
+        steps = [max(int(blocks[axis]), 1) for axis in self._grid]
+        pixel = self.size // (rows * cols)
+        steps = [min(step * max(1, 128 // step), size) for step, size in zip(steps, (rows, cols))]
+        steps[1] = min(cols, steps[1] * max(1, _AT_ONCE // max(1, pixel * steps[0] * steps[1])))
+        return steps[0], steps[1]
+
+
+def cube_behind(path: str) -> Cube | None:
+    """The cube behind a GDAL name such as HDF5:"file.he5"://group/cube; None where GDAL's own view will do."""
     found = _SUBDATASET.match(path)
     if not found:
         return None
@@ -48,25 +136,13 @@ def turned(path: str) -> gdal.Dataset | None:
         return None
     attributes = prisma.read_attributes(root, name)
     if array.GetDimensionCount() == 2 and attributes:
-        axis, info, view = None, None, array.AsClassicDataset(1, 0)
-    elif array.GetDimensionCount() == 3:
-        axis, info = _spectral_axis(array, arrays, attributes)
-        if axis is None or (axis == 0 and info is None):
-            return None
-        rows, cols = (i for i in range(3) if i != axis)
-        view = array.Transpose([axis, rows, cols]).AsClassicDataset(2, 1)
-    else:
+        return Cube(file, name, array, None, None, attributes, arrays)
+    if array.GetDimensionCount() != 3:
         return None
-    virtual = gdal.GetDriverByName("VRT").CreateCopy("", view)
-    for number, band_info in enumerate(info or [], 1):
-        write_band_info(virtual.GetRasterBand(number), band_info)
-    if attributes:
-        for number in range(1, virtual.RasterCount + 1):
-            virtual.GetRasterBand(number).SetNoDataValue(0)  # beside the swath
-        prisma.place(virtual, attributes, name)
-    if virtual.GetGeoTransform(can_return_null=True) is None:
-        geolocate(virtual, arrays, name, file)
-    return virtual
+    axis, info = _spectral_axis(array, arrays, attributes)
+    if axis is None or (axis == 0 and info is None):
+        return None
+    return Cube(file, name, array, axis, info, attributes, arrays)
 
 
 def _arrays(group: gdal.Group, prefix: str = "") -> Iterator[tuple[str, gdal.MDArray]]:

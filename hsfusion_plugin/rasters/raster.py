@@ -10,7 +10,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
-from .cubes import one_at_a_time, turned
+from .cubes import cube_behind, one_at_a_time
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, read_band_infos
 
@@ -216,9 +216,9 @@ class Raster:
 
 def _opened(path: str) -> tuple[gdal.Dataset | None, str]:
     with collected_errors(), one_at_a_time(path):  # a file that cannot be turned is opened, or refused, as it is
-        cube = turned(path)
+        cube = cube_behind(path)
         if cube is not None:
-            return cube, ""
+            return cube.dataset(), ""
     return open_dataset(path)
 
 

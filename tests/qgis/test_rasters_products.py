@@ -325,3 +325,90 @@ def test_vrt_of_chosen_bands(tmp_path):
     raster = Raster.open(vrt)
     assert raster.wavelengths == pytest.approx(pairs.WAVELENGTHS[[8, 1]], abs=1e-3)
     np.testing.assert_array_equal(raster.read(range(5), range(5)), pairs.read(pair.hsi)[[8, 1], :5, :5])
+
+
+# ENVI headers as AVIRIS and AVIRIS-NG have them
+
+
+@pytest.mark.parametrize("interleave", ["bil", "bip", "bsq"])
+@pytest.mark.parametrize("kind", [("2", ">i2"), ("4", "<f4")])
+def test_aviris(tmp_path, interleave, kind):
+    """Big-endian integers behind a header, wavelengths in micrometres, a scale factor, a flight line that is turned on the map."""
+    code, dtype = kind
+    values = np.random.default_rng(0).integers(-50, 9000, (4, 6, 7)).astype(np.int16)
+    values[:, 0, 0] = -9999
+    axes = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}[interleave]
+    path = tmp_path / "ang20231022t092801_rfl_v2_img"
+    path.write_bytes(b"\0" * 128 + values.transpose(axes).astype(dtype).tobytes())
+    path.with_name(path.name + ".hdr").write_text(
+        f"ENVI\ndescription = {{\n  AVIRIS-NG reflectance }}\nsamples = 7\nlines = 6\nbands = 4\nheader offset = 128\n"
+        f"file type = ENVI Standard\ndata type = {code}\ninterleave = {interleave}\nbyte order = {int(dtype[0] == '>')}\n"
+        "map info = { UTM , 1.000 , 1.000 , 500000.00 , 5600000.00 , 4.1 , 4.1 , 32 , North , WGS-84 , units=Meters , rotation=29.0 }\n"
+        "wavelength units = Micrometers\nwavelength = { 0.37686, 0.55218 , 0.6573711,\n 0.86272 }\n"
+        "fwhm = { 0.00557, 0.0058, 0.005808, 0.0061}\nbbl = { 0, 1, 1, 1}\ndata ignore value = -9999\n"
+        "reflectance scale factor = 10000.0\n",
+        encoding="utf-8",
+    )
+    raster = Raster.open(path)
+    assert raster.wavelengths == pytest.approx([376.86, 552.18, 657.3711, 862.72], abs=1e-4), (
+        "not rounded to nanometres"
+    )
+    assert raster.fwhm == pytest.approx([5.57, 5.8, 5.808, 6.1], abs=1e-4)
+    assert raster.bad.tolist() == [True, False, False, False]
+    assert {band.scale for band in raster.bands} == {1e-4}
+    found = raster.read(range(6), range(7))
+    assert np.isnan(found[:, 0, 0]).all()
+    np.testing.assert_array_equal(found[:, 1:], values[:, 1:])
+    assert raster.georeferenced and not raster.north_up, "warped onto the MSI's grid, once"
+
+
+# Sentinel-2 and Landsat
+
+
+def test_sentinel_2_level_2a_brings_maps_among_its_bands(tmp_path):
+    """As GDAL describes the 10 m subdataset of a .SAFE product: AOT and WVP are no bands, though "550nm" is said of one."""
+    path = pairs.write(tmp_path / "s2.tif", np.random.default_rng(0).normal(size=(6, 5, 5)), 10.0)
+    dataset = gdal.Open(str(path), gdal.GA_Update)
+    told = [("B4", 665, 30), ("B3", 560, 35), ("B2", 490, 65), ("B8", 842, 115)]
+    for i, (name, nm, width) in enumerate(told, 1):
+        band = dataset.GetRasterBand(i)
+        band.SetDescription(f"{name}, central wavelength {nm} nm")
+        for key, value in {
+            "BANDNAME": name,
+            "BANDWIDTH": width,
+            "BANDWIDTH_UNIT": "nm",
+            "WAVELENGTH": nm,
+            "WAVELENGTH_UNIT": "nm",
+        }.items():
+            band.SetMetadataItem(key, str(value))
+    dataset.GetRasterBand(5).SetDescription("AOT, Aerosol Optical Thickness map (at 550nm)")
+    dataset.GetRasterBand(6).SetDescription("WVP, Scene-average Water Vapour map")
+    dataset = None
+    raster = Raster.open(path)
+    assert raster.bad.tolist() == [False] * 4 + [True] * 2
+    assert raster.wavelengths[:4] == pytest.approx([665, 560, 490, 842])
+    assert raster.fwhm[:4] == pytest.approx([30, 35, 65, 115])
+
+
+def test_a_vrt_of_landsat_files(tmp_path):
+    """One file a band, 0 outside the scene, stacked by gdalbuildvrt: no wavelengths, so the sensor goes by the number of bands."""
+    names = []
+    for number in (2, 3, 4, 5):
+        name = tmp_path / f"LC09_L2SP_193024_20230601_20230603_02_T1_SR_B{number}.TIF"
+        dataset = gdal.GetDriverByName("GTiff").Create(str(name), 5, 4, 1, gdal.GDT_UInt16)
+        dataset.SetGeoTransform((399585.0, 30.0, 0.0, 5800215.0, 0.0, -30.0))
+        reference = osr.SpatialReference()
+        reference.ImportFromEPSG(32633)
+        dataset.SetProjection(reference.ExportToWkt())
+        values = np.full((4, 5), 7000 + number, np.uint16)
+        values[0, 0] = 0
+        dataset.GetRasterBand(1).WriteArray(values)
+        dataset.GetRasterBand(1).SetNoDataValue(0)
+        dataset = None
+        names.append(str(name))
+    vrt = tmp_path / "landsat.vrt"
+    subprocess.run(["gdalbuildvrt", "-q", "-separate", vrt, *names], check=True)
+    raster = Raster.open(vrt, "MSI")
+    assert raster.count == 4 and raster.wavelengths is None and not raster.bad.any()
+    found = raster.read(range(4), range(5))
+    assert np.isnan(found[:, 0, 0]).all() and found[:, 1, 1].tolist() == [7002, 7003, 7004, 7005]
