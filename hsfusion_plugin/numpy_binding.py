@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+_seen = {"bound": False, "too late": False}
+
 
 def bind_numpy() -> bool:
     """Load numpy bound to its own libraries, if a wrong one would come first and numpy is not loaded yet; whether that was done.
@@ -17,7 +19,10 @@ def bind_numpy() -> bool:
     For glibc; elsewhere nothing is to be done. Call it before anything imports numpy.
     """
     deep = getattr(os, "RTLD_DEEPBIND", 0)
-    if not deep or "numpy" in sys.modules or not gsl_loaded():
+    if not deep or not gsl_loaded():
+        return False
+    if "numpy" in sys.modules:
+        _seen["too late"] = not _seen["bound"]
         return False
     flags = sys.getdlopenflags()
     sys.setdlopenflags(flags | deep)
@@ -27,7 +32,13 @@ def bind_numpy() -> bool:
         return False
     finally:
         sys.setdlopenflags(flags)
+    _seen["bound"] = True
     return True
+
+
+def outcome() -> str:
+    """What bind_numpy found in this process: "bound" to its own libraries, "too late" (numpy was loaded before), or "not needed"."""
+    return next((state for state, true in _seen.items() if true), "not needed")
 
 
 def gsl_loaded() -> bool:

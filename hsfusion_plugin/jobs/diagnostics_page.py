@@ -8,8 +8,16 @@ import sys
 from dataclasses import dataclass, field
 
 from ..backend.settings import PLUGIN_FOLDER
+from ..numpy_binding import outcome
 from . import blas
 from .progress import Progress
+
+_SLOW = 4.0  # Gflop/s, which no optimised library falls below on one core
+_BINDING = {
+    "bound": "QGIS brings slower functions of the same names along (libgslcblas), so numpy was bound to its own library first",
+    "too late": "QGIS brings slower functions of the same names along (libgslcblas), and numpy was loaded before HSFusion could bind it to its own",
+    "not needed": "nothing in this process stands in its way",
+}
 
 
 @dataclass
@@ -47,9 +55,14 @@ def say_software(page: Page) -> None:
         f"QGIS {Qgis.QGIS_VERSION}, Python {sys.version.split()[0]}, GDAL {gdal.__version__}, numpy {np.__version__}"
     )
     page.say(f"Plugin: {PLUGIN_FOLDER}")
-    name, speed = blas.blas_name(), blas.gigaflops()
-    page.say(f"Linear algebra of numpy: {name}, {speed:.1f} Gflop/s")
-    if name == "reference BLAS":
+    name, speed, binding = blas.blas_name(), blas.gigaflops(), outcome()
+    page.say(f"Linear algebra of numpy: {name}, {speed:.1f} Gflop/s; {_BINDING[binding]}")
+    if binding == "too late" and speed < _SLOW:
+        page.problem(
+            "numpy multiplies with the GNU Scientific Library's slow functions, because another plugin loaded it before HSFusion: "
+            "switch that plugin off, or start QGIS with LD_PRELOAD=libopenblas.so.0."
+        )
+    elif name == "reference BLAS":
         page.problem(
             "numpy uses the reference BLAS, which is several times slower: install OpenBLAS (Debian, Ubuntu: sudo apt-get install libopenblas0)."
         )

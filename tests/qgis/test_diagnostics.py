@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import blas, diagnostics
+from hsfusion.hsfusion_plugin.jobs import blas, diagnostics, diagnostics_page
 from hsfusion.hsfusion_plugin.jobs.diagnostics import DiagnosticsRequest
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 
@@ -80,6 +80,24 @@ def test_reference_blas_is_a_problem(monkeypatch):
     monkeypatch.setattr(blas, "blas_name", lambda: "reference BLAS")
     monkeypatch.setenv("HSFUSION_PYTHON", "/nowhere/python")
     assert "sudo apt-get install libopenblas0" in page(trial=False)["TEXT"]
+
+
+@pytest.mark.parametrize(
+    ("state", "speed", "said", "problem"),
+    [
+        ("bound", 20.0, "numpy was bound to its own library first", False),
+        ("not needed", 20.0, "nothing in this process stands in its way", False),
+        ("too late", 20.0, "before HSFusion could bind it", False),
+        ("too late", 0.9, "start QGIS with LD_PRELOAD=libopenblas.so.0", True),
+    ],
+)
+def test_what_was_done_about_a_slow_blas_of_qgis(monkeypatch, state, speed, said, problem):
+    monkeypatch.setattr(diagnostics_page, "outcome", lambda: state)
+    monkeypatch.setattr(blas, "blas_name", lambda: "OpenBLAS")
+    monkeypatch.setattr(blas, "gigaflops", lambda: speed)
+    monkeypatch.setenv("HSFUSION_PYTHON", "/nowhere/python")
+    text = page(trial=False)["TEXT"]
+    assert said in text and ("PROBLEM: numpy multiplies" in text) == problem
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ import ctypes, sys, types
 ctypes.CDLL(sys.argv[2], mode=ctypes.RTLD_GLOBAL)
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 if sys.argv[3] == "bound":
-    from hsfusion.hsfusion_plugin.numpy_binding import bind_numpy
-    assert bind_numpy()
+    from hsfusion.hsfusion_plugin.numpy_binding import bind_numpy, outcome
+    assert outcome() == "not needed" and bind_numpy() and outcome() == "bound"
+    assert not bind_numpy() and outcome() == "bound"
 import numpy as np, time
 a = np.full((384, 384), 0.5, np.float32)
 best = 1e9
