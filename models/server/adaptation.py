@@ -19,6 +19,7 @@ from .. import protocol
 from ..cards import find_model
 from ..engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..errors import HSFusionError, RunCancelled
+from .cores import usable_cores
 from .limits import Limits, read_body
 
 if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
@@ -86,8 +87,12 @@ class Job:
     def _work(self) -> None:
         log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.minutes)
         try:
+            import torch
+
             from ..training.adapted import adapt
 
+            if self._device == "cpu":
+                torch.set_num_threads(usable_cores())  # in this thread: no tile works beside it
             outcome, file = adapt(self.request, self.parent, self._device, self._report, self._cancelled)
             self._result = {
                 "better": file is not None,

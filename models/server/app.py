@@ -47,7 +47,8 @@ def create_app(
     limits: Limits = DEFAULT_LIMITS,
     adaptation: bool = False,
 ) -> FastAPI:
-    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles.
+    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles;
+    one that is named twice works on two at a time.
 
     adaptation: it offers scene adaptation, on the first engine's device, and keeps its jobs.
     """
@@ -55,7 +56,7 @@ def create_app(
     engines = [engine] if isinstance(engine, Engine) else list(engine)
     engine = engines[0]
     most = limits.batch or (DEFAULT_BATCH if engine.device.startswith("cuda") else 1)
-    metrics = Metrics(version=VERSION, device=",".join(e.device for e in engines))
+    metrics = Metrics(version=VERSION, device=",".join(e.device for e in dict.fromkeys(engines)))
     desk = Desk(limits.tiles, [partial(_work, worker, metrics) for worker in engines], most)
     metrics.gauges = {
         "hsfusion_waiting_tiles": lambda: desk.waiting,
@@ -89,7 +90,7 @@ def create_app(
             ],
             "hsfusion": {
                 "wire": protocol.WIRE_VERSION,
-                "device": ", ".join(e.device for e in engines),
+                "device": ", ".join(e.device for e in dict.fromkeys(engines)),
                 "device_reason": "; ".join(dict.fromkeys(e.device_reason for e in engines)),
                 "precision": ", ".join(dict.fromkeys(e.precision for e in engines)),
                 "precision_reason": "; ".join(dict.fromkeys(e.precision_reason for e in engines)),

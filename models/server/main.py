@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--batch", type=int, default=0, help="waiting tiles worked on together (0 = 8 on a GPU, 1 on a CPU)"
     )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="tiles worked on at a time on a CPU (0 = 2, as far as there are cores)"
+    )
     parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
     parser.add_argument("--no-adaptation", action="store_true", help="offer no scene adaptation")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
@@ -61,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="of the network's convolutions")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy's matrices are small here, and its threads would only wait
     options.models = [*options.models, BUNDLED_MODELS]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     faulthandler.enable()
@@ -140,12 +146,20 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
 
     from ..engine import Engine, choose_devices
     from .app import create_app
+    from .cores import share_out, usable_cores
     from .limits import Limits
 
     engines = []
     for device, reason in choose_devices(options.device):
         engines.append(Engine(options.models, device, reason, options.precision))
         log.info("HSFusion %s on %s (%s)", VERSION, device, reason)
+    if [engine.device for engine in engines] == ["cpu"]:
+        import torch
+
+        workers, threads = share_out(usable_cores(), options.workers)
+        torch.set_num_threads(threads)
+        engines *= workers  # a model is loaded once
+        log.info("%d tile(s) at a time, %d thread(s) each", workers, threads)
     limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
     app = create_app(engines, token, limits, adaptation=not options.no_adaptation)
     return uvicorn.Server(

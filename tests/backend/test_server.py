@@ -40,7 +40,7 @@ def server(model_folder):
     """The base address of a server with room for two tiles and requests of one MiB."""
     port = free_port()
     command = [sys.executable, "-I", str(FAKE_SERVE), "--device", "cpu", "--models", str(model_folder)]
-    command += ["--port", str(port), "--tiles", "2", "--request-mib", "1"]
+    command += ["--port", str(port), "--tiles", "2", "--request-mib", "1", "--workers", "1"]
     process = subprocess.Popen(command, env={**os.environ, "HSFUSION_TOKEN": TOKEN}, stderr=subprocess.PIPE)
     base = f"http://127.0.0.1:{port}"
     client = Client(base)
@@ -211,11 +211,13 @@ def test_replies_in_half_the_bytes(server, session):
     assert 0 < error < 3e-4 * 2 * np.ptp(y)
 
 
-def test_two_workers_and_batches_by_setting(model_folder):
-    with running_server(model_folder, "--device", "cpu,cpu", "--batch", "4") as base:
+@pytest.mark.parametrize(("device", "workers"), [("cpu,cpu", 0), ("cpu", 2)])
+def test_two_workers_and_batches_by_setting(model_folder, device, workers):
+    with running_server(model_folder, "--device", device, "--workers", str(workers), "--batch", "4") as base:
         client = Client(base)
         ours = client.server()["hsfusion"]
-        assert (ours["workers"], ours["batch"], ours["device"]) == (2, 4, "cpu, cpu") and client.in_flight == 4
+        told = (ours["workers"], ours["batch"], ours["device"].replace(" ", ""))
+        assert told == (2, 4, device) and client.in_flight == 4
         client.infer("fake", {"y": np.ones(2, np.float32)}, {})
         client.infer("fake", {"y": np.ones(2, np.float32)}, {})
         begun = time.monotonic()
