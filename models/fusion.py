@@ -149,8 +149,9 @@ class SubspaceRunner:
             slice(part.start - window.start, part.stop - window.start)
             for part, window in zip(seen, (place.fine_rows, place.fine_cols))
         )
-        given = _padded(conditions(Cut(forms, cut), model)[None])
-        numbers = torch.from_numpy(scalars(model))[None].to(given)
+        # As the network takes it from here on: a second copy in float32 would be a third of a tile's memory.
+        given = _padded(conditions(Cut(forms, cut), model)[None]).to(self._dtype, memory_format=torch.channels_last)
+        numbers = torch.from_numpy(scalars(model))[None].to(base)
         return Prepared(job, found, base, target_scale(model, base), given, numbers, correct, cut)
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
@@ -199,7 +200,7 @@ class SubspaceRunner:
 
         Gradients flow through it: scene adaptation trains what this computes.
         """
-        given, numbers = _together(tiles, self._dtype)
+        given, numbers = _together(tiles)
         _heed(cancelled)
         with self._reduced():
             raw = self.network.mean(given, numbers)
@@ -217,7 +218,7 @@ class SubspaceRunner:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == BFLOAT16 else nullcontext()
 
     def _estimate(self, tiles: list[Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:
-        given, numbers = _together(tiles, self._dtype)
+        given, numbers = _together(tiles)
         job = tiles[0].job
         raw, first, estimate = self.mean(tiles, cancelled)
 
@@ -290,7 +291,7 @@ class Prepared:
         field = gaussian_field(
             self.job.seed, place.fine_rows[rows], place.fine_cols[cols], components, stream=number // 2
         )
-        return torch.from_numpy(field if number % 2 == 0 else -field)[None].to(self.given)
+        return torch.from_numpy(field if number % 2 == 0 else -field)[None].to(self.base)
 
     def core(self, x: Tensor, of_network: bool = False) -> Tensor:
         """The components and pixels that were asked for, of a map of the window or of the network's part of it."""
@@ -321,10 +322,9 @@ def network_range(core: range, window: range, halo: int) -> range:
     return range(max(window.start, first), min(window.stop, last))
 
 
-def _together(tiles: list[Prepared], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _together(tiles: list[Prepared]) -> tuple[Tensor, Tensor]:
     """What the network sees of several tiles at once."""
-    given = [tile.given.to(dtype=dtype, memory_format=torch.channels_last) for tile in tiles]
-    return _joined(given), _joined([tile.numbers for tile in tiles])
+    return _joined([tile.given for tile in tiles]), _joined([tile.numbers for tile in tiles])
 
 
 def _consistent(tiles: list[Prepared], residual: Tensor) -> Tensor:
