@@ -42,7 +42,18 @@ class LocalBackend:
         self._models = [*models, *settings.own_places]
         self._script = script
         self._process: subprocess.Popen[bytes] | None = None
+        self._python, self._token = Path(), ""
+        self._greetings: queue.Queue[bytes] = queue.Queue()
         self.log = Path()
+
+    def launch(self) -> None:
+        """Start the child without waiting until it is ready; NoBackend where there is none to start."""
+        try:
+            self._launch()
+        except BaseException as error:
+            self._tell(error)
+            self.close()
+            raise
 
     def __enter__(self) -> Client:
         try:
@@ -99,10 +110,10 @@ class LocalBackend:
             self.close()
             raise
 
-    def _start(self) -> Transport:
-        python = find_python(self._settings)
+    def _launch(self) -> None:
+        self._python = python = find_python(self._settings)
         self.log = new_log()
-        token = secrets.token_urlsafe(32)
+        self._token = secrets.token_urlsafe(32)
         command = [str(python), "-I", "-X", "utf8", str(self._script), "--child", "--device", self._settings.device]
         for place in self._models:
             command += ["--models", str(place)]
@@ -120,18 +131,22 @@ class LocalBackend:
         except OSError as error:
             raise NoBackend(f"The backend's interpreter {python} cannot be started ({error.strerror})") from error
         self._debug(f"Backend: {' '.join(command)} (process {self._process.pid}, log {self.log})")
-        greetings = self._listen()
+        self._greetings = self._listen()
         try:
-            self._process.stdin.write(token.encode("ascii") + b"\n")
+            self._process.stdin.write(self._token.encode("ascii") + b"\n")
             self._process.stdin.flush()
         except OSError:  # it has ended already; the exit code tells more
             pass
-        greeting = self._greeting(python, greetings)
+
+    def _start(self) -> Transport:
+        if self._process is None:
+            self._launch()
+        greeting = self._greeting(self._python, self._greetings)
         if greeting.get("version") != VERSION:
             raise BackendRefused(
                 f"The backend is HSFusion {greeting.get('version')}, the plugin is {VERSION}: restart QGIS, so that both are the same."
             )
-        return Transport(f"http://127.0.0.1:{greeting['port']}", token)
+        return Transport(f"http://127.0.0.1:{greeting['port']}", self._token)
 
     def _listen(self) -> queue.Queue[bytes]:
         lines: queue.Queue[bytes] = queue.Queue()

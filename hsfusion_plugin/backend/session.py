@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ...models.protocol import WIRE_VERSION
 from ...models.version import VERSION
@@ -32,10 +32,29 @@ def open_backend(
     `models` are model files or folders beyond the settings' (local only; a remote server has its own). Raises NoBackend, BackendRefused,
     BackendUnreachable, RunCancelled: in one sentence each, before any tile is sent.
     """
-    if backend_kind(settings, kind) == "local":
-        with LocalBackend(settings, progress, models) as client:
-            yield client
+    with coming_backend(settings, kind, progress, models) as arrived:
+        yield arrived()
+
+
+@contextlib.contextmanager
+def coming_backend(
+    settings: Settings, kind: str = "auto", progress: Any = None, models: Iterable[Path] = ()
+) -> Iterator[Callable[[], Client]]:
+    """`open_backend` for who has other work to do meanwhile: a local child starts at once, and the call that is handed out waits for it.
+
+    NoBackend at once where there is nothing to start; everything else comes with the call.
+    """
+    if backend_kind(settings, kind) != "local":
+        yield lambda: _remote(settings, progress)
         return
+    with contextlib.ExitStack() as stack:
+        child = LocalBackend(settings, progress, models)
+        child.launch()
+        stack.push(child)  # ended with the block, whether anybody asked for it or not
+        yield child.__enter__
+
+
+def _remote(settings: Settings, progress: Any) -> Client:
     if not settings.endpoint:
         raise BackendRefused(
             "No endpoint is set for the remote backend: set HSFUSION_ENDPOINT, or choose the local backend."
@@ -53,4 +72,4 @@ def open_backend(
         progress.debug(
             f"Backend: {client.endpoint}, {server.get('name')} {server.get('version')}, device {ours.get('device', 'unknown')}"
         )
-    yield client
+    return client

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-from ...models.scene.model import SceneModel
-from ..backend.session import backend_kind, open_backend
+from ...models.scene.model import COMPONENTS, SceneModel
+from ..backend.client import Client
+from ..backend.session import backend_kind, coming_backend
 from ..backend.settings import Settings
 from ..errors import HSFusionError
+from .blas import one_thread
 from .classical import fuse_classical
 from .estimation import estimate
 from .fusion_report import write_report
@@ -46,12 +48,14 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     check_outputs(request)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
-    with (
-        _opened(request, pair, progress) as (opened, card, about),
-        kept_tiles(opened, request, about["model"]["sha256"], progress) as method,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(one_thread())
+        components, arrived = stack.enter_context(_opened(request, pair, progress))
         with clock.phase("estimation"):
-            estimates = estimate(pair, request, progress.part(0.02, 0.15), method.components)
+            estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
+        with clock.phase("waiting for the backend"):
+            opened, card, about = arrived()
+        method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
         if isinstance(method, Published):
             method = method.for_scene(estimates.blocks)
         say_estimates(pair, estimates, progress)
@@ -90,11 +94,14 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
+_Opened = tuple[Any, dict[str, Any], dict[str, Any]]  # Diffusion or Published, its card, what provenance says
+
+
 @contextmanager
-def _opened(
-    request: FusionRequest, pair: Pair, progress: Progress
-) -> Iterator[tuple[Method | Published, dict[str, Any], dict[str, Any]]]:
-    """The model that MODEL names, with its backend running; its card, and what provenance says of both."""
+def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[tuple[int, Callable[[], _Opened]]]:
+    """The model that MODEL names, with its backend on the way: how many components the scene is to have for it, and a call that waits
+    for the backend and gives the method, its card, and what provenance says of both.
+    """
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)
     if kind == "remote" and request.model_file:
@@ -106,24 +113,32 @@ def _opened(
         card, sha256 = local_card(name, request.model_file, settings.model_places)
         bands, warnings = check_model(name, card, pair, request)
     progress.phase("Starting the backend")
-    with open_backend(settings, kind, progress, extra) as client:
-        models = client.models(progress.cancelled)
+    with coming_backend(settings, kind, progress, extra) as arrived:
+        client: Client | None = None
         if kind == "remote":
-            card, sha256 = remote_card(name, models, settings.model_places)
+            client = arrived()
+            card, sha256 = remote_card(name, client.models(progress.cancelled), settings.model_places)
             client.pin(name, sha256)
             bands, warnings = check_model(name, card, pair, request)
-        say_backend(kind, client.server(progress.cancelled), client.endpoint, progress)
-        say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
-        for warning in warnings:
-            progress.warn(warning)
-        about: dict[str, Any] = {
-            "model": {"name": name, "sha256": sha256, "card": card.get("name")},
-            "backend": {"kind": kind, "endpoint": client.endpoint},
-            "warnings": warnings,
-        }
-        if bands is not None:
-            about["bands_interpolated"] = bands.interpolated
-        yield model_method(name, card, bands, client, request, progress), card, about
+
+        def method() -> _Opened:
+            ready = client or arrived()
+            if kind == "local":
+                ready.models(progress.cancelled)
+            say_backend(kind, ready.server(progress.cancelled), ready.endpoint, progress)
+            say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
+            for warning in warnings:
+                progress.warn(warning)
+            about: dict[str, Any] = {
+                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+                "backend": {"kind": kind, "endpoint": ready.endpoint},
+                "warnings": warnings,
+            }
+            if bands is not None:
+                about["bands_interpolated"] = bands.interpolated
+            return model_method(name, card, bands, ready, request, progress), card, about
+
+        yield COMPONENTS if bands is not None else int(card["components"]), method
 
 
 def _shipped(
