@@ -17,7 +17,7 @@ MOST_SAMPLES = 2500  # coarse pixels that the search for width and ridge looks a
 WIDTHS = (0.5, 1.0, 2.0)  # of the landmarks' median distance
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 LIMIT_QUANTILE = 0.995  # of the coarse residuals' size: the kernel never says more than it has seen
-ROWS_AT_ONCE = 64
+PIXELS_AT_ONCE = 4096  # whose distances from all landmarks fit into the cache
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,28 @@ class KernelFit:
         """The correction f(z) (K, H, W) for standardised MSI pixels z (l, H, W), numpy or torch."""
         shape = (self.weights.shape[1], *z.shape[1:])
         found = np.empty(shape, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(shape)
-        for top in range(0, z.shape[1], ROWS_AT_ONCE):
-            found[:, top : top + ROWS_AT_ONCE] = self._rows(z[:, top : top + ROWS_AT_ONCE])
+        step = max(1, PIXELS_AT_ONCE // z.shape[2])
+        for top in range(0, z.shape[1], step):
+            found[:, top : top + step] = self._rows(z[:, top : top + step])
         return found
 
     def _rows(self, z: Any) -> Any:
-        flat = z.reshape(z.shape[0], -1)
-        landmarks, weights, limit = like(self.landmarks, z), like(self.weights, z), like(self.limit[:, None], z)
-        distance = (landmarks**2).sum(1)[:, None] - 2.0 * (landmarks @ flat) + (flat**2).sum(0)[None, :]
-        kernel = like(np.zeros(1), z) - 0.5 / self.width**2 * distance.clip(0.0)
-        values = weights.T @ (np.exp(kernel) if isinstance(z, np.ndarray) else kernel.exp())
-        values = np.clip(values, -limit, limit) if isinstance(z, np.ndarray) else values.clamp(-limit, limit)
+        kernel = _features(z.reshape(z.shape[0], -1), self.landmarks, self.width)
+        weights, limit = like(self.weights.T, z), like(self.limit[:, None], z)
+        values = weights @ kernel
+        values = np.clip(values, -limit, limit) if isinstance(z, np.ndarray) else values.clamp_(-limit, limit)
         return values.reshape(-1, *z.shape[1:])
+
+
+def _features(z: Any, landmarks: np.ndarray, width: float) -> Any:
+    """k(z, landmarks) (m, N) of pixels z (l, N), numpy or torch: exp(-|z - m|^2 / 2 w^2), multiplied out and made in place."""
+    half = 0.5 / width**2
+    kernel = like(2 * half * landmarks, z) @ z
+    kernel -= like(half * (landmarks**2).sum(1)[:, None], z)
+    kernel -= half * (z**2).sum(0)
+    if isinstance(z, np.ndarray):
+        return np.exp(np.minimum(kernel, 0.0, out=kernel), out=kernel)
+    return kernel.clamp_(max=0.0).exp_()
 
 
 def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray) -> KernelFit:
@@ -66,16 +76,16 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
     squared = _squared_distances(landmarks, landmarks)
     median = float(np.sqrt(np.median(squared[squared > 0]))) if (squared > 0).any() else 1.0
-    hidden = [(_without_mean(r), _even(x)) for r, x in zip(rest, low)]
+    hidden = [_Hidden.of(r, x) for r, x in zip(rest, low)]
     picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
     best: tuple[float, KernelFit] | None = None
     for factor in WIDTHS:
         width = factor * median
         among = np.exp(-0.5 / width**2 * squared)
         seen_up = _kernel(inputs_up, landmarks, width)
+        seen = [_features(part.low, landmarks, width) for part in hidden]
         for ridge in RIDGES:
-            trial = KernelFit(landmarks, width, _solve(seen_up, among, targets_up, ridge), limit, np.zeros(len(limit)))
-            gain = _explained(trial, hidden)
+            gain = _explained(_solve(seen_up, among, targets_up, ridge), limit, hidden, seen)
             score = float(np.sum(gain[0] * gain[1] * weight**2))
             if best is None or score > best[0]:
                 final = _solve(_kernel(inputs[picks], landmarks, width), among, targets[picks], ridge)
@@ -83,14 +93,29 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     return best[1]  # type: ignore[index]
 
 
-def _explained(fit: KernelFit, hidden: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Share (K,) of the hidden residual's power that the fit predicts, in [-1, 1], and that power (K,)."""
+@dataclass(frozen=True)
+class _Hidden:
+    """What means of 2 x 2 hide of a block's residual, truth (K, h, w), where it is known, bool (h, w); low (l, h w): the MSI, 0 if unknown."""
+
+    truth: np.ndarray
+    known: np.ndarray
+    low: np.ndarray
+
+    @classmethod
+    def of(cls, rest: np.ndarray, low: np.ndarray) -> _Hidden:
+        truth = _without_mean(rest)
+        return cls(truth, np.isfinite(truth[0]), np.nan_to_num(_even(low)).reshape(len(low), -1))
+
+
+def _explained(
+    weights: np.ndarray, limit: np.ndarray, hidden: list[_Hidden], seen: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share (K,) of the hidden residual's power that the fit predicts, in [-1, 1], and that power (K,); `seen`: the kernel of each `low`."""
     power, left = 0.0, 0.0
-    for truth, low in hidden:
-        known = np.isfinite(truth[0])
-        predicted = _without_mean(fit(np.nan_to_num(low)))
-        power = power + (truth[:, known] ** 2).sum(axis=1)
-        left = left + ((truth - predicted)[:, known] ** 2).sum(axis=1)
+    for part, kernel in zip(hidden, seen):
+        predicted = np.clip(weights.T @ kernel, -limit[:, None], limit[:, None]).reshape(part.truth.shape)
+        power = power + (part.truth[:, part.known] ** 2).sum(axis=1)
+        left = left + ((part.truth - _without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
     power = np.maximum(power, 1e-30)
     return np.clip(1.0 - left / power, -1.0, 1.0), power
 
