@@ -150,7 +150,7 @@ class SubspaceRunner:
             for part, window in zip(seen, (place.fine_rows, place.fine_cols))
         )
         # As the network takes it from here on: a second copy in float32 would be a third of a tile's memory.
-        given = _padded(conditions(Cut(forms, cut), model)[None]).to(self._dtype, memory_format=torch.channels_last)
+        given = _padded(conditions(Cut(forms, cut), model, self._dtype, torch.channels_last)[None])
         numbers = torch.from_numpy(scalars(model))[None].to(base)
         return Prepared(job, found, base, target_scale(model, base), given, numbers, correct, cut)
 

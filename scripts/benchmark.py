@@ -32,8 +32,6 @@ MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion
 FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
 
 ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_ARENA_MAX": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }

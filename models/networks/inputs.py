@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -40,18 +41,27 @@ def target_scale(model: CoefficientModel, like: Tensor) -> Tensor:
     return like.new_tensor(np.asarray(model.target_std))[:, None, None]
 
 
-def conditions(forms: ClosedForms, model: CoefficientModel) -> Tensor:
-    """(6K, H, W) from the closed forms of one tile (torch tensors)."""
+def conditions(
+    forms: ClosedForms,
+    model: CoefficientModel,
+    dtype: torch.dtype = torch.float32,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Tensor:
+    """(6K, H, W) from the closed forms of one tile (torch tensors), one after the other."""
     scale = target_scale(model, forms.glp)
-    parts = [
-        forms.y_up,
-        forms.glp - forms.y_up,
-        4.0 * forms.misfit / scale,
-        (forms.loc - forms.glp) / scale,
-        (forms.map - forms.glp) / scale,
-        (forms.nonlinear - forms.glp) / scale,
-    ]
-    return torch.cat(parts).clamp_(-LIMIT, LIMIT)
+    parts: tuple[Callable[[], Tensor], ...] = (
+        lambda: forms.y_up,
+        lambda: forms.glp - forms.y_up,
+        lambda: 4.0 * forms.misfit / scale,
+        lambda: (forms.loc - forms.glp) / scale,
+        lambda: (forms.map - forms.glp) / scale,
+        lambda: (forms.nonlinear - forms.glp) / scale,
+    )
+    count, *size = forms.glp.shape
+    found = torch.empty(1, len(parts) * count, *size, dtype=dtype, device=forms.glp.device, memory_format=layout)[0]
+    for number, part in enumerate(parts):
+        found[number * count : (number + 1) * count] = part().clamp(-LIMIT, LIMIT)
+    return found
 
 
 def scalars(model: CoefficientModel) -> np.ndarray:

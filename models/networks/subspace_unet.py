@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -118,11 +119,13 @@ class SubspaceUNet(nn.Module):
             x = torch.cat([grow(x), skips.pop()], dim=1)
             for block in blocks:
                 x = block(x, embedding)
-        out = F.pixel_shuffle(self.head(F.silu(self.head_norm(x))), 2).float()
-        mean, log_error, *shares = out.chunk(2 + len(self.gates), dim=1)
+        # Each part as fine pixels, and as float32, when its turn comes: all at once they would be the most that a tile ever needs.
+        x = self.head(F.silu(self.head_norm(x)))
+        mean, log_error, *shares = (partial(_fine, part) for part in x.chunk(2 + len(self.gates), dim=1))
+        mean = mean()
         for first, share in zip(self.gates, shares):
-            mean = torch.addcmul(mean, share, conditions[:, first : first + self.components].to(share.dtype))
-        return Estimate(mean, log_error)
+            mean = torch.addcmul(mean, share(), conditions[:, first : first + self.components].to(mean.dtype))
+        return Estimate(mean, log_error())
 
     def _stem(self, x: Tensor) -> Tensor:
         """The stem on `pixel_unshuffle(x, 2)` as one convolution with steps of 2: the same sums without the shuffled copy.
@@ -132,6 +135,10 @@ class SubspaceUNet(nn.Module):
         weight = self.stem.weight[:, -4 * x.shape[1] :]
         weight = weight.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
         return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), self.stem.bias, stride=2, padding=2)
+
+
+def _fine(x: Tensor) -> Tensor:
+    return F.pixel_shuffle(x, 2).float()
 
 
 def level_features(signal: Tensor) -> Tensor:
