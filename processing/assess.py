@@ -44,7 +44,7 @@ class Assess(Algorithm):
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
             *(advanced(parameter) for parameter in sensor_set()),
             raster_output("INCONSISTENCY", tr("Map of the inconsistency"), optional=True),
-            report_output(),
+            report_output(expected=True),
             file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
         )
         for name, label in NUMBERS.items():

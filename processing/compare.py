@@ -47,7 +47,7 @@ class Compare(Algorithm):
             *(advanced(parameter) for parameter in sensor_set()),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
-            report_output(),
+            report_output(expected=True),
             file_output("TABLE", tr("Table of all methods"), tr("CSV files (*.csv);;JSON files (*.json)")),
         )
         self.addOutput(QgsProcessingOutputString("BEST", tr("Best method (a name that MODEL takes)")))

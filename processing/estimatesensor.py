@@ -42,7 +42,7 @@ class EstimateSensor(Algorithm):
             choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
             advanced(msi_gsd()),
             file_output("SRF", tr("Spectral response functions"), tr("CSV files (*.csv)")),
-            report_output(),
+            report_output(expected=True),
         )
         for name, label in NUMBERS.items():
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))

@@ -9,7 +9,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 from ..hsfusion_plugin.jobs.progress import Progress
 from .base import Algorithm
 from .loaded_layers import stem
-from .parameters import file_output, number, raster, raster_output, report_output
+from .parameters import advanced, file_output, number, raster, raster_output, report_output
 from .strings import mark, tr
 
 # In models/metrics, which is not imported before the algorithm runs: loading the provider needs no numpy.
@@ -46,10 +46,10 @@ class Evaluate(Algorithm):
             raster("REFERENCE", tr("Reference")),
             raster("FUSED", tr("Fused image, on the reference's grid")),
             number("RATIO", tr("Ratio of HSI to MSI pixel size (for ERGAS)"), 4.0, minValue=1.0, maxValue=1000.0),
-            number("PEAK", tr("Peak for PSNR and SSIM (0 = maximum of the reference)"), 0.0, minValue=0.0),
+            advanced(number("PEAK", tr("Peak for PSNR and SSIM (0 = maximum of the reference)"), 0.0, minValue=0.0)),
             raster_output("SAM_MAP", tr("Map of the spectral angle"), optional=True),
             raster_output("ERROR_MAP", tr("Map of the error (RMSE over bands)"), optional=True),
-            report_output(),
+            report_output(expected=True),
             file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
         )
         for name, label in NUMBERS.items():

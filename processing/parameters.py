@@ -89,14 +89,16 @@ def raster_output(name: str, label: str, optional: bool = False) -> QgsProcessin
     return QgsProcessingParameterRasterDestination(name, label, None, optional, not optional)
 
 
-def file_output(name: str, label: str, extension_filter: str) -> QgsProcessingParameterFileDestination:
-    """A file that comes out if it is wanted."""
-    return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, False)
+def file_output(
+    name: str, label: str, extension_filter: str, expected: bool = False
+) -> QgsProcessingParameterFileDestination:
+    """A file that comes out if it is wanted; an `expected` one is wanted in dialogs unless the user says no."""
+    return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, expected)
 
 
-def report_output() -> QgsProcessingParameterFileDestination:
+def report_output(expected: bool = False) -> QgsProcessingParameterFileDestination:
     """REPORT: one HTML file."""
-    return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"))
+    return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"), expected)
 
 
 def sensor_set() -> list[QgsProcessingParameterDefinition]:
