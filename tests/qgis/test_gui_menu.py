@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -201,7 +202,12 @@ def test_a_backend_is_looked_for_and_not_started(monkeypatch, tmp_path):
 def test_a_shipped_model_is_offered_as_a_copy(provider, tmp_path):
     """In the Toolbox of a program of its own, because QGIS's `processing` would stay imported here."""
     done = subprocess.run(
-        [sys.executable, "-c", TOOLBOX, str(PROCESSING)], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-c", TOOLBOX, str(PROCESSING)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path)},
+        check=False,
     )
     assert done.stdout.split("\n")[:3] == ["True False", "Estimate, fuse and assess ''", "0"], done.stderr
 
