@@ -15,15 +15,20 @@ def collected_errors(least: int = gdal.CE_Failure) -> Iterator[list[str]]:
 
     def handler(severity: int, _number: int, message: str) -> None:
         if severity >= least:
-            failures.append(message.strip())
+            failures.append(first_line(message))
 
     gdal.PushErrorHandler(handler)
     try:
         yield failures
     except RuntimeError as error:  # what GDAL raises after gdal.UseExceptions()
-        failures.append(str(error))
+        failures.append(first_line(str(error)))
     finally:
         gdal.PopErrorHandler()
+
+
+def first_line(message: str) -> str:
+    """What GDAL says first; some drivers add the place in their source on a second line."""
+    return (message.strip().splitlines() or [""])[0].rstrip(" .")
 
 
 def open_dataset(path: str, update: bool = False) -> tuple[gdal.Dataset | None, str]:
