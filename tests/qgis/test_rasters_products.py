@@ -79,6 +79,25 @@ def test_enmap_level_1b_has_an_image_per_spectrometer(enmap, suffix, part):
     assert raster.wavelengths == pytest.approx(CENTRES[part])
 
 
+def test_desis(tmp_path):
+    """DESIS keeps the same in other words, with other things called band, in a file that ends in small letters."""
+    name = "DESIS-HSI-L2A-DT0346883072_003-20190829T140142-V0216-"
+    image = pairs.write(tmp_path / f"{name}SPECTRAL_IMAGE.tif", np.ones((6, 4, 5)), 30.0)
+    bands = "".join(
+        f"<band><bandNumber>{i + 1}</bandNumber><wavelengthCenterOfBand>{CENTRES[i]}</wavelengthCenterOfBand>"
+        f"<wavelengthWidthOfBand>{WIDTHS[i]}</wavelengthWidthOfBand><response>0.1,0.9</response>"
+        "<gainOfBand>0.0001</gainOfBand><offsetOfBand>0.0</offsetOfBand></band>\n"
+        for i in range(6)
+    )
+    geometry = "<interiorOrientation><band><bandNumber>1</bandNumber><shift>2</shift></band></interiorOrientation>"
+    (tmp_path / f"{name}METADATA.xml").write_text(
+        f"<hsi_doc><specific>{geometry}<bandCharacterisation>{bands}</bandCharacterisation></specific></hsi_doc>"
+    )
+    raster = Raster.open(image)
+    assert raster.wavelengths == pytest.approx(CENTRES) and raster.fwhm == pytest.approx(WIDTHS)
+    assert {band.scale for band in raster.bands} == {1e-4} and not raster.bad.any()
+
+
 def test_enmap_inside_its_zip(enmap, tmp_path):
     image = enmap(metadata_xml())
     with zipfile.ZipFile(tmp_path / "product.zip", "w") as archive:
