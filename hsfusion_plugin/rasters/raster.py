@@ -48,7 +48,7 @@ class Raster:
         self.crs_wkt = reference.ExportToWkt(["FORMAT=WKT2_2018"]) if reference is not None else ""
         bands = [dataset.GetRasterBand(i + 1) for i in range(self.count)]
         self._exact = all(b.DataType in _EXACT_IN_FLOAT32 for b in bands)
-        self._nodata = [b.GetNoDataValue() for b in bands]
+        self._nodata = _nodata_values(dataset, bands)
         self._mask_flags = [b.GetMaskFlags() for b in bands]
         self.dtype = gdal.GetDataTypeName(bands[0].DataType)
         self.nodata = self._nodata[0]
@@ -212,6 +212,13 @@ class Raster:
         if flags & gdal.GMF_ALPHA:
             return self._has_alpha
         return not flags & gdal.GMF_ALL_VALID and (nodata is None or bool(flags & gdal.GMF_PER_DATASET))
+
+
+def _nodata_values(dataset: gdal.Dataset, bands: list[gdal.Band]) -> list[float | None]:
+    """Per band; GDAL knows of Sentinel-2's only as an item of the data set."""
+    special = dataset.GetMetadataItem("SPECIAL_VALUE_NODATA")
+    common = float(special) if special and special.lstrip("-").isdigit() else None
+    return [common if value is None else value for value in (band.GetNoDataValue() for band in bands)]
 
 
 def _opened(path: str) -> tuple[gdal.Dataset | None, str]:

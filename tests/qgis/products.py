@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, osr
 
 
 def group_of(root: gdal.Group, names) -> gdal.Group:
@@ -93,6 +93,53 @@ def prisma_1(path: Path, values: np.ndarray, nm: np.ndarray, lon: np.ndarray, la
     ):
         add_array(places, name, numbers, gdal.GDT_Float32)
     return f'HDF5:"{path}"://HDFEOS/SWATHS/PRS_L1_HCO/Data_Fields/VNIR_Cube'
+
+
+def sentinel_2(folder: Path, values: Mapping[str, np.ndarray], grid: tuple[float, ...], epsg: int) -> Path:
+    """A Sentinel-2 level 2A product in the compact SAFE format (ESA, S2-PDGS-TAS-DI-PSD) with these 10 m bands ("B04", "AOT", ...)."""
+    tile, taken = "T32UMA", "20230601T101559"
+    product = folder / f"S2B_MSIL2A_{taken}_N0509_R065_{tile}_20230601T131200.SAFE"
+    granule = product / "GRANULE" / f"L2A_{tile}_A032571_{taken}"
+    images = granule / "IMG_DATA" / "R10m"
+    images.mkdir(parents=True)
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(epsg)
+    listed = []
+    for band, layer in values.items():
+        memory = gdal.GetDriverByName("MEM").Create("", layer.shape[1], layer.shape[0], 1, gdal.GDT_UInt16)
+        memory.SetGeoTransform(grid)
+        memory.SetProjection(reference.ExportToWkt())
+        memory.GetRasterBand(1).WriteArray(layer.astype(np.uint16))
+        name = f"{tile}_{taken}_{band}_10m"
+        lossless = ["REVERSIBLE=YES", "QUALITY=100"]
+        gdal.GetDriverByName("JP2OpenJPEG").CreateCopy(str(images / f"{name}.jp2"), memory, options=lossless)
+        listed.append(f"<IMAGE_FILE>GRANULE/{granule.name}/IMG_DATA/R10m/{name}</IMAGE_FILE>")
+    identifier = f"S2B_OPER_MSI_L2A_TL_2BPS_20230601T131200_A032571_{tile}_N05.09"
+    (product / "MTD_MSIL2A.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<n1:Level-2A_User_Product '
+        'xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-2A.xsd"><n1:General_Info><Product_Info>'
+        f"<PRODUCT_URI>{product.name}</PRODUCT_URI><PROCESSING_LEVEL>Level-2A</PROCESSING_LEVEL>"
+        '<Query_Options completeSingleTile="true"><PRODUCT_FORMAT>SAFE_COMPACT</PRODUCT_FORMAT></Query_Options>'
+        f'<Product_Organisation><Granule_List><Granule granuleIdentifier="{identifier}" imageFormat="JPEG2000">'
+        f"{''.join(listed)}</Granule></Granule_List></Product_Organisation></Product_Info>"
+        "<Product_Image_Characteristics><Special_Values><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT>"
+        "<SPECIAL_VALUE_INDEX>0</SPECIAL_VALUE_INDEX></Special_Values></Product_Image_Characteristics>"
+        "</n1:General_Info></n1:Level-2A_User_Product>"
+    )
+    rows, cols = next(iter(values.values())).shape
+    sizes = "".join(
+        f'<Size resolution="{r}"><NROWS>{rows * 10 // r}</NROWS><NCOLS>{cols * 10 // r}</NCOLS></Size>'
+        f'<Geoposition resolution="{r}"><ULX>{grid[0]}</ULX><ULY>{grid[3]}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'
+        for r in (10, 20, 60)
+    )
+    (granule / "MTD_TL.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<n1:Level-2A_Tile_ID '
+        'xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Tile_Metadata.xsd"><n1:General_Info>'
+        f'<TILE_ID metadataLevel="Brief">{identifier}</TILE_ID></n1:General_Info><n1:Geometric_Info>'
+        f'<Tile_Geocoding metadataLevel="Brief"><HORIZONTAL_CS_CODE>EPSG:{epsg}</HORIZONTAL_CS_CODE>{sizes}'
+        "</Tile_Geocoding></n1:Geometric_Info></n1:Level-2A_Tile_ID>"
+    )
+    return product
 
 
 def filled(values: np.ndarray) -> np.ndarray:

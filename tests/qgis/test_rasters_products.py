@@ -18,7 +18,7 @@ from hsfusion.hsfusion_plugin.jobs import classical
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.tests.qgis import pairs
+from hsfusion.tests.qgis import pairs, products
 from hsfusion.tests.qgis.products import add_array, group_of
 
 ENMAP = "ENMAP01-____L2A-DT0000001867_20220724T104526Z_008_V010302_20230628T165614Z-"
@@ -382,6 +382,40 @@ def test_aviris(tmp_path, interleave, kind):
 
 
 # Sentinel-2 and Landsat
+
+
+@driver("SENTINEL2")
+@driver("JP2OpenJPEG")
+def test_sentinel_2_as_a_safe_product(provider, tmp_path):
+    """Wavelengths, widths, and 0 outside the swath as nodata, by the name that GDAL gives the 10 m bands; algorithms take that name."""
+    from qgis.core import QgsProcessingContext
+
+    pair = pairs.make_pair(tmp_path)
+    blue, green, red, infrared = pairs.read(pair.msi).clip(1, 60000)
+    blue[:20, :30] = green[:20, :30] = red[:20, :30] = infrared[:20, :30] = 0
+    bands = {"B02": blue, "B03": green, "B04": red, "B08": infrared, "AOT": blue, "WVP": blue}
+    grid = (pairs.CORNER[0], 10.0, 0.0, pairs.CORNER[1], 0.0, -10.0)
+    product = products.sentinel_2(tmp_path, bands, grid, 32632)
+    with pytest.raises(
+        HSFusionError, match=r"choose one of its subdatasets, such as SENTINEL2_L2A:.*:10m:EPSG_32632\."
+    ):
+        Raster.open(product / "MTD_MSIL2A.xml", "MSI")
+    name = f"SENTINEL2_L2A:{product}/MTD_MSIL2A.xml:10m:EPSG_32632"
+    raster = Raster.open(name, "MSI")
+    used = np.flatnonzero(~raster.bad)
+    assert raster.wavelengths[used] == pytest.approx([665, 560, 490, 842])
+    assert raster.fwhm[used] == pytest.approx([30, 35, 65, 115])
+    values = raster.read(range(raster.rows), range(raster.cols), used)
+    assert np.isnan(values[:, :20, :30]).all() and np.isfinite(values[:, 20:]).all()
+    parameters = {"HSI": str(pair.hsi), "MSI": name, "OUTPUT": str(tmp_path / "fused.tif")}
+    algorithm = provider.algorithm("fuseclassical").create()
+    assert algorithm.checkParameterValues(parameters, QgsProcessingContext()) == (True, "")
+    request = FusionRequest(hsi=str(pair.hsi), msi=name, output=parameters["OUTPUT"], method="glp-hs")
+    classical.run(request, Progress())
+    fused = pairs.read(tmp_path / "fused.tif")
+    known = np.isfinite(fused)
+    assert not known[:, :15, :25].any()
+    assert np.mean((fused - pair.truth)[known] ** 2) < 0.05 * pair.truth.var()
 
 
 def test_sentinel_2_level_2a_brings_maps_among_its_bands(tmp_path):
