@@ -14,15 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 import torch
+from _speed_calls import calls_alone, run_lines, some_of
 from _speed_pair import RATIO, write_pair
-from _speed_runs import transport, whole_run
+from _speed_runs import FUSE, transport, whole_run
 from rasterio.windows import Window
 
 from hsfusion.models.fusion import SubspaceRunner
@@ -76,6 +77,7 @@ class Ground:
     msi: Path
     size: int
     scene: SceneModel
+    tiles: list[Tile]
     tile: Tile
     y: np.ndarray
     z: np.ndarray
@@ -86,19 +88,35 @@ class Ground:
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:
-        masks = {"y_mask": np.ones(self.y.shape[1:], np.float32), "z_mask": np.ones(self.z.shape[1:], np.float32)}
-        return {
-            "y": self.scene.subspace.project(self.y).astype(np.float32),
-            "z": self.scene.standardise(self.z),
-            **masks,
-        }
+        return _tensors(self.scene, self.y, self.z)
 
     @property
     def request(self) -> dict[str, Any]:
-        place = {name: [r.start, r.stop] for name, r in vars(self.tile.place).items()}
-        core = {"core_rows": self.tile.core_rows, "core_cols": self.tile.core_cols}
-        ends = {name: [r.start, r.stop] for name, r in core.items()}
-        return {"model": self.scene.coefficients.to_dict(), "place": place, **ends}
+        return _request(self.scene, self.tile)
+
+    def call(self, tile: Tile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Tensors and request of any tile."""
+        return _tensors(self.scene, *_read(self.hsi, self.msi, tile)), _request(self.scene, tile)
+
+
+def _read(hsi: Path, msi: Path, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    p = tile.place
+    with rasterio.open(hsi) as low, rasterio.open(msi) as high:
+        y = low.read(window=Window.from_slices(_slice(p.coarse_rows), _slice(p.coarse_cols))).astype(np.float32)
+        z = high.read(window=Window.from_slices(_slice(p.fine_rows), _slice(p.fine_cols))).astype(np.float32)
+    return y, z
+
+
+def _tensors(scene: SceneModel, y: np.ndarray, z: np.ndarray) -> dict[str, np.ndarray]:
+    masks = {"y_mask": np.ones(y.shape[1:], np.float32), "z_mask": np.ones(z.shape[1:], np.float32)}
+    return {"y": scene.subspace.project(y).astype(np.float32), "z": scene.standardise(z), **masks}
+
+
+def _request(scene: SceneModel, tile: Tile) -> dict[str, Any]:
+    place = {name: [r.start, r.stop] for name, r in vars(tile.place).items()}
+    core = {"core_rows": tile.core_rows, "core_cols": tile.core_cols}
+    ends = {name: [r.start, r.stop] for name, r in core.items()}
+    return {"model": scene.coefficients.to_dict(), "place": place, **ends}
 
 
 def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> Ground:
@@ -112,11 +130,8 @@ def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> G
         model = scene.coefficients.to_dict() | {"scene_shape": [size, size]}
         scene = SceneModel(**(vars(scene) | {"coefficients": type(scene.coefficients).from_dict(model)}))
         tiles = plan_tiles(range(size), range(size), scene.coefficients, TILE, halo, MULTIPLE)
-        tile = tiles[len(tiles) // 2]
-        p = tile.place
-        y = low.read(window=Window.from_slices(_slice(p.coarse_rows), _slice(p.coarse_cols))).astype(np.float32)
-        z = high.read(window=Window.from_slices(_slice(p.fine_rows), _slice(p.fine_cols))).astype(np.float32)
-    return Ground(folder, hsi, msi, size, scene, tile, y, z)
+    tile = tiles[len(tiles) // 2]
+    return Ground(folder, hsi, msi, size, scene, tiles, tile, *_read(hsi, msi, tile))
 
 
 def _slice(whole: range) -> slice:
@@ -132,17 +147,18 @@ def peaks() -> dict[str, float]:
     return found
 
 
-def network_alone(runner: SubspaceRunner, given: Ground) -> tuple[Time, float]:
-    """One pass of the whole network over the tile's window, and its 10^9 operations."""
+def network_alone(runner: SubspaceRunner, given: Ground) -> tuple[Time, float, float]:
+    """One pass of the whole network over its part of the tile's window, its 10^9 operations, and the megapixels of that part."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.inference_mode():
-        prepared = [runner._prepared(given.tensors, given.request)]
-        without = [type(p)(**(vars(p) | {"correct": None})) for p in prepared]
+        without = [replace(runner._prepared(given.tensors, given.request), correct=None)]
         runner.mean(without)
         with FlopCounterMode(display=False) as counter:
             runner.mean(without)
-        return timed(lambda: runner.mean(without), REPEATS), counter.get_total_flops() / 1e9
+        height, width = without[0].given.shape[-2:]
+        found = timed(lambda: runner.mean(without), REPEATS)
+        return found, counter.get_total_flops() / 1e9, height * width / 1e6
 
 
 def closed_form(given: Ground, name: str) -> None:
@@ -208,6 +224,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
     best = precisions[BFLOAT16 if has_amx() else FLOAT32]
     with tempfile.TemporaryDirectory(prefix="hsfusion-speed-") as name:
         given = ground(Path(name), size, bands, int(card.get("halo", 48)), slow.components)
+        everything = size * size / 1e6
         sent = len(given.tile.place.fine_rows) * len(given.tile.place.fine_cols) / 1e6
         share = 100 * (1 - given.megapixels / sent)
         machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} thread(s) of torch {torch.__version__}"
@@ -215,7 +232,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
         lines = [
             *("# Speed", "", f"Model {card['name']}, code {card.get('code_version', '')}. Machine: {machine};"),
             *(f"load when measured: {os.getloadavg()[0]:.1f}. Raster: {raster};", ""),
-            *(f"tiles of {TILE} pixels, {share:.0f} % of what is sent is halo.", ""),
+            *(f"tiles of {TILE} pixels, {share:.0f} % of what is sent inside the raster is halo.", ""),
             *("## The network against the machine", ""),
             "| precision | matrix peak, Gflop/s | network, ms per MP and pass | CPU ms | Gflop/s | share of peak "
             "| whole tile, ms per MP of core | CPU ms |",
@@ -223,17 +240,22 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
         ]
         whole = {}
         for how, runner in precisions.items():
-            alone, gigaflops = network_alone(runner, given)
+            alone, gigaflops, seen = network_alone(runner, given)
             runner(given.tensors, given.request)
             whole[how] = timed(lambda r=runner: r(given.tensors, given.request), REPEATS)
             rate = gigaflops / alone.wall
             lines.append(
-                f"| {how} | {peak[how]:.0f} | {1000 * alone.wall / sent:.0f} | {1000 * alone.cpu / sent:.0f} | {rate:.0f} | "
+                f"| {how} | {peak[how]:.0f} | {1000 * alone.wall / seen:.0f} | {1000 * alone.cpu / seen:.0f} | {rate:.0f} | "
                 f"{100 * rate / peak[how]:.0f} % | {1000 * whole[how].wall / given.megapixels:.0f} | {1000 * whole[how].cpu / given.megapixels:.0f} |"
             )
-        base = whole[best.precision]
-        base = Time(base.wall / given.megapixels, base.cpu / given.megapixels)
-        rows: dict[str, Time] = {"network, tile by tile, in this process": base}
+        some = some_of(given.tiles)
+        cores = sum(len(t.core_rows) * len(t.core_cols) for t in some) / 1e6
+        calls = calls_alone(best, [given.call(tile) for tile in some], cores, timed, REPEATS)
+        base = Time(*calls.calls)
+        rows: dict[str, Time] = {
+            f"network calls, {calls.together} tile(s) at a time, nothing beside them": base,
+            "of these the network's forward passes": Time(*calls.forward),
+        }
         per_tile = {
             "transport (request and reply over loopback)": lambda: transport(
                 model, given.tensors, given.request, best.precision
@@ -255,18 +277,19 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
                 work()
                 seconds = timed(work, REPEATS)
             rows[label] = Time(seconds.wall / given.megapixels, seconds.cpu / given.megapixels)
-        everything = size * size / 1e6
-        for label, found in (
-            ("gdal_pansharpen, whole command", pansharpening(given)),
-            *whole_run(given.folder, given.hsi, given.msi, timed, with_qgis),
-        ):
-            if found is not None:
-                rows[label] = Time(found.wall / everything, found.cpu / everything)
+        found = {"gdal_pansharpen, whole command": pansharpening(given)}
+        records = {}
+        for label, (seconds, record) in whole_run(given.folder, given.hsi, given.msi, timed, with_qgis).items():
+            found[label], records[label] = seconds, record
+        rows |= {n: Time(t.wall / everything, t.cpu / everything) for n, t in found.items() if t is not None}
+    if FUSE in records:
+        record = records[FUSE]
+        lines += run_lines(record["seconds"], record["network_calls"], found[FUSE].wall, calls, everything)
     lines += [
         "",
-        "## Parts of a run against the network",
+        "## Parts of a run against the network calls",
         "",
-        "| part | s per MP | CPU s per MP | wall, times the network | CPU, times the network |",
+        "| part | s per MP | CPU s per MP | wall, times the calls | CPU, times the calls |",
     ]
     lines.append("|---|---|---|---|---|")
     for label, value in rows.items():

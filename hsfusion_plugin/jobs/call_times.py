@@ -11,10 +11,10 @@ from ...models.scene.tiling import Tile
 
 
 class CallTimes:
-    """Gathers from several threads. seconds: time during which at least one tile was with the network; calls: tiles sent."""
+    """Gathers from several threads. calls: tiles sent; summed: seconds of all calls, those at the same time counted each."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls, self.summed = 0, 0.0
         self._seconds, self._since, self._under_way = 0.0, 0.0, 0
         self._core, self._sent = 0, 0
         self._lock = threading.Lock()
@@ -22,9 +22,10 @@ class CallTimes:
     @contextmanager
     def call(self, tile: Tile) -> Iterator[None]:
         """Count what happens inside as a call with `tile`."""
+        began = time.monotonic()
         with self._lock:
             if self._under_way == 0:
-                self._since = time.monotonic()
+                self._since = began
             self._under_way += 1
         try:
             yield
@@ -34,6 +35,7 @@ class CallTimes:
                 if self._under_way == 0:
                     self._seconds += time.monotonic() - self._since
                 self.calls += 1
+                self.summed += time.monotonic() - began
                 self._core += len(tile.core_rows) * len(tile.core_cols)
                 self._sent += len(tile.place.fine_rows) * len(tile.place.fine_cols)
 
@@ -41,6 +43,12 @@ class CallTimes:
     def seconds(self) -> float:
         """Time with at least one call under way, of calls that have ended."""
         return self._seconds
+
+    def record(self) -> dict[str, float]:
+        """For provenance; {} where nothing was sent."""
+        if not self.calls:
+            return {}
+        return {"sent": self.calls, "halo_share": self.halo_share, "seconds": self.seconds, "summed": self.summed}
 
     @property
     def halo_share(self) -> float:

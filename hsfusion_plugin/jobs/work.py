@@ -99,6 +99,7 @@ def fuse_scene(
                 give_back()
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
         record["seconds"] = {**clock.seconds, **({"network": calls.seconds} if calls.calls else {})}
+        record["network_calls"] = calls.record()
         progress.check()
     say_calls(calls, clock.seconds["tiles"], progress)
     if outputs.fused.clipped:
