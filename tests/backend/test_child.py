@@ -19,6 +19,8 @@ from hsfusion.hsfusion_plugin.backend import client as client_module
 from hsfusion.hsfusion_plugin.backend.child import LocalBackend, describe_exit
 from hsfusion.hsfusion_plugin.backend.client import Client
 from hsfusion.hsfusion_plugin.backend.errors import BackendDied, BackendOutOfMemory, BackendRefused, BadReply, NoBackend
+from hsfusion.hsfusion_plugin.backend.session import coming_backend
+from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.models.errors import RunCancelled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,27 @@ def test_a_tile_goes_through_and_the_child_ends(fake_backend, tile):
         np.testing.assert_array_equal(result["x"][0], 2 * tile["y"])
         assert "this goes to the log" in fake_backend.log.read_text()
     assert not running(pid)
+
+
+def test_a_child_starts_before_anybody_waits_for_it(fake_backend, tile):
+    fake_backend.launch()
+    pid = fake_backend.pid
+    assert running(pid)
+    with fake_backend as client:
+        assert fake_backend.pid == pid
+        assert client.infer("fake", tile, {})["x"].shape == (1, 3, 4, 5)
+    assert not running(pid)
+
+
+def test_a_child_that_nobody_asked_for_ends_with_the_block(monkeypatch):
+    launched = []
+    launch = LocalBackend.launch
+    monkeypatch.setattr(LocalBackend, "launch", lambda self: (launch(self), launched.append(self.pid)))
+    with coming_backend(Settings(python=sys.executable), "local"):
+        assert running(launched[0])
+    assert not running(launched[0])
+    with pytest.raises(NoBackend), coming_backend(Settings(python="/nowhere/python"), "local"):
+        raise AssertionError("there is nothing to wait for")
 
 
 def test_each_failure_of_a_tile_is_its_own_sentence_and_the_child_lives_on(fake_backend, tile):
