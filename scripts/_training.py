@@ -24,7 +24,7 @@ from hsfusion.models.training.full_band_validation import Trial, validate_full_b
 from hsfusion.models.training.loop import Trainer
 from hsfusion.models.training.trainer import Progress, TrainerBase
 from hsfusion.models.training.validation import error_quantile, means, validate
-from hsfusion.models.weights import save_model
+from hsfusion.models.weights import load_state, read_card, save_model, sha256
 
 Table = dict[str, dict[str, tuple[float, float]]]
 
@@ -33,6 +33,7 @@ class Run(ABC):
     """A configuration with its scenes and its trainer."""
 
     trainer: TrainerBase
+    started_from: dict[str, Any] | None = None  # name, sha256 and training of the model whose weights it began with
 
     @abstractmethod
     def validate(self) -> Table:
@@ -62,6 +63,8 @@ class SubspaceRun(Run):
 
     def write(self, path: Path, history: list[dict[str, Any]], note: Any) -> None:
         card = make_card(self.config, self.trainer.step, self.trainer.seconds / 60, history)
+        if self.started_from:
+            card["training"]["started_from"] = self.started_from
         if self.held_out:
             note("calibrating the expected errors on the held-out scenes")
             quantile = error_quantile(self.held_out, self.runner(), components=self.config.components)
@@ -100,6 +103,13 @@ def open_run(config: Any, data: Path, workers: int, device: str, world: World) -
         trials = trials_of(config, data) if world.rank == 0 else []
         return FullBandRun(config, observed_scenes(config, data, "train"), trials, device, world)
     return SubspaceRun(config, data, workers, device, world)
+
+
+def start_from(run: Run, model: Path) -> None:
+    """Begin with the weights of a model file; its card's account of their training goes into the new card."""
+    card = read_card(model)
+    run.trainer.start_from(load_state(model))
+    run.started_from = {"name": card["name"], "sha256": sha256(model), "training": card["training"]}
 
 
 def train(run: Run, out: Path, resume: bool) -> int:

@@ -1,6 +1,6 @@
 """Train the weights of a model from a YAML configuration and a folder of scenes; ends with a model file and its card.
 
-python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--resume] [--dry-run]
+python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--resume] [--dry-run]
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _training import open_run, train
+from _training import open_run, start_from, train
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.config import load_config
@@ -32,6 +32,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("build/training"), help="folder for checkpoints, logs and the model file"
     )
+    parser.add_argument("--start", type=Path, help="model file whose weights to begin with, of the same network")
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument(
         "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
@@ -55,6 +56,8 @@ def main() -> int:
     try:
         config = load_config(arguments.config)
         run = open_run(config, arguments.data, arguments.workers, arguments.device, world)
+        if arguments.start:
+            start_from(run, arguments.start)
         return dry_run(run.trainer) if arguments.dry_run else train(run, arguments.out, arguments.resume)
     except HSFusionError as error:
         sys.exit(str(error))

@@ -46,6 +46,11 @@ class CoefficientModel:
     weight: np.ndarray
     kernel: KernelFit
 
+    def error_share(self) -> np.ndarray:
+        """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a closed form leaves it."""
+        power = (self.weight * self.target_std) ** 2
+        return power / power.mean()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
         plain = _plain({k: v for k, v in vars(self).items() if k != "kernel"})

@@ -171,7 +171,9 @@ class Adaptation:
         inner = (slice(None), *crop.local)
         apart = ((mean - part.truth[(slice(None), *crop.outer)]) / scale)[inner]
         log_error = log_error[inner].clamp(-8, 8)
-        importance = mean.new_tensor(LEAST_WEIGHT + (1 - LEAST_WEIGHT) * part.model.weight**2)[:, None, None] * weight
+        importance = (
+            mean.new_tensor(LEAST_WEIGHT + (1 - LEAST_WEIGHT) * part.model.error_share())[:, None, None] * weight
+        )
         huber = F.huber_loss(apart, torch.zeros_like(apart), reduction="none", delta=HUBER)
         likelihood = apart.detach().abs() * (-log_error).exp() + log_error
         total = (importance * huber).sum() + ERROR_HEAD_WEIGHT * (weight * likelihood).sum()

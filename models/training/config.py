@@ -30,6 +30,7 @@ class Sensors:
     msi_bands: tuple[int, int] = (1, 10)
     panchromatic_share: float = 0.12
     visible_only_share: float = 0.4
+    mismatch_share: float = 0.0
     clean_share: float = 0.25
     snr_db: tuple[float, float] = (21.0, 50.0)
 

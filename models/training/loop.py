@@ -23,7 +23,9 @@ FIRST_SHARE, RAW_SHARE = (
     0.25,
     0.1,
 )  # of the loss: the first network's estimate, and the second's before data consistency
-LEAST_WEIGHT = 0.15  # of a component, however little it weighs in the raster's units: spectra keep their shape
+LEAST_WEIGHT = (
+    0.2  # of a component, however little it adds to the error in the raster's units: spectra keep their shape
+)
 
 
 class Trainer(TrainerBase):
@@ -67,7 +69,7 @@ class Trainer(TrainerBase):
     def loss(self, patches: list[Patch], generator: torch.Generator) -> Tensor:
         """Weighted Huber loss of x0 at random levels after data consistency, and the Laplace likelihood of the error head at the highest one."""
         config = self.config
-        given, target, numbers, weight = (
+        given, target, numbers, share = (
             torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches)
         )
         given = given.to(torch.bfloat16 if config.bf16 else torch.float32, memory_format=torch.channels_last)
@@ -89,7 +91,7 @@ class Trainer(TrainerBase):
         def huber(x: Tensor) -> Tensor:
             return F.huber_loss(x, target, reduction="none", delta=config.huber)
 
-        importance = (LEAST_WEIGHT + (1 - LEAST_WEIGHT) * weight**2)[:, :, None, None]
+        importance = (LEAST_WEIGHT + (1 - LEAST_WEIGHT) * share)[:, :, None, None]
         error = huber(mean) + FIRST_SHARE * huber(first) + RAW_SHARE * huber(estimate.mean)
         terminal = (signal == 0).float()[:, None, None, None]
         log_error = estimate.log_error.clamp(-8, 8)
@@ -106,4 +108,4 @@ class Trainer(TrainerBase):
 
 
 def _columns(patches: list[Patch]) -> list[list[np.ndarray]]:
-    return [[getattr(p, name) for p in patches] for name in ("conditions", "target", "scalars", "weight")]
+    return [[getattr(p, name) for p in patches] for name in ("conditions", "target", "scalars", "error_share")]

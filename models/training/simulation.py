@@ -14,6 +14,7 @@ from ..scene.blocks import whole_block
 from ..scene.model import fit_scene
 from ..scene.tile import ClosedForms, Place
 from .config import Sensors, TrainingConfig
+from .mismatch import mismatched
 from .physics import Physics, ScenePhysics
 from .synthetic import synthetic_scene
 
@@ -25,12 +26,12 @@ LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 @dataclass(frozen=True)
 class Patch:
-    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' weights (K,) in float32; its data consistency."""
+    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' `error_share` (K,) in float32; its data consistency."""
 
     conditions: np.ndarray
     target: np.ndarray
     scalars: np.ndarray
-    weight: np.ndarray
+    error_share: np.ndarray
     physics: Physics
 
 
@@ -93,6 +94,8 @@ def observe(rng: np.random.Generator, scene: np.ndarray, sensors: Sensors) -> Ob
     count = min(count, truth.shape[0] - 1)
     response = random_response(rng, truth.shape[0], count, rng.random() < sensors.visible_only_share)
     msi = np.tensordot(response.astype(np.float32), truth, axes=1)
+    if rng.random() < sensors.mismatch_share:
+        msi = mismatched(rng, msi)
     if rng.random() >= sensors.clean_share:
         hsi = _noisy(rng, hsi, rng.uniform(*sensors.snr_db))
         msi = _noisy(rng, msi, rng.uniform(*sensors.snr_db))
@@ -109,12 +112,12 @@ def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.nda
 @dataclass(frozen=True)
 class Example:
     """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - average) / expected spread, scalars (S,),
-    weight (K,) and what makes an estimate consistent with both images."""
+    error_share (K,) and what makes an estimate consistent with both images."""
 
     conditions: torch.Tensor
     target: torch.Tensor
     scalars: np.ndarray
-    weight: np.ndarray
+    error_share: np.ndarray
     physics: ScenePhysics
 
     def patch(self, top: int, left: int, size: int) -> Patch:
@@ -124,7 +127,7 @@ class Example:
             self.conditions[cut].half().numpy(),
             self.target[cut].half().numpy(),
             self.scalars,
-            self.weight,
+            self.error_share,
             self.physics.cut(top, left, size),
         )
 
@@ -147,7 +150,7 @@ def example(observed: Observed, components: int) -> Example:
         conditions(forms, model),
         target,
         scalars(model),
-        model.weight.astype(np.float32),
+        model.error_share().astype(np.float32),
         ScenePhysics.of(model, forms, low, high, target, place.operators(model)[0]),
     )
 

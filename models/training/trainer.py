@@ -8,7 +8,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -120,6 +120,16 @@ class TrainerBase(ABC):
             if self.step % every == 0 or self.step == self.config.steps:
                 validate(self.step)
         check_equal(self.average, self.world)
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Begin with these weights instead of random ones; HSFusionError where they are those of another network."""
+        wanted = self.network.state_dict()
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in wanted.items()}:
+            raise HSFusionError(
+                "The weights to start from belong to another network: their configuration must be the same."
+            )
+        self.network.load_state_dict({k: v.float() for k, v in state.items()})
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def save(self, path: Path) -> None:
         """Network, average, optimiser and step in one safetensors file, written beside and renamed."""

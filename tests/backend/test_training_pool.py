@@ -47,7 +47,7 @@ def test_a_chunk_is_a_function_of_its_number(scenes):
 def test_patches_have_the_promised_shapes_and_limits(scenes):
     for patch in draw_chunk(scenes, CONFIG, 0):
         assert patch.conditions.shape == (condition_channels(3), 16, 16) and patch.target.shape == (3, 16, 16)
-        assert patch.scalars.shape == (scalar_count(3),) and patch.weight.shape == (3,)
+        assert patch.scalars.shape == (scalar_count(3),) and patch.error_share.shape == (3,)
         assert np.abs(patch.conditions).max() <= LIMIT and np.abs(patch.target).max() <= TARGET_LIMIT
         assert all(np.isfinite(array).all() for array in arrays(patch))
 
