@@ -91,28 +91,38 @@ def _ready(port: int, server: subprocess.Popen[bytes], patience_s: float = 120.0
     return False
 
 
-def whole_run(
-    folder: Path, hsi: Path, msi: Path, timed: Callable[..., Any], wanted: bool
-) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """hsfusion:fuse and hsfusion:fuseclassical through qgis_process, from start to end, the fastest of several runs each: its time and its
-    provenance; empty where there is no QGIS.
-    """
+def qgis_in(folder: Path) -> tuple[str, dict[str, str]] | None:
+    """qgis_process and the environment for it: a profile of its own in `folder` with this plugin; None where there is no QGIS."""
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
-    if program is None or not wanted:
-        return {}
+    if program is None:
+        return None
     plugins = folder / "profile" / "profiles" / "default" / "python" / "plugins"
     plugins.mkdir(parents=True)
     (plugins / "hsfusion").symlink_to(ROOT, target_is_directory=True)
     ini = folder / "profile" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     ini.parent.mkdir(parents=True)
     ini.write_text("[PythonPlugins]\nhsfusion=true\n", encoding="utf-8")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL"))}
-    clean |= {
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL", "HSFUSION"))}
+    return program, {
+        **clean,
         "QGIS_CUSTOM_CONFIG_PATH": str(folder / "profile"),
         "QT_QPA_PLATFORM": "offscreen",
         "PATH": "/usr/bin:/bin",
+        "HSFUSION_PYTHON": sys.executable,
+        "LC_ALL": "C.UTF-8",
     }
-    clean |= {"HSFUSION_PYTHON": sys.executable, "LC_ALL": "C.UTF-8"}
+
+
+def whole_run(
+    folder: Path, hsi: Path, msi: Path, timed: Callable[..., Any], wanted: bool
+) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """hsfusion:fuse and hsfusion:fuseclassical through qgis_process, from start to end, the fastest of several runs each: its time and its
+    provenance; empty where there is no QGIS.
+    """
+    found_qgis = qgis_in(folder) if wanted else None
+    if found_qgis is None:
+        return {}
+    program, clean = found_qgis
     results: dict[str, tuple[Any, dict[str, Any]]] = {}
     for label, algorithm, extra in (
         (FUSE, "fuse", []),

@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
 python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/speed.md]
+python scripts/benchmark.py --memory [--sizes 512,2048,8192] [--bands 100] [--output docs/memory.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
@@ -43,8 +44,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pair", type=Path, nargs=2, metavar=("HSI", "MSI"), help="a real pair instead of scenes")
     parser.add_argument("--ratio", type=int, default=3, help="of the real pair")
     parser.add_argument("--speed", action="store_true", help="time the parts of a fusion on a synthetic pair instead")
+    parser.add_argument("--memory", action="store_true", help="measure what whole runs hold in memory instead")
+    parser.add_argument("--sizes", default="512,2048,8192", help="of the pairs of --memory, MSI pixels per side")
     parser.add_argument("--size", type=int, default=1024, help="of the pair of --speed, MSI pixels per side")
-    parser.add_argument("--bands", type=int, default=100, help="of the HSI of --speed")
+    parser.add_argument("--bands", type=int, default=100, help="of the HSI of --speed and --memory")
     parser.add_argument(
         "--names",
         default="",
@@ -72,8 +75,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--card", action="store_true", help="write the gains into the model's card, too")
     parser.add_argument("--output", type=Path, help="Markdown file to write; a CSV with every row is written beside it")
     arguments = parser.parse_args()
-    if not (arguments.scenes or arguments.pair or arguments.speed):
-        parser.error("give --scenes, --pair or --speed")
+    if not (arguments.scenes or arguments.pair or arguments.speed or arguments.memory):
+        parser.error("give --scenes, --pair, --speed or --memory")
     return arguments
 
 
@@ -83,6 +86,8 @@ def main() -> int:
     try:
         if arguments.speed:
             return speed(arguments)
+        if arguments.memory:
+            return memory(arguments)
         if arguments.protocol:
             only = arguments.names.split(",") if arguments.names else []
             return run_protocol(
@@ -102,6 +107,17 @@ def speed(arguments: argparse.Namespace) -> int:
     if sys.platform.startswith("linux") and not ALLOCATOR.items() <= os.environ.items():  # read before main() begins
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
     text = "\n".join(speed_tables(arguments.model, arguments.size, arguments.bands))
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def memory(arguments: argparse.Namespace) -> int:
+    """Print the table of --memory, and write it where --output says."""
+    from _memory import memory_tables
+
+    text = "\n".join(memory_tables([int(size) for size in arguments.sizes.split(",")], arguments.bands))
     print(text)
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")

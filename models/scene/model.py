@@ -14,6 +14,7 @@ from .closed_forms import LOC_WINDOW, loc_gain
 from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
+from .unresolved import fine_std
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
@@ -147,9 +148,7 @@ def fit_scene(
     rest_outside = spectra_outside - low @ outside.T - outside_intercept
     del spectra_outside
     check()
-    # Where the gate closes, what it keeps out is an error too; the HSI's own noise stands for detail that no pixel of it resolves.
-    spread_outside = _expected_spread(blocks, samples.valid, rest_outside, subspace.band_noise)
-    outside_std = np.hypot(spread_outside, subspace.band_noise)
+    outside_std = fine_std(_maps(blocks, samples.valid, rest_outside), sampling)
     del rest_outside
     check()
     ridge = 0.1 * _local_variance(blocks, samples.valid, low)

@@ -64,7 +64,7 @@ def test_what_the_child_does_not_inherit():
     assert not set(noise) & set(clean)
     assert {"PATH", "HOME", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"} <= set(clean)
     if sys.platform.startswith("linux"):
-        assert clean["MALLOC_MMAP_MAX_"] == "0" and "GLIBC_TUNABLES" in clean
+        assert "MALLOC_ARENA_MAX" in clean and "GLIBC_TUNABLES" in clean
         subprocess.run([sys.executable, "-c", ""], env=clean, check=True)
 
 

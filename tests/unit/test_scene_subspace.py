@@ -20,7 +20,7 @@ def test_spectra_inside_the_subspace_survive_the_round_trip(spectra):
     back = subspace.expand(subspace.project(spectra.T))
     assert np.abs(back - spectra.T).max() < 2e-3 * np.ptp(spectra)
     x = np.random.default_rng(0).standard_normal((6, 5, 4))
-    np.testing.assert_allclose(subspace.project(subspace.expand(x)), x, atol=1e-9)
+    np.testing.assert_allclose(subspace.project(subspace.expand(x)), x, atol=1e-6)  # 1e-8 with some BLAS
 
 
 def test_coefficients_have_unit_variance_and_are_uncorrelated(spectra):
