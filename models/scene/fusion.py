@@ -82,8 +82,7 @@ def fused_spectra(
 
 def spectral_std(scene: SceneModel, x_std: np.ndarray) -> np.ndarray:
     """Standard deviation (L, ...) float32 of spectra whose coefficients have x_std (K, ...), what lies outside the subspace included."""
-    square = (scene.subspace.basis**2).astype(np.float32)
-    variance = square @ (x_std.reshape(len(x_std), -1).astype(np.float32) ** 2)
+    variance = scene.error_law().astype(np.float32) @ (x_std.reshape(len(x_std), -1).astype(np.float32) ** 2)
     variance += (scene.outside_std**2).astype(np.float32)[:, None]
     return np.sqrt(variance, out=variance).reshape(-1, *x_std.shape[1:])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..observation import Sampling
 from .blocks import Block, coarse_samples
-from .closed_forms import LOC_WINDOW, loc_gain
+from .closed_forms import LOC_WINDOW, given_msi, loc_gain
 from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
@@ -100,7 +100,20 @@ class SceneModel:
 
     def expected_std(self) -> np.ndarray:
         """How far a closed form is expected to be off, per band (L,): the spread of the coefficients it leaves, and what lies outside."""
-        return np.sqrt((self.subspace.basis**2) @ self.coefficients.target_std**2 + self.outside_std**2)
+        return np.sqrt(self.error_law() @ self.coefficients.target_std**2 + self.outside_std**2)
+
+    def error_law(self) -> np.ndarray:
+        """(L, K) that turns variances of the components' errors into variances of the bands.
+
+        The errors of the components hang together: what the MSI sees of them was put right, so that the bands it covers are the surer ones. Their
+        correlation is taken to be that of the MAP estimate given the MSI alone, the same in every pixel.
+        """
+        c, basis = self.coefficients, self.subspace.basis
+        _, covariance = given_msi(c.response, c.z_std, c.target_std)
+        std = np.sqrt(np.diag(covariance))
+        sized = basis * c.target_std
+        together = ((sized @ (covariance / np.outer(std, std))) * sized).sum(axis=1)
+        return basis**2 * (together / np.maximum((sized**2).sum(axis=1), 1e-300))[:, None]
 
     def standardise(self, z: np.ndarray) -> np.ndarray:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""

@@ -29,7 +29,7 @@ def fine_std(maps: Iterable[np.ndarray], sampling: Sampling) -> np.ndarray:
     first, second = (float(np.mean(p / np.maximum(variance, 1e-30))) for p in (next_one, next_but_one))
     energy, by_psf, by_psf_twice = _psf(sampling)
     seen = max(first, 0.0)
-    reach = (seen * second + DOUBT * USUAL_REACH) / (seen**2 + DOUBT) - by_psf_twice / by_psf
+    reach = (seen * second + DOUBT * USUAL_REACH) / (seen**2 + DOUBT) - by_psf_twice / max(by_psf, 1e-6)
     reach = min(max(reach, 0.0), LARGEST_REACH)
     of_scene = min(1.0, max(first, LEAST_CORRELATION) / min(by_psf + SLOPE * reach, 0.95))
     return AMPLITUDE * np.exp(-DECAY * reach) * np.sqrt(of_scene * variance / energy)

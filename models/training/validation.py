@@ -204,7 +204,7 @@ def expected_error(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
 
 def network_variance(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
     """The network's part of the expected square error, (L, H, W)."""
-    return np.tensordot(fitted.scene.subspace.basis**2, reply["std"].astype(np.float64) ** 2, axes=1)
+    return np.tensordot(fitted.scene.error_law(), reply["std"].astype(np.float64) ** 2, axes=1)
 
 
 def error_quantile(

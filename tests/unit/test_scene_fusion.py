@@ -7,6 +7,7 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
 from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.closed_forms import given_msi
 from hsfusion.models.scene.fusion import PATCH, expand_tile, fused_spectra, outside_part, spectral_std
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tile import ClosedForms, Place
@@ -94,10 +95,20 @@ def test_the_core_alone_has_the_spectra_that_the_whole_tile_has(make_scene, rati
 
 
 def test_the_spread_of_spectra_follows_from_that_of_their_coefficients(truth):
+    """Errors that are drawn as the MSI leaves them have the std that is told, band by band."""
     scene = fit_scene([whole_block(Degradation.whole(SAMPLING, truth.shape[1:])(truth), truth[:3])], SAMPLING, 4)
-    drawn = np.random.default_rng(0).standard_normal((20000, 4, 1)) * np.array([1.0, 0.5, 0.2, 3.0])[:, None]
-    spectra = np.stack([scene.subspace.expand(x) for x in drawn]) + scene.outside_std[:, None] * np.random.default_rng(
-        1
-    ).standard_normal((20000, 16, 1))
-    found = spectral_std(scene, np.array([[1.0], [0.5], [0.2], [3.0]]))
-    assert np.allclose(found, spectra.std(axis=0), rtol=0.05)
+    c, random = scene.coefficients, np.random.default_rng(0)
+    _, covariance = given_msi(c.response, c.z_std, c.target_std)
+    std = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(std, std)
+    drawn = random.multivariate_normal(np.zeros(4), np.outer(c.target_std, c.target_std) * correlation, 20000)
+    spectra = drawn @ scene.subspace.basis.T + scene.outside_std * random.standard_normal((20000, 16))
+    found = spectral_std(scene, c.target_std[:, None])
+    assert np.allclose(found[:, 0], spectra.std(axis=0), rtol=0.05)
+
+
+def test_bands_that_the_msi_sees_are_surer(truth):
+    """Their share of the components' variance is smaller than that of bands which it does not see."""
+    scene = fit_scene([whole_block(Degradation.whole(SAMPLING, truth.shape[1:])(truth), truth[:3])], SAMPLING, 4)
+    share = scene.error_law().sum(axis=1) / (scene.subspace.basis**2).sum(axis=1)
+    assert share[:3].max() < 0.5 * np.median(share[3:])
