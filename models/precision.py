@@ -29,7 +29,11 @@ def preferred(wanted: str, device: str) -> tuple[str, str]:
 
 
 def has_amx() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 in hardware; False where the system does not tell (Windows, macOS)."""
+    """Whether the CPU multiplies matrices of bfloat16 in hardware; False where the system does not tell (Windows, macOS).
+
+    AVX512_BF16 alone does not count: a tile takes 0.7 of the time with it, but the order of its sums depends on the tile's shape, so that tiles
+    of another size differ by 1.1e-3 of the data range (AMX: by less than 1e-4).
+    """
     try:
         return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -190,7 +190,7 @@ def raster_io(given: Ground) -> None:
     core = core + np.random.default_rng(0).standard_normal(core.shape, dtype=np.float32)
     profile = {"driver": "GTiff", "height": rows, "width": cols, "count": len(core), "dtype": "float32", "tiled": True}
     profile["transform"] = rasterio.Affine(10, 0, 5e5, 0, -10, 5.6e6)
-    profile |= {"blockxsize": 128, "blockysize": 128, "compress": "zstd", "zstd_level": 1, "predictor": 3}
+    profile |= {"blockxsize": 128, "blockysize": 128, "compress": "zstd", "zstd_level": 1, "predictor": 2}
     with rasterio.open(given.folder / "written.tif", "w", **profile) as target:
         target.write(core)
 

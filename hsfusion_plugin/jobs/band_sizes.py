@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WINDOW = 384  # fine pixels, of the parts that a sharpening is fitted to
 WINDOWS_PER_AXIS = 2
-PROBED = 256  # fine pixels, of the parts whose bands are compared
+PROBED = 192  # fine pixels, of the parts whose bands are compared
 METRES_PER_DEGREE = 111_320.0
 SMALLEST = 0.5  # of the raster's pixel, below which a size is a mistake
 

@@ -37,7 +37,7 @@ class Consistency:
         for top in range(0, len(known), PART):
             part = slice(top, top + PART)
             good = finite[part] & np.isfinite(fused.msi[0, part])
-            values, msi = fused.values[:, part][:, good], fused.msi[:, part][:, good]
+            values, msi = _pixels(fused.values[:, part], good), _pixels(fused.msi[:, part], good)
             self._msi = _gathered(self._msi, response @ values + offset, msi)
 
     def _add_hsi(self, fused: FusedTile, known: np.ndarray, rows: range, cols: range) -> None:
@@ -92,6 +92,11 @@ def _gathered(sums: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.nda
         return sums
     error = np.sum((found.astype(np.float64) - wanted) ** 2)
     return np.array([sums[0] + error, sums[1] + wanted.size, max(sums[2], float(wanted.max()))])
+
+
+def _pixels(image: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """(bands, N) of the good pixels; where all are, no copy that picks them one by one."""
+    return image.reshape(len(image), -1) if good.all() else image[:, good]
 
 
 def _decibel(sums: np.ndarray) -> float:

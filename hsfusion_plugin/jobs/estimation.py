@@ -22,8 +22,9 @@ from .progress import Progress
 from .request import FusionRequest
 
 LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
-BLOCK = 64  # coarse pixels
-BLOCKS_PER_AXIS = 3
+BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
+REDUCED = 8
+SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
 UNEXPLAINED = 0.05
 
 
@@ -103,10 +104,10 @@ def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
     return float(np.median(10 * np.log10(power / np.maximum(band_noise**2, 1e-30))))
 
 
-def read_blocks(
-    pair: Pair, sampling: Sampling, progress: Progress, size: int = BLOCK, per_axis: int = BLOCKS_PER_AXIS
-) -> list[Block]:
-    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one."""
+def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
+    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need."""
+    size = size or max(BLOCK, REDUCED * int(np.ceil(sampling.ratio)))
+    per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
     rows, cols = pair.alignment.coarse_shape
     if rows * cols <= LARGEST_WHOLE:
         windows = [(range(rows), range(cols))]

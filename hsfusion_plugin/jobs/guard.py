@@ -8,13 +8,14 @@ import numpy as np
 
 from ...models.scene.blocks import Block, middle
 from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, margin_db, verdict
-from .estimation import BLOCK, Estimates
+from .estimation import Estimates
 from .methods import CLOSED_FORMS, ClosedForm, Method
 from .progress import Progress
 from .published import Published
 from .rehearsal import Rehearsal
 
 LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as it is
+MIDDLE = 64  # ... and the middle of a larger one
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,6 @@ def decide(
 def _small_blocks(estimates: Estimates) -> list[Block]:
     """The blocks of the estimates, a large single one cut to its middle."""
     return [
-        block if max(block.y.shape[-2:]) <= LARGEST_BLOCK else middle(block, BLOCK, estimates.sampling.ratio)
+        block if max(block.y.shape[-2:]) <= LARGEST_BLOCK else middle(block, MIDDLE, estimates.sampling.ratio)
         for block in estimates.blocks
     ]

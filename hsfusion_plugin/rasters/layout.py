@@ -76,7 +76,8 @@ def has_zstd() -> bool:
 
 
 def _defaults(dtype: str, rows: int, cols: int, given: Mapping[str, str]) -> dict[str, str]:
-    """Tiled, and compressed without loss: with ZSTD as small as with DEFLATE, in a quarter of the time."""
+    """Tiled, and compressed without loss: ZSTD on differences of neighbours, for floats too; the predictor for floats makes files a tenth
+    smaller in three times the time, and what is written would keep a processor from the network as long as a tile's closed forms do."""
     compress = given.get("COMPRESS", "ZSTD" if has_zstd() else "DEFLATE").upper()
     options = {
         "TILED": "YES",
@@ -86,7 +87,7 @@ def _defaults(dtype: str, rows: int, cols: int, given: Mapping[str, str]) -> dic
         "NUM_THREADS": "ALL_CPUS",
     }
     if compress in _WITH_PREDICTOR:
-        options["PREDICTOR"] = "3" if dtype == "Float32" else "2"
+        options["PREDICTOR"] = "2"
     if compress == "ZSTD":
         options["ZSTD_LEVEL"] = "1"
     if given.get("TILED", "YES").upper() not in _NO:

@@ -14,7 +14,7 @@ from .closed_forms import LOC_WINDOW, given_msi, loc_gain
 from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
-from .unresolved import fine_std
+from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
@@ -258,14 +258,8 @@ def _loc_gain(
 
 def _signal_share(blocks: list[Block], valid: list[np.ndarray], outside: np.ndarray) -> np.ndarray:
     """Wiener gate per band: neighbouring pixels share signal and not noise, so their covariance over the variance tells the signal's share."""
-    covariance, count = np.zeros(outside.shape[1]), 0
-    for image in _maps(blocks, valid, outside):
-        for pair in (image[:, 1:] * image[:, :-1], image[:, :, 1:] * image[:, :, :-1]):
-            good = np.isfinite(pair[0])
-            covariance += pair[:, good].sum(axis=1)
-            count += int(good.sum())
-    variance = np.maximum(outside.var(axis=0), 1e-30)
-    return np.clip(1.6 * covariance / max(count, 1) / variance, 0.0, 1.0)
+    (covariance,) = neighbour_products(_maps(blocks, valid, outside), (1,))
+    return np.clip(1.6 * covariance / np.maximum(outside.var(axis=0), 1e-30), 0.0, 1.0)
 
 
 def _local_variance(blocks: list[Block], valid: list[np.ndarray], low: np.ndarray) -> float:

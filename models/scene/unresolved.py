@@ -6,7 +6,7 @@ was sampled, so that neighbours share it. The less the next but one still shares
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def fine_std(maps: Iterable[np.ndarray], sampling: Sampling) -> np.ndarray:
 
     An approximation: one correlation for all bands, one law of how detail falls with scale.
     """
-    variance, next_one, next_but_one = _products(maps)
+    variance, next_one, next_but_one = neighbour_products(maps, (0, 1, 2))
     first, second = (float(np.mean(p / np.maximum(variance, 1e-30))) for p in (next_one, next_but_one))
     energy, by_psf, by_psf_twice = _psf(sampling)
     seen = max(first, 0.0)
@@ -35,16 +35,17 @@ def fine_std(maps: Iterable[np.ndarray], sampling: Sampling) -> np.ndarray:
     return AMPLITUDE * np.exp(-DECAY * reach) * np.sqrt(of_scene * variance / energy)
 
 
-def _products(maps: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """Mean products per band (L,) of pixels 0, 1 and 2 apart along rows and columns, over all blocks."""
-    sums, counts = [np.zeros(1)] * 3, [0] * 3
+def neighbour_products(maps: Iterable[np.ndarray], lags: Sequence[int]) -> list[np.ndarray]:
+    """Mean products per band (L,) of pixels `lags` apart along rows and columns, over all blocks (L, h, w), NaN where invalid."""
+    sums, counts = [np.zeros(1) for _ in lags], [0 for _ in lags]
     for image in maps:
-        for lag in range(3):
-            for ahead in (image, image.swapaxes(1, 2)):
-                product = ahead[:, lag:] * ahead[:, : ahead.shape[1] - lag]
-                good = np.isfinite(product[0])
-                sums[lag] = sums[lag] + product[:, good].sum(axis=1)
-                counts[lag] += int(good.sum())
+        known = np.isfinite(image[0])
+        image = image if known.all() else np.where(known, image, 0.0)
+        for number, lag in enumerate(lags):
+            for values, there in ((image, known), (image.swapaxes(1, 2), known.T)):
+                last = len(there) - lag
+                sums[number] = sums[number] + np.einsum("bij,bij->b", values[:, lag:], values[:, :last])
+                counts[number] += int((there[lag:] & there[:last]).sum())
     return [total / max(count, 1) for total, count in zip(sums, counts)]
 
 
