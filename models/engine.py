@@ -15,6 +15,7 @@ import numpy as np
 
 from .cards import ModelInfo, find_model, find_models
 from .errors import HSFusionError, RunCancelled
+from .heap import give_back
 from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
 
 log = logging.getLogger("hsfusion.engine")
@@ -140,7 +141,9 @@ class Engine:
         if cancelled():
             raise RunCancelled("The run was cancelled.")
         try:
-            return self._runner(model)(tensors, request, cancelled)
+            found = self._runner(model)(tensors, request, cancelled)
+            give_back()  # or tiles of all sizes would leave holes, and the process would grow with their number
+            return found
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,10 @@ from pathlib import Path
 
 from osgeo import gdal
 
-BLOCK_CACHE = 64_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
+from ...models.heap import libc
+
+BLOCK_CACHE = 16_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
+LARGEST_CACHE = 256_000_000  # where rasters in strips need more, see `make_room`
 _SETTERS = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openblas_set_num_threads64_")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGE_ARRAY = 1 << 20  # bytes
@@ -42,22 +44,17 @@ def bounded() -> Iterator[None]:
                 _restore.clear()
 
 
-def give_back() -> None:
-    """Return to the system what glibc keeps of freed memory: some milliseconds, so for between two tiles or phases, and never needed."""
-    trim = getattr(_libc(), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _libc() -> ctypes.CDLL | None:
-    """The C library, where it may be glibc."""
-    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+def make_room(strips: int) -> None:
+    """Let GDAL's cache hold so many bytes of strips beside its blocks until the job ends: a strip is unpacked whole, and goes on into the next tile."""
+    with _lock:
+        if _running:
+            gdal.SetCacheMax(max(gdal.GetCacheMax(), min(BLOCK_CACHE + strips, LARGEST_CACHE)))
 
 
 def _return_memory() -> None:
     """Let glibc give arrays back to the system as soon as they are done with: it would learn from the first large ones to keep all later
     ones, and a long run would hold more and more. For good: it cannot be asked what it did before."""
-    mallopt = getattr(_libc(), "mallopt", None)
+    mallopt = getattr(libc(), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(_M_MMAP_THRESHOLD, _LARGE_ARRAY)
         mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_ARRAY)
@@ -65,9 +62,7 @@ def _return_memory() -> None:
 
 def _limit_cache() -> list[Callable[[], object]]:
     before = gdal.GetCacheMax()
-    if before <= BLOCK_CACHE:
-        return []
-    gdal.SetCacheMax(BLOCK_CACHE)
+    gdal.SetCacheMax(min(before, BLOCK_CACHE))
     return [lambda: gdal.SetCacheMax(before)]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...models.errors import HSFusionError
+from ...models.heap import give_back
 from ...models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ...models.scene.blocks import Block, coarse_samples
 from ...models.scene.model import COMPONENTS, SceneModel, fit_scene
@@ -15,7 +16,6 @@ from ...models.scene.subspace import fit_subspace
 from ...models.scene.tiling import place_of
 from ..paths import RESOURCES
 from .band_sizes import softness_warning
-from .bounds import give_back
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .progress import Progress

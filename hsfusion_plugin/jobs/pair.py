@@ -100,6 +100,10 @@ class Pair:
             mask = mask * read_mask(self.mask, a, rows, cols)
         return values, mask
 
+    def strip_bytes(self, fine_rows: int, coarse_rows: int) -> int:
+        """What a row of tiles touches of rasters that lie on disk in strips, unpacked, in bytes."""
+        return self.msi.strip_bytes(fine_rows) + self.hsi.strip_bytes(coarse_rows)
+
     def close(self) -> None:
         """Let go of this thread's handles; what is read later opens the files again."""
         for raster in filter(None, (self.hsi, self.msi, self.mask)):

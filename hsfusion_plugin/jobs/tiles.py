@@ -73,10 +73,9 @@ class FusedTile:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols); z is the standardised MSI."""
+    """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols)."""
 
     block: Block
-    z: np.ndarray | None = None
     x: np.ndarray | None = None
     x_std: np.ndarray | None = None
     spectra: np.ndarray | None = None
@@ -99,7 +98,7 @@ class _Answer:
         x, x_std, spectra, std = (
             None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
         )
-        return _Answer(seen, None if self.z is None else self.z[(slice(None), *fine)], x, x_std, spectra, std)
+        return _Answer(seen, x, x_std, spectra, std)
 
 
 class _Line:
@@ -129,14 +128,14 @@ class _Line:
             with self.calls.call(tile):
                 found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
             return _Answer(block, spectra=found, std=std)
-        z = scene.standardise(block.z) * block.z_mask
+        z = _standardised(scene, block)
         y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
         arrays = Arrays(y, z, block.y_mask, block.z_mask)
         if not isinstance(method, Diffusion):
-            return _Answer(block, z, *method(arrays, scene.coefficients, tile))
+            return _Answer(block, *method(arrays, scene.coefficients, tile))
         with self.calls.call(tile):
             found, std = method(arrays, scene.coefficients, tile)
-        return _Answer(block, z, found, std)
+        return _Answer(block, found, std)
 
     def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
@@ -152,7 +151,7 @@ class _Line:
                 answer.x,
                 block.y,
                 block.y_mask,
-                answer.z,
+                _standardised(scene, block),
                 block.z_mask,
                 tile.place,
                 tile.core_rows,
@@ -167,6 +166,10 @@ class _Line:
         return FusedTile(
             tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
         )
+
+
+def _standardised(scene: SceneModel, block: Block) -> np.ndarray:
+    return scene.standardise(block.z) * block.z_mask
 
 
 def _within(part: range, whole: range) -> slice:

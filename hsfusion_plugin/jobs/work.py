@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...models.heap import give_back
 from ...models.scene.full_band import FullBand
 from ...models.scene.tiling import plan_tiles
 from ...models.version import VERSION
 from .. import reports
 from ..rasters.colour import colour_bands
-from .bounds import give_back
+from .bounds import make_room
 from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
@@ -66,21 +67,15 @@ def fuse_scene(
 ) -> Result:
     """Fuse the output window tile by tile and write it; `about` (method, model, backend) joins the provenance."""
     scene, alignment = estimates.scene, pair.alignment
-    tiles = plan_tiles(
-        alignment.output_rows,
-        alignment.output_cols,
-        scene.coefficients,
-        request.tile_size or (PART if isinstance(method, (ClosedForm, FullBand)) else tile_size(len(pair.hsi_bands))),
-        method.halo,
-        method.multiple,
-    )
-    progress.info(
-        f"Fusing {len(alignment.output_cols)} x {len(alignment.output_rows)} pixels in {len(tiles)} tile(s) with {method.name}."
-    )
+    rows, cols = alignment.output_rows, alignment.output_cols
+    in_parts = isinstance(method, (ClosedForm, FullBand))
+    size = PART if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
+    tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
+    progress.info(f"Fusing {len(cols)} x {len(rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     gallery = Gallery(
-        alignment.output_rows,
-        alignment.output_cols,
+        rows,
+        cols,
         [pair.hsi_bands.index(b) for b in colours],
         [pair.msi_bands.index(b) for b in colour_bands(pair.msi, pair.msi_bands)],
     )
@@ -88,6 +83,9 @@ def fuse_scene(
     record = {**provenance(pair, estimates, request), **about}
     calls = CallTimes()
     give_back()
+    make_room(
+        pair.strip_bytes(max(len(t.place.fine_rows) for t in tiles), max(len(t.place.coarse_rows) for t in tiles))
+    )
     progress.phase("Fusing")
     with open_outputs(pair, request, 1.1 * estimates.largest, record, progress.check) as outputs:
         with clock.phase("tiles"):

@@ -178,6 +178,14 @@ class Raster:
         other._has_alpha = False
         return other
 
+    def strip_bytes(self, rows: int) -> int:
+        """Bytes of the strips that so many rows touch, unpacked, all bands; 0 where the file is in tiles or a strip is no wider than one."""
+        band = self._dataset().GetRasterBand(1)
+        across, down = band.GetBlockSize()
+        if across < self.cols or down > rows or self.cols <= rows:
+            return 0
+        return (rows + down) * self.cols * self.count * gdal.GetDataTypeSize(band.DataType) // 8
+
     def handle(self) -> gdal.Dataset:
         """This thread's GDAL dataset, as the file has it."""
         return self._dataset()

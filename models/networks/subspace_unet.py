@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +49,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(B, Cin, H, W), (B, E) -> (B, C, H, W)."""
         scale, shift = self.film(embedding)[:, :, None, None].chunk(2, dim=1)
-        hidden = self.first(F.silu(self.norm(x))) * (1 + scale) + shift
-        return self.skip(x) + self.last(F.silu(hidden))
+        hidden = torch.addcmul(shift, self.first(_silu(self.norm(x))), 1 + scale)
+        return self.skip(x) + self.last(_silu(hidden))
 
 
 class SubspaceUNet(nn.Module):
@@ -98,16 +97,18 @@ class SubspaceUNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, noisy: Tensor | None, signal: Tensor, conditions: Tensor, scalars: Tensor) -> Estimate:
+    def forward(
+        self, noisy: Tensor | None, signal: Tensor, conditions: Tensor, scalars: Tensor, *more: Tensor
+    ) -> Estimate:
         """noisy (B, K, H, W) with signal amplitude `signal` (B,), conditions (B, C, H, W), scalars (B, S); H, W multiples of 8.
 
-        noisy None: where the signal is 0, and nothing of it would be seen.
+        noisy None: where the signal is 0, and nothing of it would be seen. more: the last of the conditions, which are not copied to join them.
         """
         embedding = self.embed(torch.cat([level_features(signal), scalars], dim=1))
-        x = conditions
+        parts = [part.to(conditions) for part in (conditions, *more)]
         if noisy is not None:
-            x = torch.cat([(noisy * signal[:, None, None, None]).to(conditions.dtype), conditions], dim=1)
-        x = self._stem(x)
+            parts = [(noisy * signal[:, None, None, None]).to(conditions), *parts]
+        x = self._stem(parts)
         skips = []
         for i, blocks in enumerate(self.down):
             for block in blocks:
@@ -119,26 +120,37 @@ class SubspaceUNet(nn.Module):
             x = torch.cat([grow(x), skips.pop()], dim=1)
             for block in blocks:
                 x = block(x, embedding)
-        # Each part as fine pixels, and as float32, when its turn comes: all at once they would be the most that a tile ever needs.
-        x = self.head(F.silu(self.head_norm(x)))
-        mean, log_error, *shares = (partial(_fine, part) for part in x.chunk(2 + len(self.gates), dim=1))
-        mean = mean()
-        for first, share in zip(self.gates, shares):
-            mean = torch.addcmul(mean, share(), conditions[:, first : first + self.components].to(mean.dtype))
-        return Estimate(mean, log_error())
+        x = _silu(self.head_norm(x))
+        mean = self._head(x, 0)
+        for number, first in enumerate(self.gates):
+            form = conditions[:, first : first + self.components].to(mean.dtype)
+            mean = torch.addcmul(mean, self._head(x, 2 + number), form)
+        return Estimate(mean, self._head(x, 1))
 
-    def _stem(self, x: Tensor) -> Tensor:
-        """The stem on `pixel_unshuffle(x, 2)` as one convolution with steps of 2: the same sums without the shuffled copy.
+    def _head(self, x: Tensor, part: int) -> Tensor:
+        """One part of the head's output, (B, K, H, W) float32; all at once they would be the most that a tile ever needs."""
+        own = slice(4 * self.components * part, 4 * self.components * (part + 1))
+        found = F.conv2d(x, self.head.weight[own], self.head.bias[own], padding=1)
+        return F.pixel_shuffle(found, 2).float()
 
-        x may lack the first channels, those of the noisy residual, where they are zero.
+    def _stem(self, parts: list[Tensor]) -> Tensor:
+        """The stem on `pixel_unshuffle(cat(parts), 2)` as convolutions with steps of 2: the same sums without the copies.
+
+        The parts may lack the first channels, those of the noisy residual, where they are zero.
         """
-        weight = self.stem.weight[:, -4 * x.shape[1] :]
-        weight = weight.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
-        return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), self.stem.bias, stride=2, padding=2)
+        weight = self.stem.weight.unflatten(1, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
+        first, bias = weight.shape[1] - sum(part.shape[1] for part in parts), self.stem.bias
+        found: Tensor | None = None
+        for part in parts:
+            own = weight[:, first : first + part.shape[1]].contiguous(memory_format=torch.channels_last)
+            one = F.conv2d(part, own, bias, stride=2, padding=2)
+            found, bias, first = one if found is None else found + one, None, first + part.shape[1]
+        return found  # type: ignore[return-value]
 
 
-def _fine(x: Tensor) -> Tensor:
-    return F.pixel_shuffle(x, 2).float()
+def _silu(x: Tensor) -> Tensor:
+    """SiLU of what nobody needs any more, in its place where no gradient is asked for."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
 def level_features(signal: Tensor) -> Tensor:

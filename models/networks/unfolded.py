@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from .inputs import channel_of, condition_channels, scalar_count
@@ -46,8 +45,7 @@ class Unfolded(nn.Module):
 
         noisy None: where the signal is 0.
         """
-        seen = torch.cat([conditions, consistent.to(conditions), (consistent - mean).to(conditions)], dim=1)
-        rest = self.second(noisy, signal, seen, scalars)
+        rest = self.second(noisy, signal, conditions, scalars, consistent, consistent - mean)
         return Estimate(consistent + rest.mean, rest.log_error)
 
 

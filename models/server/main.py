@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--batch", type=int, default=0, help="waiting tiles worked on together (0 = 8 on a GPU, 1 on a CPU)"
     )
     parser.add_argument(
-        "--workers", type=int, default=0, help="tiles worked on at a time on a CPU (0 = 2, as far as there are cores)"
+        "--workers", type=int, default=0, help="tiles worked on at a time on a CPU (0 = 1, on all cores)"
     )
     parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
     parser.add_argument("--no-adaptation", action="store_true", help="offer no scene adaptation")

@@ -9,7 +9,7 @@ from hsfusion.models.server.cores import share_out, usable_cores
 
 @pytest.mark.parametrize(
     ("cores", "asked", "expected"),
-    [(1, 0, (1, 1)), (2, 0, (2, 1)), (3, 0, (2, 1)), (8, 0, (2, 4)), (8, 1, (1, 8)), (2, 4, (4, 1))],
+    [(1, 0, (1, 1)), (2, 0, (1, 2)), (8, 0, (1, 8)), (8, 1, (1, 8)), (8, 2, (2, 4)), (2, 4, (4, 1))],
 )
 def test_every_core_has_work_and_none_has_too_much(cores, asked, expected):
     assert share_out(cores, asked) == expected

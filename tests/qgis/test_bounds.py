@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs.bounds import BLOCK_CACHE, bounded
+from hsfusion.hsfusion_plugin.jobs.bounds import BLOCK_CACHE, LARGEST_CACHE, bounded, make_room
+from hsfusion.hsfusion_plugin.rasters.raster import Raster
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +30,30 @@ def test_gdals_cache_is_bounded_while_a_job_runs_and_given_back_after_the_last()
             assert gdal.GetCacheMax() == BLOCK_CACHE // 2
     finally:
         gdal.SetCacheMax(before)
+
+
+def test_strips_get_room_until_the_job_ends(tmp_path):
+    before = gdal.GetCacheMax()
+    make_room(1_000_000)  # without a job nothing changes
+    assert gdal.GetCacheMax() == before
+    with bounded():
+        make_room(5_000_000)
+        assert gdal.GetCacheMax() == BLOCK_CACHE + 5_000_000
+        make_room(10 * LARGEST_CACHE)
+        assert gdal.GetCacheMax() == LARGEST_CACHE
+    assert gdal.GetCacheMax() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [(["BLOCKYSIZE=2"], (64 + 2) * 900 * 3 * 2), (["TILED=YES", "BLOCKXSIZE=128", "BLOCKYSIZE=128"], 0)],
+)
+def test_what_strips_take(tmp_path, options, expected):
+    path = str(tmp_path / "raster.tif")
+    dataset = gdal.GetDriverByName("GTiff").Create(path, 900, 200, 3, gdal.GDT_UInt16, options)
+    dataset.GetRasterBand(1).Fill(1)
+    dataset = None
+    assert Raster.open(path).strip_bytes(64) == expected
 
 
 _THREADS = """

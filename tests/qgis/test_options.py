@@ -57,7 +57,8 @@ def test_what_is_entered_is_what_runs_use(page, tmp_path):
 def test_memory_work_folder_and_replies(page, monkeypatch):
     from hsfusion.hsfusion_plugin.jobs import memory
 
-    assert memory.tile_size(bands=224) == memory.LARGEST_TILE, "without a budget"
+    assert memory.tile_size(bands=224, longest=5000) == memory.LARGEST_TILE, "without a budget"
+    assert memory.tile_size(bands=224, longest=memory.LARGEST_TILE + 128) == memory.LARGEST_TILE + 128, "all as one"
     page.memory.setValue(1.5)
     page.work.setText("/scratch/me")
     page.replies.setCurrentIndex(1)
@@ -67,7 +68,7 @@ def test_memory_work_folder_and_replies(page, monkeypatch):
     again = type(page)(None)
     assert again.memory.value() == 1.5 and again.work.text() == "/scratch/me" and again.replies.currentData() == "half"
     assert memory.available_memory() <= 1_500_000_000
-    assert memory.SMALLEST_TILE <= memory.tile_size(bands=1000) < memory.LARGEST_TILE
+    assert memory.SMALLEST_TILE <= memory.tile_size(bands=1000, longest=5000) < memory.LARGEST_TILE
     monkeypatch.setenv("HSFUSION_MEMORY", "0.5")
     assert Settings.read().memory == 500_000_000 and not type(page)(None).memory.isEnabled()
     for name, value in (("MEMORY", "much"), ("REPLIES", "some")):
