@@ -26,6 +26,8 @@ from .scene.model import CoefficientModel
 from .scene.tile import ClosedForms, Place
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
+TOWARDS_MEAN = 0.5  # of the way that a pair of samples is moved from its own middle to the mean estimate: both err, and not alike. On held-out scenes
+# the mean of 4 samples of 5 steps was 0.03 dB below the mean estimate without this, in clean pairs 0.3 dB, and 0.05 dB above it with it.
 DEFAULT_HALO = 64  # fine pixels around the core that the network works on, where the card does not say
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
 
@@ -229,18 +231,20 @@ class SubspaceRunner:
                 estimate = self.network(noisy, level, given, numbers, raw, first)
             return _consistent(tiles, estimate.mean)
 
-        samples: list[list[Tensor]] = [[] for _ in tiles]
         levels = self.signals[subsequence(len(self.signals) - 1, job.steps or self.default_steps)]
-        for number in range(job.samples):
-            start = torch.cat([_padded(tile.noise(self.components, number)) for tile in tiles])
-            for place, (tile, residual) in enumerate(zip(tiles, ddim(denoise, start, levels))):
-                samples[place].append(tile.core(tile.added(residual)))
+        mean = _consistent(tiles, estimate.mean)
+        residuals: list[Tensor] = []
+        for number in range(0, job.samples, 2):
+            start = torch.cat([_padded(tile.noise(self.components, number // 2)) for tile in tiles])
+            pair = ddim(denoise, start, levels), ddim(denoise, -start, levels)
+            towards = TOWARDS_MEAN * (mean - 0.5 * (pair[0] + pair[1]))
+            residuals += [sample + towards for sample in pair]
         results = []
-        for tile, mean, log_error, drawn in zip(tiles, estimate.mean, estimate.log_error, samples):
+        for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp()
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            x = torch.stack(drawn or [tile.core(tile.coefficients(mean))])
-            results.append({"x": x.cpu().numpy(), "std": std.cpu().numpy()})
+            drawn = [tile.core(tile.added(residual[place])) for residual in residuals[: job.samples] or [mean]]
+            results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
 
@@ -286,12 +290,10 @@ class Prepared:
         return _padded(((self.coefficients(residual)[part] - self.base[part]) / self.scale)[None])
 
     def noise(self, components: int, number: int) -> Tensor:
-        """The start of sample `number`: two samples share a field of noise, one its mirror, so that their mean is hardly noisier than one step."""
+        """What pair `number` of samples begins with: one of them with this field, the other with its mirror image."""
         place, (rows, cols) = self.job.place, self.cut
-        field = gaussian_field(
-            self.job.seed, place.fine_rows[rows], place.fine_cols[cols], components, stream=number // 2
-        )
-        return torch.from_numpy(field if number % 2 == 0 else -field)[None].to(self.base)
+        field = gaussian_field(self.job.seed, place.fine_rows[rows], place.fine_cols[cols], components, stream=number)
+        return torch.from_numpy(field)[None].to(self.base)
 
     def core(self, x: Tensor, of_network: bool = False) -> Tensor:
         """The components and pixels that were asked for, of a map of the window or of the network's part of it."""
