@@ -29,12 +29,10 @@ _DROPPED = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "GEOTIFF_CSV", "CPL_ZIP_ENCODIN
 _DROPPED_IF_DANGLING = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 # Read before main(). Threads that wait sleep, and leave their core to QGIS. Huge pages, since large activations are page-faulted anew in each
-# layer; one arena, because tiles run on threads. Large arrays apart from the heap, and given back: arrays of all sizes in one heap leave holes until
-# a third of it is holes, for 5 % of the time.
+# layer; one arena, because tiles run on threads.
 _LINUX = {
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 

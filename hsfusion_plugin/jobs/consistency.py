@@ -9,7 +9,7 @@ from ...models.observation.axis import coarse_centres, gaussian_reach
 from ...models.scene.model import SceneModel
 from .tiles import FusedTile
 
-LARGEST_PICTURE = 640
+LARGEST_PICTURE = 512
 ROWS, PART = 16, 64  # coarse and fine rows that are compared at a time
 SPECTRA_AT = ((0.2, 0.25), (0.4, 0.7), (0.65, 0.35), (0.85, 0.8))
 

@@ -11,6 +11,7 @@ _UNKNOWN = 4_000_000_000
 USUAL_BUDGET = 1_500_000_000  # bytes, of the QGIS process, where the user sets none
 LARGEST_TILE = 384  # fine pixels; the backend's memory follows from it, and keeps to the same
 SMALLEST_TILE = 64
+CLOSED_FORM_TILE = 256
 _COPIES = 4.0  # of a tile's full spectra that are alive at a time: two tiles whole, and what makes and compares them
 _BESIDE_TILES = 600_000_000  # bytes that QGIS, its libraries and GDAL's cache take
 

@@ -104,12 +104,13 @@ class Diffusion:
         core = (len(arrays.y), len(tile.core_rows), len(tile.core_cols))
         reply = self.client.infer(
             self.name,
-            {name: value.astype(np.float32) for name, value in vars(arrays).items()},
+            {name: value.astype(np.float32, copy=False) for name, value in vars(arrays).items()},
             {**tile_request(model, tile), **options},
             self.cancelled,
             expect={"x": (max(1, request.samples), *core), "std": core},
         )
-        return reply["x"].mean(axis=0), reply["std"]
+        x = reply["x"]
+        return x[0] if len(x) == 1 else x.mean(axis=0), reply["std"]
 
     def _in_parts(
         self, arrays: Arrays, model: CoefficientModel, tile: Tile, size: int

@@ -23,7 +23,7 @@ from .progress import Progress
 from .published import Published
 
 IN_FLIGHT = 2
-PART = 256  # fine pixels whose spectra are made at a time; a multiple of the outputs' blocks
+PART = 128  # fine pixels per axis whose spectra are made at a time; a multiple of the outputs' blocks
 
 
 @dataclass(frozen=True)

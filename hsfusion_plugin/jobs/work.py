@@ -19,7 +19,7 @@ from .bounds import make_room
 from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
-from .memory import tile_size
+from .memory import CLOSED_FORM_TILE, tile_size
 from .methods import ClosedForm, Method
 from .outputs import msi_ranges, open_outputs, outside_range
 from .pair import Pair
@@ -69,7 +69,7 @@ def fuse_scene(
     scene, alignment = estimates.scene, pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
     in_parts = isinstance(method, (ClosedForm, FullBand))
-    size = PART if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
+    size = CLOSED_FORM_TILE if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
     tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
     progress.info(f"Fusing {len(cols)} x {len(rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
