@@ -19,6 +19,7 @@ from .errors import HSFusionError, RunCancelled
 from .networks.inputs import conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
+from .nonlocal_means import MARGIN, nonlocal_means, worth_it
 from .observation import gaussian_field
 from .precision import BFLOAT16, FLOAT32
 from .scene.closed_forms import maximum_a_posteriori
@@ -243,7 +244,7 @@ class SubspaceRunner:
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp()
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            drawn = [tile.core(tile.added(residual[place])) for residual in residuals[: job.samples] or [mean]]
+            drawn = [tile.finished(residual[place]) for residual in residuals[: job.samples] or [mean]]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
@@ -279,8 +280,24 @@ class Prepared:
         x[part] += self.scale * self.inside(residual)
         return x
 
+    def finished(self, residual: Tensor) -> Tensor:
+        """The core's coefficients (K found, rows, cols), with what noise is left averaged away."""
+        job, x = self.job, self.added(residual)
+        if not worth_it(job.model):
+            return self.core(x)
+        ranges = (job.core_rows, job.place.fine_rows), (job.core_cols, job.place.fine_cols)
+        around = tuple(
+            slice(max(core.start - MARGIN, seen.start) - seen.start, min(core.stop + MARGIN, seen.stop) - seen.start)
+            for core, seen in ranges
+        )
+        inner = tuple(
+            slice(core.start - seen.start - part.start, core.stop - seen.start - part.start)
+            for (core, seen), part in zip(ranges, around)
+        )
+        return nonlocal_means(x[(slice(0, self.found), *around)], job.model)[(slice(None), *inner)]
+
     def coefficients(self, residual: Tensor) -> Tensor:
-        """The same, consistent with both images where that is wanted."""
+        """Of a residual, consistent with both images where that is wanted."""
         x = self.added(residual)
         return x if self.correct is None else self.correct(x)
 

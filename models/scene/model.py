@@ -14,6 +14,7 @@ from .closed_forms import LOC_WINDOW, given_msi, loc_gain
 from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
+from .texture import noise_without_texture
 from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
@@ -27,7 +28,8 @@ class CoefficientModel:
 
     sampling and scene_shape place a tile; regression (K, l) and intercept (K,) are GLP-HS; response (l, K) and offset (l,) map coefficients
     to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std (K,) is the spread that GLP-HS is expected to
-    leave, target_std (K,) the same with the MSI's noise that it lets through; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
+    leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; passed_std (K,) that noise
+    alone, without such texture; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
     coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
     kernel: the scene's own law from the MSI to what GLP-HS leaves.
     """
@@ -42,6 +44,7 @@ class CoefficientModel:
     z_std: np.ndarray
     prior_std: np.ndarray
     target_std: np.ndarray
+    passed_std: np.ndarray
     loc_ridge: float
     loc_gain: np.ndarray
     weight: np.ndarray
@@ -169,7 +172,9 @@ def fit_scene(
     check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
-    passed_noise = np.sqrt((regression**2) @ (noise / z_scale) ** 2)
+    passed, passed_quiet = (
+        np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (noise, noise_without_texture(blocks))
+    )
     rest_maps, low_maps = list(_maps(blocks, samples.valid, rest)), list(_maps(blocks, samples.valid, low))
     coefficients = CoefficientModel(
         sampling=sampling,
@@ -181,7 +186,8 @@ def fit_scene(
         y_std=y_std,
         z_std=z_std,
         prior_std=prior_std,
-        target_std=np.sqrt(prior_std**2 + passed_noise**2),
+        target_std=np.sqrt(prior_std**2 + passed**2),
+        passed_std=passed_quiet,
         loc_ridge=ridge,
         loc_gain=_loc_gain(blocks, samples.valid, rest, low, ridge),
         weight=weight,

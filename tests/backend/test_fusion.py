@@ -17,6 +17,7 @@ from hsfusion.models import fusion
 from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.fusion import SubspaceRunner, TileRequest, build_network, network_range
 from hsfusion.models.networks.subspace_unet import MULTIPLE
+from hsfusion.models.nonlocal_means import nonlocal_means
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.model import SceneModel, fit_scene
@@ -268,12 +269,13 @@ def test_a_pair_of_samples_is_moved_half_way_to_the_mean_estimate(scene, runner,
     np.testing.assert_allclose(one[0], half[0], atol=1e-4)
 
 
-def test_a_network_that_says_nothing_leaves_the_average(scene):
-    """Zero heads: x is LOC and MAP's average, consistency moves it by no more than the expected spread, std is positive."""
+def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
+    """Zero heads: x is LOC and MAP's average before what noise is left in it is averaged away, consistency moves it by no more than the expected spread, std is positive."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
     from hsfusion.models.scene.tile import ClosedForms
 
+    monkeypatch.setattr(fusion, "worth_it", lambda model: False)
     tile = scene.whole()
     t = scene.tensors(tile)
     expected = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).average
@@ -281,6 +283,9 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
     np.testing.assert_allclose(plain["x"][0], expected, atol=1e-4)
     moved = np.abs(soft["x"][0] - expected).mean(axis=(1, 2))
     assert (moved < scene.model.coefficients.target_std).all() and (soft["std"] > 0).all()
+    monkeypatch.setattr(fusion, "worth_it", lambda model: True)
+    quiet = nonlocal_means(torch.from_numpy(expected.astype(np.float32)), scene.model.coefficients)
+    np.testing.assert_allclose(scene.run(silent, tile, consistency=False)["x"][0], quiet, atol=1e-4)
 
 
 def test_consistency_brings_the_result_closer_to_both_images(scene, runner):
