@@ -270,7 +270,7 @@ def test_a_pair_of_samples_is_moved_half_way_to_the_mean_estimate(scene, runner,
 
 
 def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
-    """Zero heads: x is LOC and MAP's average before what noise is left in it is averaged away, consistency moves it by no more than the expected spread, std is positive."""
+    """Zero heads: x is LOC and MAP's average, or that without its noise, consistency moves it by no more than the expected spread."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
     from hsfusion.models.scene.tile import ClosedForms
