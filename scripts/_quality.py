@@ -274,15 +274,15 @@ def every_row(rows: list[dict[str, Any]], key: str) -> list[str]:
 
 
 def trust_table(trust: list[dict[str, Any]]) -> list[str]:
-    """Markdown: coverage of +-2 standard deviations and rank correlation, mean, lowest and highest scene per case."""
+    """Markdown: coverage of +-2 standard deviations and rank correlation: mean, lowest and highest scene of a case, and case of a scene."""
     lines = [
-        "| case | within ±2 σ: mean | lowest | highest | rank correlation: mean | lowest |",
+        "| case or scene | within ±2 σ: mean | lowest | highest | rank correlation: mean | lowest |",
         "|---|---|---|---|---|---|",
     ]
-    for case in (*dict.fromkeys(t["case"] for t in trust), "all"):
-        here = [t for t in trust if case in (t["case"], "all")]
+    for name in dict.fromkeys(t[key] for key in ("case", "scene") for t in [*trust, {"case": "all", "scene": "all"}]):
+        here = [t for t in trust if name in (t["case"], t["scene"], "all")]
         c, r = ([t[k] for t in here] for k in ("coverage", "rank"))
-        lines.append(f"| {case} | {np.mean(c):.1%} | {min(c):.1%} | {max(c):.1%} | {np.mean(r):.2f} | {min(r):.2f} |")
+        lines.append(f"| {name} | {np.mean(c):.1%} | {min(c):.1%} | {max(c):.1%} | {np.mean(r):.2f} | {min(r):.2f} |")
     return lines
 
 

@@ -32,6 +32,7 @@ EIGHT_BANDS = (
     (1610.0, 90.0),
     (2200.0, 175.0),
 )
+LEAST_FACTOR = 0.1  # on the network's expected errors, even where what lies outside the subspace would cover everything
 PANCHROMATIC = ((650.0, 330.0),)
 
 
@@ -229,7 +230,7 @@ def error_quantile(
             outside = fitted.scene.outside_std[:, None, None] ** 2
             needed = ((square / 4.0 - outside) / np.maximum(network_variance(fitted, reply), 1e-24)).ravel()
             pooled.append(needed[:: max(1, needed.size // 50_000)])
-    return float(np.sqrt(max(np.quantile(np.concatenate(pooled), share), 0.0)))
+    return float(np.sqrt(max(np.quantile(np.concatenate(pooled), share), LEAST_FACTOR**2)))
 
 
 def validate(
