@@ -12,7 +12,7 @@ from hsfusion.models import engine as engine_module
 from hsfusion.models import precision
 from hsfusion.models.engine import Engine
 from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, made_up_tile, preferred
+from hsfusion.models.precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, has_amx, loss_db, made_up_tile, preferred
 from hsfusion.models.scene.model import CoefficientModel
 from hsfusion.models.scene.tiling import plan_tiles
 from hsfusion.models.weights import load_state, read_card
@@ -36,7 +36,10 @@ def test_the_bundled_model_loses_nothing_in_bfloat16(runner):
     assert loss_db(runner, runner, runner.components) == 0.0
 
 
-@pytest.mark.parametrize("how", [FLOAT32, BFLOAT16])
+ONLY_AMX = pytest.mark.skipif(not has_amx(), reason="bfloat16 is used on processors with AMX alone")
+
+
+@pytest.mark.parametrize("how", [FLOAT32, pytest.param(BFLOAT16, marks=ONLY_AMX)])
 def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
     """With the bundled weights: to 1e-4 of the data range in float32, to 1e-3 in bfloat16."""
     chosen = runner.with_precision(how)
