@@ -13,8 +13,8 @@ from torch import Tensor
 from ..scene.model import CoefficientModel
 from ..scene.tile import ClosedForms
 
-CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear")
-SCALARS_PER_COMPONENT = 5
+CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "unmixed", "unmixing_misfit")
+SCALARS_PER_COMPONENT = 6
 COMMON_SCALARS = 5
 LIMIT = (
     12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
@@ -47,7 +47,7 @@ def conditions(
     dtype: torch.dtype = torch.float32,
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """(6K, H, W) from the closed forms of one tile (torch tensors), one after the other."""
+    """(8K, H, W) from the closed forms of one tile (torch tensors), one after the other."""
     scale = target_scale(model, forms.glp)
     parts: tuple[Callable[[], Tensor], ...] = (
         lambda: forms.y_up,
@@ -56,6 +56,8 @@ def conditions(
         lambda: (forms.loc - forms.glp) / scale,
         lambda: (forms.map - forms.glp) / scale,
         lambda: (forms.nonlinear - forms.glp) / scale,
+        lambda: (forms.unmixed - forms.glp) / scale,
+        lambda: 4.0 * forms.unmixing_misfit / scale,
     )
     count, *size = forms.glp.shape
     found = torch.empty(1, len(parts) * count, *size, dtype=dtype, device=forms.glp.device, memory_format=layout)[0]
@@ -65,7 +67,9 @@ def conditions(
 
 
 def scalars(model: CoefficientModel) -> np.ndarray:
-    """(S,) float32: per component spread, noise against spread, scores of LOC and of the kernel, noise let through; ratio, PSF, the MSI's noise, bands."""
+    """(S,) float32: per component spread, noise against spread, scores of LOC and of the kernel, noise let through, misfit of the mixtures; ratio,
+    PSF, the MSI's noise, bands.
+    """
     s = model.sampling
     noise_through = np.sqrt((model.regression**2) @ (model.z_std**2))
     values = [
@@ -74,6 +78,7 @@ def scalars(model: CoefficientModel) -> np.ndarray:
         model.loc_gain,
         model.kernel.gain,
         0.5 * np.log(noise_through / model.target_std + 1e-3),
+        0.5 * np.log(model.unmixing.misfit_std / model.target_std + 1e-3),
         [
             np.log2(s.ratio) - 2.0,
             s.fwhm_y - 1.0,
@@ -108,6 +113,16 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
         weights=np.concatenate([kernel.weights, np.zeros((len(kernel.weights), missing))], axis=1),
         limit=np.concatenate([kernel.limit, np.zeros(missing)]),
         gain=np.concatenate([kernel.gain, np.zeros(missing)]),
+    )
+    unmixing = model.unmixing
+    values["unmixing"] = replace(
+        unmixing,
+        endmembers=np.concatenate([unmixing.endmembers, np.zeros((missing, unmixing.endmembers.shape[1]))]),
+        origin=np.concatenate([unmixing.origin, np.zeros(missing)]),
+        hsi=replace(
+            unmixing.hsi, gain=np.concatenate([unmixing.hsi.gain, np.zeros((len(unmixing.hsi.gain), missing))], axis=1)
+        ),
+        misfit_std=np.concatenate([unmixing.misfit_std, np.zeros(missing)]),
     )
     values["response"] = np.concatenate([model.response, np.zeros((model.response.shape[0], missing))], axis=1)
     return CoefficientModel(**values)

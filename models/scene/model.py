@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Callable
 
 import numpy as np
@@ -15,6 +15,7 @@ from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
 from .texture import noise_without_texture
+from .unmixing import Evidence, Unmixing, fit_unmixing
 from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
@@ -31,7 +32,7 @@ class CoefficientModel:
     leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; passed_std (K,) that noise
     alone, without such texture; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
     coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
-    kernel: the scene's own law from the MSI to what GLP-HS leaves.
+    kernel: the scene's own law from the MSI to what GLP-HS leaves; unmixing: its endmembers, and how both images bear on abundances.
     """
 
     sampling: Sampling
@@ -49,6 +50,7 @@ class CoefficientModel:
     loc_gain: np.ndarray
     weight: np.ndarray
     kernel: KernelFit
+    unmixing: Unmixing
 
     def error_share(self) -> np.ndarray:
         """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a closed form leaves it."""
@@ -57,22 +59,28 @@ class CoefficientModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
-        plain = _plain({k: v for k, v in vars(self).items() if k != "kernel"})
-        kernel = _plain(vars(self.kernel))
-        return {**plain, "sampling": asdict(self.sampling), "scene_shape": list(self.scene_shape), "kernel": kernel}
+        return _plain(self)
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> CoefficientModel:
         """The inverse of `to_dict`."""
-        values = _arrays({k: v for k, v in plain.items() if k != "kernel"})
-        values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
+        values = _arrays(plain)
         values["sampling"] = Sampling(**plain["sampling"])
         values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
+        values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
+        unmixing = _arrays(plain["unmixing"])
+        values["unmixing"] = Unmixing(
+            **{**unmixing, **{name: Evidence(**_arrays(unmixing[name])) for name in ("hsi", "msi")}}
+        )
         return cls(**values)
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {k: _plain(v) for k, v in vars(value).items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _arrays(plain: dict[str, Any]) -> dict[str, Any]:
@@ -192,6 +200,7 @@ def fit_scene(
         loc_gain=_loc_gain(blocks, samples.valid, rest, low, ridge),
         weight=weight,
         kernel=fit_kernel(rest_maps, low_maps, weight),
+        unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
     )
     check()
     return SceneModel(

@@ -59,25 +59,17 @@ class ClosedForms:
     @cached_property
     def map(self) -> Any:
         """The maximum a posteriori estimate around GLP-HS."""
-        m = self._model
-        return cf.maximum_a_posteriori(
-            self.glp,
-            self._y,
-            self._z,
-            self._y_mask,
-            self._z_mask,
-            self._down,
-            m.response,
-            m.offset,
-            m.y_std,
-            m.z_std,
-            m.prior_std,
-        )
+        return self._map(self.glp)
 
     @cached_property
     def nonlinear(self) -> Any:
         """GLP-HS and the detail that the scene's own nonlinear law adds."""
         return self.glp + cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)[2]
+
+    @cached_property
+    def unmixed(self) -> Any:
+        """The maximum a posteriori estimate around mixtures of the scene's endmembers."""
+        return self._map(self._mixtures)
 
     @cached_property
     def average(self) -> Any:
@@ -88,3 +80,18 @@ class ClosedForms:
     def misfit(self) -> Any:
         """What GLP-HS leaves of the HSI, interpolated."""
         return self._up((self._y - self._down(self.glp)) * self._y_mask)
+
+    @cached_property
+    def unmixing_misfit(self) -> Any:
+        """What the mixtures leave of the HSI, interpolated."""
+        return self._up((self._y - self._down(self._mixtures)) * self._y_mask)
+
+    @cached_property
+    def _mixtures(self) -> Any:
+        return self._model.unmixing(self._y, self._y_mask, self._z, self._z_mask, self._up)
+
+    def _map(self, prior: Any) -> Any:
+        m, images = self._model, (self._y, self._z, self._y_mask, self._z_mask)
+        return cf.maximum_a_posteriori(
+            prior, *images, self._down, m.response, m.offset, m.y_std, m.z_std, m.prior_std
+        )

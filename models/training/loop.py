@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ..diffusion.schedules import zero_terminal_cosine
 from ..networks.unfolded import build_network
 from .config import TrainingConfig
 from .distributed import World
+from .grown import grown
 from .physics import consistent, stacked
 from .pool import PatchPool
 from .simulation import Patch
@@ -50,6 +52,10 @@ class Trainer(TrainerBase):
         super().__init__(config, network, optimizer, device, world or World())
         self.signals = zero_terminal_cosine(config.diffusion_steps).to(self.device)
         self.pool = PatchPool(scenes, config, workers)
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Also with weights of a network that knew fewer closed forms."""
+        super().start_from(grown(state, self.network))
 
     def close(self) -> None:
         """End the drawing of patches."""
