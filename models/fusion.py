@@ -16,6 +16,7 @@ from torch import Tensor
 from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
+from .networks.grown import grown
 from .networks.inputs import conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
@@ -83,7 +84,7 @@ class SubspaceRunner:
         self.halo = int(card.get("halo", DEFAULT_HALO))
         self.device = torch.device(device)
         network = build_network(card["settings"])
-        network.load_state_dict(state)
+        network.load_state_dict(grown(state, network))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
         self.precision = precision
 

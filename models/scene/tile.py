@@ -68,8 +68,8 @@ class ClosedForms:
 
     @cached_property
     def unmixed(self) -> Any:
-        """The maximum a posteriori estimate around mixtures of the scene's endmembers."""
-        return self._map(self._mixtures)
+        """The maximum a posteriori estimate around mixtures of the scene's endmembers that were given what they leave of the HSI."""
+        return self._map(self._mixtures + self.unmixing_misfit)
 
     @cached_property
     def average(self) -> Any:
@@ -92,6 +92,4 @@ class ClosedForms:
 
     def _map(self, prior: Any) -> Any:
         m, images = self._model, (self._y, self._z, self._y_mask, self._z_mask)
-        return cf.maximum_a_posteriori(
-            prior, *images, self._down, m.response, m.offset, m.y_std, m.z_std, m.prior_std
-        )
+        return cf.maximum_a_posteriori(prior, *images, self._down, m.response, m.offset, m.y_std, m.z_std, m.prior_std)

@@ -179,9 +179,7 @@ class _Part:
         return abundances
 
 
-def _unmixed(
-    y: np.ndarray, w: np.ndarray, h: np.ndarray, check: Callable[[], None]
-) -> tuple[np.ndarray, np.ndarray]:
+def _unmixed(y: np.ndarray, w: np.ndarray, h: np.ndarray, check: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
     """Endmembers and abundances that factorise y (L, N): sought in bins of bands, the endmembers then in all of them."""
     bins = _bins(len(y))
     _, h = unmix(bins @ y, np.maximum(bins @ w, np.float32(TINY)), h, lambda _: check())

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..diffusion.schedules import zero_terminal_cosine
+from ..networks.grown import grown
 from ..networks.unfolded import build_network
 from .config import TrainingConfig
 from .distributed import World
-from .grown import grown
 from .physics import consistent, stacked
 from .pool import PatchPool
 from .simulation import Patch

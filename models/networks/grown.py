@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..networks.inputs import COMMON_SCALARS, CONDITION_NAMES, SCALARS_PER_COMPONENT
-from ..networks.unfolded import GATES, Unfolded
+from .inputs import COMMON_SCALARS, CONDITION_NAMES, SCALARS_PER_COMPONENT
+from .unfolded import GATES, Unfolded
 
 
 def grown(state: Mapping[str, Tensor], network: Unfolded) -> dict[str, Tensor]:
