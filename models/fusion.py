@@ -144,7 +144,7 @@ class SubspaceRunner:
 
         The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and the consistency.
         """
-        base, place = forms.average, job.place
+        base, place = forms.base, job.place
         seen = [
             network_range(core, window, self.halo)
             for core, window in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols))
@@ -273,7 +273,7 @@ class Prepared:
         return residual[:, : rows.stop - rows.start, : cols.stop - cols.start]
 
     def added(self, residual: Tensor) -> Tensor:
-        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' average with it, alone where the network did not work."""
+        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' base with it, alone where the network did not work."""
         part = (slice(None), *self.cut)
         if self.base[part].shape == self.base.shape:
             return self.base + self.scale * self.inside(residual)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..scene.model import CoefficientModel
 from ..scene.tile import ClosedForms
 
-CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "unmixed", "unmixing_misfit")
+CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "mixtures", "mixtures_misfit")
 SCALARS_PER_COMPONENT = 6
 COMMON_SCALARS = 5
 LIMIT = (
@@ -54,10 +54,10 @@ def conditions(
         lambda: forms.glp - forms.y_up,
         lambda: 4.0 * forms.misfit / scale,
         lambda: (forms.loc - forms.glp) / scale,
-        lambda: (forms.map - forms.glp) / scale,
+        lambda: (forms.map_of_glp - forms.glp) / scale,
         lambda: (forms.nonlinear - forms.glp) / scale,
-        lambda: (forms.unmixed - forms.glp) / scale,
-        lambda: 4.0 * forms.unmixing_misfit / scale,
+        lambda: (forms.map_of_mixtures - forms.glp) / scale,
+        lambda: 4.0 * forms.mixtures_misfit / scale,
     )
     count, *size = forms.glp.shape
     found = torch.empty(1, len(parts) * count, *size, dtype=dtype, device=forms.glp.device, memory_format=layout)[0]

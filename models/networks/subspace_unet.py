@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
 
 
 class SubspaceUNet(nn.Module):
-    """x0-prediction of the residual between truth and the closed forms' average, in units of its expected spread.
+    """x0-prediction of the residual between truth and the closed forms' base, in units of its expected spread.
 
     Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean estimate) and conditions
     (B, C, H, W); `scalars` (B, S) and the log-SNR of the level enter every block through FiLM. Beside the residual the network sets, per

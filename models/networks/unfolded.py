@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from .inputs import channel_of, condition_channels, scalar_count
 from .subspace_unet import Estimate, SubspaceUNet
 
-GATES = ("loc", "map", "nonlinear", "unmixed")
+GATES = ("loc", "map", "nonlinear", "mixtures")
 FIRST_LEVELS, LEVELS = 2, 3
 
 
 class Unfolded(nn.Module):
-    """Residuals are those of the truth from the closed forms' average, in units of their expected spread: (B, K, H, W), H, W multiples of 8."""
+    """Residuals are those of the truth from the closed forms' base, in units of their expected spread: (B, K, H, W), H, W multiples of 8."""
 
     def __init__(self, components: int, width: int, depth: int) -> None:
         super().__init__()

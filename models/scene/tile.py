@@ -58,18 +58,8 @@ class ClosedForms:
 
     @cached_property
     def map(self) -> Any:
-        """The maximum a posteriori estimate around GLP-HS."""
-        return self._map(self.glp)
-
-    @cached_property
-    def nonlinear(self) -> Any:
-        """GLP-HS and the detail that the scene's own nonlinear law adds."""
-        return self.glp + cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)[2]
-
-    @cached_property
-    def unmixed(self) -> Any:
-        """The maximum a posteriori estimate around mixtures of the scene's endmembers that were given what they leave of the HSI."""
-        return self._map(self._mixtures + self.unmixing_misfit)
+        """The maximum a posteriori estimate around the mean of LOC and the mixtures, which err unlike each other."""
+        return self._map(0.5 * (self.loc + self._consistent_mixtures))
 
     @cached_property
     def average(self) -> Any:
@@ -77,17 +67,44 @@ class ClosedForms:
         return 0.5 * (self.loc + self.map)
 
     @cached_property
+    def nonlinear(self) -> Any:
+        """GLP-HS and the detail that the scene's own nonlinear law adds."""
+        return self.glp + cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)[2]
+
+    @cached_property
     def misfit(self) -> Any:
         """What GLP-HS leaves of the HSI, interpolated."""
         return self._up((self._y - self._down(self.glp)) * self._y_mask)
 
+    # What the subspace network sees beside them, and what it adds to: as it was trained.
+
     @cached_property
-    def unmixing_misfit(self) -> Any:
+    def map_of_glp(self) -> Any:
+        """The maximum a posteriori estimate around GLP-HS."""
+        return self._map(self.glp)
+
+    @cached_property
+    def map_of_mixtures(self) -> Any:
+        """The maximum a posteriori estimate around the mixtures."""
+        return self._map(self._consistent_mixtures)
+
+    @cached_property
+    def base(self) -> Any:
+        """The mean of LOC and `map_of_glp`: what the network's residual is counted from."""
+        return 0.5 * (self.loc + self.map_of_glp)
+
+    @cached_property
+    def mixtures_misfit(self) -> Any:
         """What the mixtures leave of the HSI, interpolated."""
         return self._up((self._y - self._down(self._mixtures)) * self._y_mask)
 
     @cached_property
+    def _consistent_mixtures(self) -> Any:
+        return self._mixtures + self.mixtures_misfit
+
+    @cached_property
     def _mixtures(self) -> Any:
+        """Mixtures of the scene's endmembers."""
         return self._model.unmixing(self._y, self._y_mask, self._z, self._z_mask, self._up)
 
     def _map(self, prior: Any) -> Any:

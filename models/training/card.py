@@ -27,7 +27,7 @@ def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[
         "fwhm": list(map(float, sensors.fwhm)),
         "snr_db": list(map(float, sensors.snr_db)),
         "msi_bands": [int(sensors.msi_bands[0]), int(sensors.msi_bands[1])],
-        "objective": "x0 of the residual to the average of LOC and MAP, in units of its expected spread",
+        "objective": "x0 of the residual to the mean of LOC and of MAP around GLP-HS, in units of its expected spread",
         "schedule": {"kind": "zero-terminal-cosine", "steps": config.diffusion_steps},
         "default_steps": config.default_steps,
         "normalisation": "unit variance per noise-whitened component over the scene",

@@ -23,7 +23,7 @@ class Physics:
     """One patch's data consistency in units of the expected spread, numpy, or a batch of them, torch (a leading axis each).
 
     rows, cols (n, p): D along each axis; mask (n, n) of coarse pixels; y_rest (K, n, n) and z_rest (K, p, p): what both images say beyond the
-    average of the closed forms; pull, axes, back (K, K), mu, y_scale (K,): the algebra of `maximum_a_posteriori`; bounds (2,) of D D'.
+    base of the closed forms; pull, axes, back (K, K), mu, y_scale (K,): the algebra of `maximum_a_posteriori`; bounds (2,) of D D'.
     """
 
     rows: np.ndarray | Tensor
@@ -56,12 +56,12 @@ class ScenePhysics:
         """From the closed forms of a scene without gaps, y (K, h, w) and the standardised z (l, H, W)."""
         scale = target_scale(model, y)
         weights, covariance = given_msi(model.response, model.z_std, CONSISTENCY_SPREAD * model.target_std)
-        unseen = z - mix(model.response, forms.average) - z.new_tensor(model.offset)[:, None, None]
+        unseen = z - mix(model.response, forms.base) - z.new_tensor(model.offset)[:, None, None]
         y_std = y.new_tensor(model.y_std)[:, None, None]
         return cls(
             down,
             model,
-            ((y - down(forms.average)) / y_std).float().numpy(),
+            ((y - down(forms.base)) / y_std).float().numpy(),
             (mix(covariance @ weights, unseen) / scale).float().numpy(),
             target.float().numpy(),
         )

@@ -111,7 +111,7 @@ def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.nda
 
 @dataclass(frozen=True)
 class Example:
-    """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - average) / expected spread, scalars (S,),
+    """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - base) / expected spread, scalars (S,),
     error_share (K,) and what makes an estimate consistent with both images."""
 
     conditions: torch.Tensor
@@ -145,7 +145,7 @@ def example(observed: Observed, components: int) -> Example:
     low, high, *masks = (torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask))
     forms = ClosedForms(low, high, *masks, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
-    target = ((torch.from_numpy(truth) - forms.average) / scale).clamp(-TARGET_LIMIT, TARGET_LIMIT)
+    target = ((torch.from_numpy(truth) - forms.base) / scale).clamp(-TARGET_LIMIT, TARGET_LIMIT)
     return Example(
         conditions(forms, model),
         target,

@@ -149,7 +149,9 @@ def test_a_mirrored_block_is_a_block_of_its_own(problem, state, make_scene):
     prepared = training.blocks[0]
     for rows, cols, axes in ((True, False, (1,)), (True, True, (1, 2))):
         other = prepared.flipped(rows, cols)
-        torch.testing.assert_close(other.forms.map, torch.flip(prepared.forms.map, axes), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            other.forms.map_of_glp, torch.flip(prepared.forms.map_of_glp, axes), rtol=1e-3, atol=1e-3
+        )
         assert other.flipped(False, False) is prepared and other.truth is not prepared.truth
 
 

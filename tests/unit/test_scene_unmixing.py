@@ -48,8 +48,8 @@ def psnr(found: np.ndarray, scene: Mixture) -> float:
 
 def test_mixtures_know_what_no_linear_law_does(ambiguous: Mixture) -> None:
     forms, _ = forms_of(ambiguous.block)
-    best = max(psnr(x, ambiguous) for x in (forms.glp, forms.loc, forms.map))
-    assert psnr(forms.unmixed, ambiguous) > best + 1.0
+    best = max(psnr(x, ambiguous) for x in (forms.glp, forms.loc, forms.map_of_glp))
+    assert psnr(forms.map_of_mixtures, ambiguous) > best + 1.0
 
 
 def test_updates_lower_the_misfit_and_keep_what_is_nil_at_nil() -> None:
@@ -88,7 +88,7 @@ def test_spectra_below_zero_are_lifted(ambiguous: Mixture) -> None:
         ambiguous, truth=truth, block=whole_block(Degradation.whole(SAMPLING, truth.shape[1:])(truth), msi)
     )
     forms, _ = forms_of(lifted.block)
-    found = fit_scene([lifted.block], SAMPLING).subspace.expand(forms.unmixed)
+    found = fit_scene([lifted.block], SAMPLING).subspace.expand(forms.map_of_mixtures)
     error, glp = (
         np.sqrt(((x - truth) ** 2).mean())
         for x in (found, fit_scene([lifted.block], SAMPLING).subspace.expand(forms.glp))
@@ -98,7 +98,7 @@ def test_spectra_below_zero_are_lifted(ambiguous: Mixture) -> None:
 
 def test_holes_leave_no_trace_elsewhere(ambiguous: Mixture) -> None:
     """Fill values take no part, and what is found in a hole is finite."""
-    found = [forms_of(with_holes(ambiguous.block, fill))[0].unmixed for fill in (0.0, -9999.0)]
+    found = [forms_of(with_holes(ambiguous.block, fill))[0].map_of_mixtures for fill in (0.0, -9999.0)]
     assert np.isfinite(found[0]).all()
     np.testing.assert_allclose(found[0], found[1], atol=1e-3 * np.ptp(found[0]))
 
