@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .inputs import COMMON_SCALARS, CONDITION_NAMES, SCALARS_PER_COMPONENT
-from .unfolded import GATES, Unfolded
+from .inputs import COMMON_SCALARS
+from .unfolded import Unfolded
 
 
 def grown(state: Mapping[str, Tensor], network: Unfolded) -> dict[str, Tensor]:
@@ -21,21 +21,18 @@ def grown(state: Mapping[str, Tensor], network: Unfolded) -> dict[str, Tensor]:
     if stem is None or stem.shape[1] % (4 * components):
         return found
     conditions = stem.shape[1] // (4 * components) - 1
+    wanted = network.state_dict()
     for part in ("first", "second"):
-        for name, after, lacking in (
-            ("stem.weight", 4 * components * (1 + conditions), 4 * components * (len(CONDITION_NAMES) - conditions)),
-            ("embed.0.weight", -COMMON_SCALARS, _lacking_scalars(found[f"{part}.embed.0.weight"], network)),
+        for name, axis, place in (
+            ("stem.weight", 1, 4 * components * (1 + conditions)),
+            ("embed.0.weight", 1, -COMMON_SCALARS),
+            ("head.weight", 0, None),
+            ("head.bias", 0, None),
         ):
-            found[f"{part}.{name}"] = _inserted(found[f"{part}.{name}"], after, lacking, axis=1)
-        for name in ("head.weight", "head.bias"):
-            old = found[f"{part}.{name}"]
-            found[f"{part}.{name}"] = _inserted(old, len(old), 4 * (2 + len(GATES)) * components - len(old), axis=0)
+            key = f"{part}.{name}"
+            lacking = wanted[key].shape[axis] - found[key].shape[axis]
+            found[key] = _inserted(found[key], found[key].shape[axis] if place is None else place, lacking, axis)
     return found
-
-
-def _lacking_scalars(weight: Tensor, network: Unfolded) -> int:
-    level_features = network.first.embed[0].in_features - SCALARS_PER_COMPONENT * network.components - COMMON_SCALARS
-    return SCALARS_PER_COMPONENT * network.components + COMMON_SCALARS + level_features - weight.shape[1]
 
 
 def _inserted(x: Tensor, place: int, count: int, axis: int) -> Tensor:

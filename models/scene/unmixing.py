@@ -14,7 +14,7 @@ import numpy as np
 
 from ..observation import Sampling, Upsampling
 from ..observation.axis import like
-from .blocks import Block, middle, valid_pixels
+from .blocks import LEAST_SAMPLES, Block, middle, valid_pixels
 from .cnmf import SUM_TO_ONE, TINY, spectra_of, unmix
 from .subspace import Subspace
 from .vca import vertex_pixels
@@ -26,7 +26,7 @@ BINS = 40  # of bands, in which the HSI is unmixed while the endmembers are soug
 ROUNDS, FITTING_STEPS = 3, 25
 HSI_STEPS, MSI_STEPS = 60, 40  # updates of a tile's abundances
 FLOOR_QUANTILE = 0.001  # of a band, from which on values count; below zero it becomes the new zero
-PIXELS_AT_ONCE = 8192  # whose abundances fit into the cache
+PIXELS_AT_ONCE = 8192  # whose abundances fit into a processor's cache
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Unmixing:
         abundances = _at_least(up.masked(coarse, y_mask)[0], TINY)
         shape = (len(self.origin), *z.shape[1:])
         found = np.empty(shape, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(shape)
-        rows = max(1, PIXELS_AT_ONCE // z.shape[2])
+        at_once = PIXELS_AT_ONCE if str(getattr(z, "device", "cpu")) == "cpu" else z.shape[1] * z.shape[2]
+        rows = max(1, at_once // z.shape[2])
         for top in range(0, z.shape[1], rows):
             part = (slice(None), slice(top, top + rows))
             before, known = abundances[part].reshape(count, -1), z_mask[part[1]].reshape(1, -1)
@@ -108,6 +109,8 @@ def fit_unmixing(
     """
     side = max(1, int((MOST_PIXELS / len(blocks)) ** 0.5))
     parts = [_Part.of(middle(block, side, sampling.ratio), sampling) for block in blocks]
+    if sum(part.seen.sum() for part in parts) < LEAST_SAMPLES:  # the middles are masked
+        parts = [_Part.of(block, sampling) for block in blocks]
     raw = np.concatenate([part.block.y[:, part.seen] for part in parts], axis=1).astype(np.float64)
     floor = np.minimum(np.quantile(raw, FLOOR_QUANTILE, axis=1), 0.0)
     size = float(np.sqrt(((raw - floor[:, None]) ** 2).mean()))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Upsampling
+from hsfusion.models.scene import unmixing
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
 from hsfusion.models.scene.tile import ClosedForms, Place
@@ -103,6 +104,15 @@ def test_holes_leave_no_trace_elsewhere(ambiguous: Mixture) -> None:
     np.testing.assert_allclose(found[0], found[1], atol=1e-3 * np.ptp(found[0]))
 
 
+def test_blocks_whose_middle_is_masked_are_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unmixing, "MOST_PIXELS", 64)
+    block = mixture().block
+    y_mask = block.y_mask.copy()
+    y_mask[2:-2, 2:-2] = 0
+    scene = fit_scene([replace(block, y_mask=y_mask)], SAMPLING, 4)
+    assert np.isfinite(scene.coefficients.unmixing.endmembers).all()
+
+
 def test_few_pixels_make_fewer_endmembers() -> None:
     scene = mixture()
     small = Block(
@@ -132,8 +142,8 @@ def test_numpy_and_torch_agree(ambiguous: Mixture) -> None:
         scene.standardise(block.z),
         block.z_mask,
     ]
-    up, unmixing = Upsampling.whole(SAMPLING, block.scene_shape), scene.coefficients.unmixing
-    ours = unmixing(*arrays, up)
-    theirs = unmixing(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), up).numpy()
+    up, mixed = Upsampling.whole(SAMPLING, block.scene_shape), scene.coefficients.unmixing
+    ours = mixed(*arrays, up)
+    theirs = mixed(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), up).numpy()
     assert ours.dtype == theirs.dtype == np.float32
     np.testing.assert_allclose(theirs, ours, atol=1e-3 * np.ptp(ours))
