@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from hsfusion.models.precision import has_amx
+from hsfusion.models.scene.wald import margin_db
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 
 pytestmark = pytest.mark.slow
+ALIKE = 1e-3 if has_amx() else 1e-4  # of the data range: what tiles may differ by, in bfloat16 and in float32
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def test_nothing_else_is_left(whole):
 
 def test_tiles_and_a_second_run_are_the_same(whole, fuse, tmp_path):
     fuse(OUTPUT=tmp_path / "tiled.tif", TILE_SIZE=64, SEED=1)
-    assert largest_difference(read(tmp_path / "tiled.tif"), read(whole[1] / "fused.tif")) < 1e-4
+    assert largest_difference(read(tmp_path / "tiled.tif"), read(whole[1] / "fused.tif")) < ALIKE
 
 
 def test_extent_is_a_crop(whole, fuse, tmp_path):
@@ -143,7 +146,7 @@ def test_extent_is_a_crop(whole, fuse, tmp_path):
     left = round((crop.GetGeoTransform()[0] - x) / pairs.PIXEL)
     assert (crop.RasterYSize, crop.RasterXSize) == (60, 60)
     expected = full[:, 20:80, left : left + 60]
-    assert np.abs(read(tmp_path / "crop.tif") - expected).max() < 1e-4 * (full.max() - full.min())
+    assert np.abs(read(tmp_path / "crop.tif") - expected).max() < ALIKE * (full.max() - full.min())
 
 
 def test_samples_follow_the_seed(fuse, tmp_path):
@@ -162,7 +165,8 @@ def test_guard(qgis_process, backend, pair, tmp_path):
         UNCERTAINTY=tmp_path / "std.tif", REPORT=tmp_path / "report.html",
     )  # fmt: skip
     used, gain = result.outputs["USED_METHOD"], result.outputs["GUARD_GAIN"]
-    assert (used == "hsfusion-base") == (gain >= -0.1)
+    reduced = np.prod(pairs.FINE) / pairs.RATIO**4  # HSI pixels at reduced resolution
+    assert (used == "hsfusion-base") == (gain >= -margin_db(reduced))
     record = json.loads((tmp_path / "fused.json").read_text(encoding="utf-8"))
     assert record["guard"]["shipped"] == used and record["guard"]["gain_db"] == pytest.approx(gain)
     assert set(record["guard"]["rmse"]) == {"hsfusion-base", "glp-hs", "loc", "map", "average"}
