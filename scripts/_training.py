@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Run(ABC):
 
     trainer: TrainerBase
     started_from: dict[str, Any] | None = None  # name, sha256 and training of the model whose weights it began with
+    averaged_steps: Sequence[int] = ()  # of the earlier checkpoints that the moving average was averaged with
 
     @abstractmethod
     def validate(self) -> Table:
@@ -66,6 +68,8 @@ class SubspaceRun(Run):
         card = make_card(self.config, self.trainer.step, self.trainer.seconds / 60, history)
         if self.started_from:
             card["training"]["started_from"] = self.started_from
+        if self.averaged_steps:
+            card["training"]["averaged_with_steps"] = list(self.averaged_steps)
         if self.held_out:
             note("calibrating the expected errors on the held-out scenes")
             quantile = error_quantile(self.held_out, self.runner(), COVERED, components=self.config.components)
@@ -113,8 +117,11 @@ def start_from(run: Run, model: Path) -> None:
     run.started_from = {"name": card["name"], "sha256": sha256(model), "training": card["training"]}
 
 
-def train(run: Run, out: Path, resume: bool) -> int:
-    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`."""
+def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> int:
+    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`.
+
+    averaged: earlier checkpoints of the same run, whose moving averages are averaged with the last one.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     trainer, config = run.trainer, run.trainer.config
@@ -155,7 +162,9 @@ def train(run: Run, out: Path, resume: bool) -> int:
                 writer.add_scalar(f"{case}/{method}/SAM", sam, step)
 
     trainer.run(checkpoint, report, check)
-    if not history or history[-1]["step"] != trainer.step:
+    if averaged:
+        run.averaged_steps = trainer.average_with(averaged)
+    if averaged or not history or history[-1]["step"] != trainer.step:
         check(trainer.step)
     path = out / f"{config.name}.safetensors"
     run.write(path, history, bar.write)

@@ -1,6 +1,6 @@
 """Train the weights of a model from a YAML configuration and a folder of scenes; ends with a model file and its card.
 
-python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--resume] [--dry-run]
+python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average CHECKPOINT ...] [--resume] [--dry-run]
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
 """
 
@@ -33,6 +33,14 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, default=Path("build/training"), help="folder for checkpoints, logs and the model file"
     )
     parser.add_argument("--start", type=Path, help="model file whose weights to begin with, of the same network")
+    parser.add_argument(
+        "--average",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CHECKPOINT",
+        help="copies of earlier checkpoints of the run, whose weights are averaged with the last ones",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument(
         "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
@@ -58,7 +66,11 @@ def main() -> int:
         run = open_run(config, arguments.data, arguments.workers, arguments.device, world)
         if arguments.start:
             start_from(run, arguments.start)
-        return dry_run(run.trainer) if arguments.dry_run else train(run, arguments.out, arguments.resume)
+        return (
+            dry_run(run.trainer)
+            if arguments.dry_run
+            else train(run, arguments.out, arguments.resume, arguments.average)
+        )
     except HSFusionError as error:
         sys.exit(str(error))
     finally:

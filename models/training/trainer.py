@@ -8,7 +8,7 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -131,6 +131,20 @@ class TrainerBase(ABC):
         self.network.load_state_dict({k: v.float() for k, v in state.items()})
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
+    def average_with(self, checkpoints: Sequence[Path]) -> list[int]:
+        """The moving average becomes the mean of itself and those of earlier checkpoints of this run; their steps.
+
+        Weights that were found one after the other on one path err unlike each other (Izmailov et al. 2018). HSFusionError where one is of
+        another configuration.
+        """
+        steps, states = [], [self.average]
+        for path in checkpoints:
+            metadata, tensors = self._checkpoint(path)
+            steps.append(int(metadata["step"]))
+            states.append({k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")})
+        self.average = {name: sum(state[name] for state in states) / len(states) for name in self.average}
+        return steps
+
     def save(self, path: Path) -> None:
         """Network, average, optimiser and step in one safetensors file, written beside and renamed."""
         tensors = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
@@ -149,13 +163,7 @@ class TrainerBase(ABC):
 
     def resume(self, path: Path) -> None:
         """Continue exactly where `save` left off; a checkpoint of another configuration is refused."""
-        with safe_open(str(path), "pt") as stream:
-            metadata = stream.metadata()
-        if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):
-            raise HSFusionError(
-                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
-            )
-        tensors = load_file(str(path))
+        metadata, tensors = self._checkpoint(path)
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
         state = self.optimizer.state_dict()
@@ -167,3 +175,14 @@ class TrainerBase(ABC):
         self.step = int(metadata["step"])
         self.seconds, self.cpu_seconds = (float(metadata.get(k, 0.0)) for k in ("seconds", "cpu_seconds"))
         log.info("resumed at step %d", self.step)
+
+    def _checkpoint(self, path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+        """Metadata and tensors of a checkpoint of this configuration."""
+        with safe_open(str(path), "pt") as stream:
+            metadata = stream.metadata()
+        if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):
+            raise HSFusionError(
+                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
+            )
+        tensors = load_file(str(path))
+        return metadata, tensors
