@@ -81,6 +81,20 @@ def test_interrupted_and_resumed_equals_uninterrupted(trainer, tmp_path, bf16):
     assert all(torch.equal(v, states[1][n][k]) for n, state in states[0].items() for k, v in state.items())
 
 
+def test_averages_of_one_run_are_averaged(trainer, tmp_path):
+    """With a copy of an earlier checkpoint of the same configuration, and of no other."""
+    one, checkpoint = trainer(), tmp_path / "early.safetensors"
+    run(one, checkpoint, steps=3)
+    early = {name: value.clone() for name, value in one.average.items()}
+    run(one, tmp_path / "late.safetensors")
+    late = {name: value.clone() for name, value in one.average.items()}
+    assert one.average_with([checkpoint]) == [3]
+    for name, value in one.average.items():
+        torch.testing.assert_close(value, (early[name] + late[name]) / 2)
+    with pytest.raises(HSFusionError, match="another configuration"):
+        trainer(replace(CONFIG, seed=1)).average_with([checkpoint])
+
+
 def test_another_seed_is_another_training(trainer, tmp_path):
     a, b = trainer(), trainer(replace(CONFIG, seed=1))
     run(a, tmp_path / "a", steps=2)
