@@ -26,7 +26,8 @@ BINS = 40  # of bands, in which the HSI is unmixed while the endmembers are soug
 ROUNDS, FITTING_STEPS = 3, 25
 HSI_STEPS, MSI_STEPS = 60, 40  # updates of a tile's abundances
 FLOOR_QUANTILE = 0.001  # of a band, from which on values count; below zero it becomes the new zero
-PIXELS_AT_ONCE = 8192  # whose abundances fit into a processor's cache
+PIXELS_AT_ONCE = 2048  # whose abundances fit into a core's cache
+PIXELS_OF_TORCH = 32768  # which shares them out among its threads
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,30 @@ class Evidence:
         """Abundances (p, N) after multiplicative updates (Lee and Seung 2001) for pixels (n, N), over-relaxed by the power 7/4."""
         wanted = like(self.gain, pixels) @ pixels + like(self.constant[:, None], pixels)
         wanted, gram = _at_least(wanted, TINY), like(self.gram, pixels)
+        step = _numpy_step if isinstance(pixels, np.ndarray) else _torch_step
+        abundances = _at_least(abundances, TINY)
+        room = abundances + 0
         for _ in range(steps):
-            share = wanted / (gram @ abundances)
-            root = share**0.5
-            abundances = _at_least(abundances * share * root * root**0.5, TINY)
+            step(abundances, gram, wanted, room)
         return abundances
+
+
+# An update in place: there are many, and each is quicker than the memory for its result. share: room of the abundances' size.
+
+
+def _numpy_step(abundances: np.ndarray, gram: np.ndarray, wanted: np.ndarray, share: np.ndarray) -> None:
+    np.matmul(gram, abundances, out=share)
+    np.divide(wanted, share, out=share)
+    abundances *= share
+    for _ in range(2):  # the powers 1/2 and 1/4
+        np.sqrt(share, out=share)
+        abundances *= share
+    np.maximum(abundances, abundances.dtype.type(TINY), out=abundances)
+
+
+def _torch_step(abundances: Any, gram: Any, wanted: Any, share: Any) -> None:
+    share.addmm_(gram, abundances, beta=0).reciprocal_().mul_(wanted)
+    abundances.mul_(share).mul_(share.sqrt_()).mul_(share.sqrt_()).clamp_min_(TINY)
 
 
 @dataclass(frozen=True)
@@ -77,7 +97,7 @@ class Unmixing:
         abundances = _at_least(up.masked(coarse, y_mask)[0], TINY)
         shape = (len(self.origin), *z.shape[1:])
         found = np.empty(shape, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(shape)
-        at_once = PIXELS_AT_ONCE if str(getattr(z, "device", "cpu")) == "cpu" else z.shape[1] * z.shape[2]
+        at_once = PIXELS_AT_ONCE if isinstance(z, np.ndarray) else PIXELS_OF_TORCH
         rows = max(1, at_once // z.shape[2])
         for top in range(0, z.shape[1], rows):
             part = (slice(None), slice(top, top + rows))
