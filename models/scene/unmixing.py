@@ -194,7 +194,7 @@ class _Part:
         return _nonnegative(low[:, self.seen])
 
     def updated(self, abundances: np.ndarray, evidence: Evidence, msi: np.ndarray) -> np.ndarray:
-        """After the MSI's say."""
+        """After the MSI's say, in their own place."""
         flat, pixels = abundances.reshape(len(abundances), -1), msi.reshape(len(msi), -1)
         for start in range(0, flat.shape[1], PIXELS_AT_ONCE):
             part = (slice(None), slice(start, start + PIXELS_AT_ONCE))
