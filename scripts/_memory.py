@@ -15,7 +15,8 @@ from _watch import BACKEND, QGIS, Watched, watch
 from hsfusion.models.errors import HSFusionError
 
 RUNS = (
-    ("fuse", ("UNCERTAINTY=std.tif",)),
+    # On some sizes of this pair, all mixtures of six spectra, the guard would choose a closed form, which holds less.
+    ("fuse", ("UNCERTAINTY=std.tif", "GUARD=false")),
     ("fuseclassical", ("METHOD=average",)),
 )
 STEADY = (0.5, 1.0)  # share of a run in which what it holds must not grow any more
@@ -28,7 +29,7 @@ def memory_tables(sizes: Sequence[int], bands: int, work: Path | None = None) ->
     """
     lines = [
         *("# Memory", ""),
-        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings, results as Int16; the processes' peaks as "
+        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings but for the guard (off), results as Int16; the processes' peaks as "
         "Linux keeps them (10^6 bytes).",
         "",
         "| algorithm | pixels | QGIS, MB | growth | backend, MB | growth | second half of the run beyond the first, MB: QGIS | backend | minutes | s per MP |",
