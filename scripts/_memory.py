@@ -29,8 +29,8 @@ def memory_tables(sizes: Sequence[int], bands: int, work: Path | None = None) ->
     """
     lines = [
         *("# Memory", ""),
-        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings but for the guard (off), results as Int16; the processes' peaks as "
-        "Linux keeps them (10^6 bytes).",
+        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings but for the guard (off), results as Int16; "
+        "the processes' peaks as Linux keeps them (10^6 bytes).",
         "",
         "| algorithm | pixels | QGIS, MB | growth | backend, MB | growth | second half of the run beyond the first, MB: QGIS | backend | minutes | s per MP |",
         "|---|---|---|---|---|---|---|---|---|---|",
