@@ -33,6 +33,8 @@ class Sensors:
     mismatch_share: float = 0.0
     clean_share: float = 0.25
     snr_db: tuple[float, float] = (21.0, 50.0)
+    noisy_reference_share: float = 0.0
+    reference_snr_db: tuple[float, float] = (25.0, 45.0)
 
 
 @dataclass(frozen=True)

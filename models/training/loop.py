@@ -18,6 +18,7 @@ from .distributed import World
 from .physics import consistent, stacked
 from .pool import PatchPool
 from .simulation import Patch
+from .symmetries import another
 from .trainer import Progress, TrainerBase
 
 __all__ = ["Progress", "Trainer"]
@@ -105,11 +106,12 @@ class Trainer(TrainerBase):
         return (importance * error).mean() + config.error_head_weight * (terminal * likelihood).mean()
 
     def step_loss(self, generator: torch.Generator) -> Tensor:
-        """The loss of patches from the pool."""
+        """The loss of patches from the pool, each time seen from another side."""
         config, rank = self.config, self.world.rank
         self.pool.advance(self.step)
         key = [config.seed, 1, self.step, rank] if rank else [config.seed, 1, self.step]
-        patches = self.pool.sample(np.random.default_rng(key), self.world.share(config.batch))
+        rng = np.random.default_rng(key)
+        patches = [another(rng, patch) for patch in self.pool.sample(rng, self.world.share(config.batch))]
         return self.loss(patches, generator)
 
 

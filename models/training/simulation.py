@@ -85,6 +85,8 @@ def observe(rng: np.random.Generator, scene: np.ndarray, sensors: Sensors) -> Ob
     if coarse_shape(fine, ratio) != (h, w):
         return None
     truth = scene[:, : fine[0], : fine[1]]
+    if rng.random() < sensors.noisy_reference_share:
+        truth = _noisy(rng, truth, rng.uniform(*sensors.reference_snr_db))
     fwhm = float(np.exp(rng.uniform(np.log(sensors.fwhm[0]), np.log(sensors.fwhm[1]))))
     sampling = Sampling(ratio, fwhm, fwhm)
     hsi = Degradation.whole(sampling, fine)(truth)
