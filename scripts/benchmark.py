@@ -35,6 +35,7 @@ FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
 ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
