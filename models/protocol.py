@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,22 @@ class ProtocolError(HSFusionError):
     """A message breaks the protocol: cut short, of the wrong size, or not what its head says."""
 
 
+class Body:
+    """A message in parts, which are sent one after the other as often as it takes: joined it would be there twice."""
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._parts)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        return iter(self._parts)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._parts)
+
+
 @dataclass(frozen=True)
 class Message:
     """A message's tensors, the parameters of the request or reply, and its head as it came."""
@@ -50,7 +66,7 @@ class Message:
     head: dict[str, Any]
 
 
-def encode_request(tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> tuple[bytes, int]:
+def encode_request(tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Any]) -> tuple[Body, int]:
     """Body and head length of an infer request that asks for a binary reply."""
     return _encode("inputs", tensors, {"parameters": {**parameters, "binary_data_output": True}})
 
@@ -61,7 +77,8 @@ def encode_reply(
     """Body and head length of an infer reply; plain JSON (no head length) if the client did not ask for binary tensors."""
     head: dict[str, Any] = {"model_name": model, "parameters": dict(parameters)}
     if binary:
-        return _encode("outputs", tensors, head)
+        body, length = _encode("outputs", tensors, head)
+        return bytes(body), length
     head["outputs"] = [
         {"name": name, "datatype": _NAMES[array.dtype], "shape": list(array.shape), "data": array.ravel().tolist()}
         for name, array in ((name, _plain(name, array)) for name, array in tensors.items())
@@ -106,7 +123,7 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _encode(key: str, tensors: Mapping[str, np.ndarray], head: dict[str, Any]) -> tuple[bytes, int]:
+def _encode(key: str, tensors: Mapping[str, np.ndarray], head: dict[str, Any]) -> tuple[Body, int]:
     arrays = {name: _plain(name, np.asarray(array)) for name, array in tensors.items()}
     head[key] = [
         {
@@ -119,9 +136,7 @@ def _encode(key: str, tensors: Mapping[str, np.ndarray], head: dict[str, Any]) -
     ]
     text = json.dumps(head, allow_nan=False).encode("utf-8")
     text += b" " * (-len(text) % 64)  # tensors then start aligned, and the other end need not copy them
-    return b"".join([text, *(memoryview(array).cast("B") if array.size else b"" for array in arrays.values())]), len(
-        text
-    )
+    return Body([text, *(memoryview(array).cast("B") for array in arrays.values() if array.size)]), len(text)
 
 
 def _decode(key: str, body: bytes, head_length: int | None) -> Message:

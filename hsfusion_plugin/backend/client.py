@@ -184,14 +184,14 @@ class Client:
         path: str,
         read: Callable[[requests.Response], Any],
         cancelled: Callable[[], bool] = never,
-        body: bytes | None = None,
+        body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
     ) -> Any:
         """A call that is not the protocol's own (an extension), with the same retries and errors."""
         return self._call(method, path, cancelled, read, body, headers)
 
     def _message(
-        self, path: str, body: bytes, headers: dict[str, str], cancelled: Callable[[], bool], work: float
+        self, path: str, body: protocol.Body, headers: dict[str, str], cancelled: Callable[[], bool], work: float
     ) -> protocol.Message:
         def read(response: requests.Response) -> protocol.Message:
             text = response.headers.get(protocol.HEAD_LENGTH, "")
@@ -218,7 +218,7 @@ class Client:
         path: str,
         cancelled: Callable[[], bool],
         read: Callable[[requests.Response], Any],
-        body: bytes | None = None,
+        body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
         timed: Callable[[], float | None] = lambda: None,
         work: float = 0.0,

@@ -12,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from ...models import protocol
 from ...models.errors import RunCancelled
 from . import qgis_network
 from .errors import BackendRefused
@@ -89,7 +90,7 @@ class Transport:
         method: str,
         path: str,
         cancelled: Callable[[], bool],
-        body: bytes | None = None,
+        body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
         read_s: float | None = None,
     ) -> requests.Response:

@@ -121,7 +121,8 @@ def test_too_large_announced_and_unannounced(server, session):
     big = body_of({"y": np.zeros(2**19, np.float32)})
     reply = session.post(server + "/v2/models/fake/infer", **big, timeout=60)
     assert (reply.status_code, reply.json()["code"]) == (413, "too-large")
-    chunks = (big["data"][i : i + 65536] for i in range(0, len(big["data"]), 65536))
+    whole = bytes(big["data"])
+    chunks = (whole[i : i + 65536] for i in range(0, len(whole), 65536))
     try:
         reply = session.post(server + "/v2/models/fake/infer", data=chunks, headers=big["headers"], timeout=60)
         assert reply.status_code == 413
