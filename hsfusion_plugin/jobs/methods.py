@@ -28,6 +28,10 @@ class Arrays:
     y_mask: np.ndarray
     z_mask: np.ndarray
 
+    def closed_forms(self, model: CoefficientModel, tile: Tile) -> ClosedForms:
+        """Of these pixels, which are those of the tile's place; what several have in common is made once."""
+        return ClosedForms(self.y, self.z, self.y_mask, self.z_mask, model, tile.place)
+
 
 class Method(Protocol):
     """name: what the user is told; halo and multiple: what a tile of it needs, in fine pixels.
@@ -56,9 +60,11 @@ class ClosedForm:
     components: int = COMPONENTS
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        forms = ClosedForms(arrays.y, arrays.z, arrays.y_mask, arrays.z_mask, model, tile.place)
-        x = getattr(forms, ATTRIBUTES[self.name])
-        return x[(slice(None), *tile.inner)], None
+        return self.of(arrays.closed_forms(model, tile))[(slice(None), *tile.inner)], None
+
+    def of(self, forms: ClosedForms) -> np.ndarray:
+        """Its coefficients (K, H, W) among all closed forms of a tile."""
+        return getattr(forms, ATTRIBUTES[self.name])
 
 
 @dataclass(frozen=True)

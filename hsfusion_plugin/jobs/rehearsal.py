@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ from ...models.scene.tiling import Tile
 from ...models.scene.wald import reduced_block, reduced_sampling
 from ...models.scene.windows import interpolated
 from .estimation import Estimates
-from .methods import Arrays, Method
+from .methods import CLOSED_FORMS, Arrays, ClosedForm, Method
 from .published import Published
 
 Tick = Callable[[float], None]
@@ -71,6 +71,12 @@ class Stage:
             return method.spectra(block, block.fine_rows, block.fine_cols, self.scene.coefficients.sampling)[0]
         x, _ = method(self.arrays, self.scene.coefficients, self.tile)
         return expand_tile(self.scene, x, self.outside)
+
+    def closed_forms(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and spectra (L, H, W) of every closed form, sooner than one by one."""
+        forms = self.arrays.closed_forms(self.scene.coefficients, self.tile)
+        for name in CLOSED_FORMS:
+            yield name, expand_tile(self.scene, ClosedForm(name).of(forms), self.outside)
 
 
 @dataclass

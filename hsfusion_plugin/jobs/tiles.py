@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -254,7 +255,7 @@ def fused_tiles(
                 finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
                 del answering  # with the tile's pixels
             done += finishing[0][0]
-            yield _result(
+            yield result(
                 finishing.popleft()[1], progress
             )  # kept under no name: its spectra go when the caller lets go of them
             progress.step(done / every)
@@ -269,7 +270,8 @@ def _pixels(tile: Tile) -> int:
     return len(tile.core_rows) * len(tile.core_cols)
 
 
-def _result(future: Future[FusedTile], progress: Progress) -> FusedTile:
+def result(future: Future[Any], progress: Progress) -> Any:
+    """Of a call in another thread; raises Cancelled, and whatever the call raises."""
     while not wait([future], timeout=0.2).done:
         progress.check()
     return future.result()
