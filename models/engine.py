@@ -122,6 +122,10 @@ class Engine:
             log.warning("%s", error)
         return models
 
+    def load(self, name: str) -> None:
+        """Make a model ready for its first tile; raises UnknownModel or ModelError."""
+        self._runner(find_model(name, self.places))
+
     def infer(
         self,
         name: str,

@@ -31,16 +31,22 @@ class LocalBackend:
     """Starts the child on entering, hands out a client for it, and ends it on leaving, however one leaves; one that dies is started again.
 
     The child listens on a random loopback port and wants a random token, which it gets through its stdin; it ends by itself when that
-    pipe closes, so also when QGIS is killed. `models` are further folders or files for this run.
+    pipe closes, so also when QGIS is killed. `models` are further folders or files for this run, `load` the model that will be asked for.
     """
 
     def __init__(
-        self, settings: Settings, progress: Any = None, models: Iterable[Path] = (), script: Path = SCRIPT
+        self,
+        settings: Settings,
+        progress: Any = None,
+        models: Iterable[Path] = (),
+        script: Path = SCRIPT,
+        load: str = "",
     ) -> None:
         self._settings = settings
         self._progress = progress
         self._models = [*models, *settings.own_places]
         self._script = script
+        self._load = load
         self._process: subprocess.Popen[bytes] | None = None
         self._python, self._token = Path(), ""
         self._greetings: queue.Queue[bytes] = queue.Queue()
@@ -117,6 +123,8 @@ class LocalBackend:
         command = [str(python), "-I", "-X", "utf8", str(self._script), "--child", "--device", self._settings.device]
         for place in self._models:
             command += ["--models", str(place)]
+        if self._load:
+            command += ["--load", self._load]
         try:
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(  # nosec B603

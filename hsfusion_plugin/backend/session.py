@@ -38,9 +38,10 @@ def open_backend(
 
 @contextlib.contextmanager
 def coming_backend(
-    settings: Settings, kind: str = "auto", progress: Any = None, models: Iterable[Path] = ()
+    settings: Settings, kind: str = "auto", progress: Any = None, models: Iterable[Path] = (), load: str = ""
 ) -> Iterator[Callable[[], Client]]:
-    """`open_backend` for who has other work to do meanwhile: a local child starts at once, and the call that is handed out waits for it.
+    """`open_backend` for who has other work to do meanwhile: a local child starts and loads the model `load` at once, and the call that is
+    handed out waits for the child.
 
     NoBackend at once where there is nothing to start; everything else comes with the call.
     """
@@ -48,7 +49,7 @@ def coming_backend(
         yield lambda: _remote(settings, progress)
         return
     with contextlib.ExitStack() as stack:
-        child = LocalBackend(settings, progress, models)
+        child = LocalBackend(settings, progress, models, load=load)
         child.launch()
         stack.push(child)  # ended with the block, whether anybody asked for it or not
         yield child.__enter__

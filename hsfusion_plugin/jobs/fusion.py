@@ -113,7 +113,7 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
         card, sha256 = local_card(name, request.model_file, settings.model_places)
         bands, warnings = check_model(name, card, pair, request)
     progress.phase("Starting the backend")
-    with coming_backend(settings, kind, progress, extra) as arrived:
+    with coming_backend(settings, kind, progress, extra, name) as arrived:
         client: Client | None = None
         if kind == "remote":
             client = arrived()

@@ -11,6 +11,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
         default=[],
         metavar="PLACE",
         help="a folder of models, or a model file; may be repeated",
+    )
+    parser.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a model to load at once, not with its first tile; may be repeated",
     )
     parser.add_argument(
         "--device",
@@ -141,6 +150,16 @@ def missing_packages() -> str:
     return f"The interpreter {sys.executable} has no {' and no '.join(missing)}" if missing else ""
 
 
+def _load(engines: Iterable[Any], names: Sequence[str]) -> None:
+    """Models that are going to be asked for; what is wrong with one is said to who asks."""
+    for engine in engines:
+        for name in names:
+            try:
+                engine.load(name)
+            except HSFusionError as error:
+                log.warning("%s", error)
+
+
 def _server(options: argparse.Namespace, token: str | None, **address: Any) -> Any:
     import uvicorn
 
@@ -160,6 +179,7 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
         torch.set_num_threads(threads)
         engines *= workers  # a model is loaded once
         log.info("%d tile(s) at a time, %d thread(s) each", workers, threads)
+    threading.Thread(target=_load, args=(dict.fromkeys(engines), options.load), daemon=True).start()
     limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
     app = create_app(engines, token, limits, adaptation=not options.no_adaptation)
     return uvicorn.Server(

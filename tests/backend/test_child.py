@@ -77,6 +77,18 @@ def test_a_child_that_nobody_asked_for_ends_with_the_block(monkeypatch):
         raise AssertionError("there is nothing to wait for")
 
 
+def test_the_model_that_is_going_to_be_asked_for_is_loaded_while_the_backend_is_waited_for():
+    """A name that is no model's harms nothing: who asks for it hears of it."""
+    for name, words in (("ddrf", "loaded ddrf"), ("none", "no model called 'none'")):
+        child = LocalBackend(Settings(python=sys.executable, device="cpu"), load=name)
+        with child as client:
+            assert client.ready()
+            until = time.monotonic() + 30
+            while words not in child.log.read_text(encoding="utf-8") and time.monotonic() < until:
+                time.sleep(0.05)
+            assert words in child.log.read_text(encoding="utf-8")
+
+
 def test_each_failure_of_a_tile_is_its_own_sentence_and_the_child_lives_on(fake_backend, tile):
     with fake_backend as client:
         for deed, error, words in (

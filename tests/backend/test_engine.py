@@ -49,6 +49,13 @@ def test_a_model_is_loaded_once_and_again_when_its_file_changes(engine, tmp_path
         engine.infer("m", {}, {}, expected_sha256=before)
 
 
+def test_a_model_can_be_loaded_ahead(engine):
+    engine.load("m")
+    assert (Runner.made, ask(engine), Runner.made) == (1, 2.0, 1)
+    with pytest.raises(UnknownModel, match="none"):
+        engine.load("none")
+
+
 def test_errors(engine, tmp_path):
     for error in (
         MemoryError(),
