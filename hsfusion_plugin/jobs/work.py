@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,8 +88,9 @@ def fuse_scene(
     )
     progress.phase("Fusing")
     with open_outputs(pair, request, 1.1 * estimates.largest, record, progress.check) as outputs:
-        with clock.phase("tiles"):
-            for tile in fused_tiles(pair, scene, method, tiles, progress, calls, PART):
+        # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
+        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, PART)) as fused:
+            for tile in fused:
                 outputs.write(tile)
                 consistency.add(tile)
                 gallery.add(tile, scene)
