@@ -13,7 +13,9 @@ from osgeo import gdal
 
 from ...models.heap import libc
 
-BLOCK_CACHE = 16_000_000  # bytes; GDAL's own choice is a twentieth of the machine's memory
+# Bytes; GDAL's own choice is a twentieth of the machine's memory. A tile reads a block once, and of all bands of its own the next tile would find
+# none but in a cache of dozens of megabytes.
+BLOCK_CACHE = 4_000_000
 LARGEST_CACHE = 256_000_000  # where rasters in strips need more, see `make_room`
 _SETTERS = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openblas_set_num_threads64_")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
