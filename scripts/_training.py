@@ -36,7 +36,9 @@ class Run(ABC):
 
     trainer: TrainerBase
     started_from: dict[str, Any] | None = None  # name, sha256 and training of the model whose weights it began with
-    averaged_steps: Sequence[int] = ()  # of the earlier checkpoints that the moving average was averaged with
+    averaged_steps: Sequence[
+        int
+    ] = ()  # of the earlier weights that the moving average was averaged with, 0: those it started from
 
     @abstractmethod
     def validate(self) -> Table:
@@ -120,7 +122,7 @@ def start_from(run: Run, model: Path) -> None:
 def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> int:
     """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`.
 
-    averaged: earlier checkpoints of the same run, whose moving averages are averaged with the last one.
+    averaged: earlier checkpoints of the same run or the model that it started from, whose weights are averaged with the last ones.
     """
     from torch.utils.tensorboard import SummaryWriter
 

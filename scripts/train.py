@@ -1,6 +1,6 @@
 """Train the weights of a model from a YAML configuration and a folder of scenes; ends with a model file and its card.
 
-python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average CHECKPOINT ...] [--resume] [--dry-run]
+python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average FILE ...] [--resume] [--dry-run]
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
 """
 
@@ -38,8 +38,8 @@ def parse() -> argparse.Namespace:
         type=Path,
         nargs="+",
         default=[],
-        metavar="CHECKPOINT",
-        help="copies of earlier checkpoints of the run, whose weights are averaged with the last ones",
+        metavar="FILE",
+        help="copies of earlier checkpoints of the run, or the model of --start, whose weights are averaged with the last ones",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument(

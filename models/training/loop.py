@@ -54,9 +54,9 @@ class Trainer(TrainerBase):
         self.signals = zero_terminal_cosine(config.diffusion_steps).to(self.device)
         self.pool = PatchPool(scenes, config, workers)
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Also with weights of a network that knew fewer closed forms."""
-        super().start_from(grown(state, self.network))
+    def suited(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Also the weights of a network that knew fewer closed forms."""
+        return super().suited(grown(state, self.network))
 
     def close(self) -> None:
         """End the drawing of patches."""

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import HSFusionError
+from ..weights import load_state
 from .distributed import World, average_gradients, check_equal
 
 log = logging.getLogger(__name__)
@@ -123,27 +124,41 @@ class TrainerBase(ABC):
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Begin with these weights instead of random ones; HSFusionError where they are those of another network."""
+        self.network.load_state_dict(self.suited(state))
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def suited(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a model as those of this network, float32; HSFusionError where they are another's."""
         wanted = self.network.state_dict()
         if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in wanted.items()}:
             raise HSFusionError(
                 "The weights to start from belong to another network: their configuration must be the same."
             )
-        self.network.load_state_dict({k: v.float() for k, v in state.items()})
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        return {k: v.float().to(self.device) for k, v in state.items()}
 
-    def average_with(self, checkpoints: Sequence[Path]) -> list[int]:
-        """The moving average becomes the mean of itself and those of earlier checkpoints of this run; their steps.
+    def average_with(self, files: Sequence[Path]) -> list[int]:
+        """The moving average becomes the mean of itself and those of earlier checkpoints of this run, or of the model that it started from;
+        their steps, 0 for the latter.
 
-        Weights that were found one after the other on one path err unlike each other (Izmailov et al. 2018). HSFusionError where one is of
-        another configuration.
+        Weights that were found one after the other on one path err unlike each other (Izmailov et al. 2018; Wortsman et al. 2022 for the
+        first and the last). HSFusionError where one is of another configuration.
         """
         steps, states = [], [self.average]
-        for path in checkpoints:
-            metadata, tensors = self._checkpoint(path)
-            steps.append(int(metadata["step"]))
-            states.append({k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")})
+        for path in files:
+            step, state = self._weights(path)
+            steps.append(step)
+            states.append(state)
         self.average = {name: sum(state[name] for state in states) / len(states) for name in self.average}
         return steps
+
+    def _weights(self, path: Path) -> tuple[int, dict[str, Tensor]]:
+        """Step and moving average of a checkpoint, or 0 and the weights of a model file."""
+        with safe_open(str(path), "pt") as stream:
+            is_checkpoint = "step" in (stream.metadata() or {})
+        if not is_checkpoint:
+            return 0, self.suited(load_state(path))
+        metadata, tensors = self._checkpoint(path)
+        return int(metadata["step"]), {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
 
     def save(self, path: Path) -> None:
         """Network, average, optimiser and step in one safetensors file, written beside and renamed."""
