@@ -251,7 +251,7 @@ def test_one_step_is_the_mean_estimate(scene, runner):
     np.testing.assert_allclose(sample, mean, atol=1e-4)
 
 
-def test_a_pair_of_samples_is_moved_half_way_to_the_mean_estimate(scene, runner, monkeypatch):
+def test_a_pair_of_samples_is_moved_towards_the_mean_estimate(scene, runner, monkeypatch):
     """Its middle lies between its own and the mean estimate; how far its two samples lie apart does not change."""
     tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
     found = {}
@@ -259,14 +259,15 @@ def test_a_pair_of_samples_is_moved_half_way_to_the_mean_estimate(scene, runner,
         monkeypatch.setattr(fusion, "TOWARDS_MEAN", share)
         found[share] = scene.run(runner, tile, samples=2, steps=3)["x"]
     monkeypatch.undo()
-    mean, half = scene.run(runner, tile)["x"][0], found[fusion.TOWARDS_MEAN]
+    mean, moved = scene.run(runner, tile)["x"][0], found[fusion.TOWARDS_MEAN]
     assert np.abs(found[0.0].mean(axis=0) - mean).max() > 1e-3
     np.testing.assert_allclose(found[1.0].mean(axis=0), mean, atol=1e-4)
-    np.testing.assert_allclose(half.mean(axis=0), 0.5 * (found[0.0].mean(axis=0) + mean), atol=1e-4)
+    share = fusion.TOWARDS_MEAN
+    np.testing.assert_allclose(moved.mean(axis=0), share * mean + (1 - share) * found[0.0].mean(axis=0), atol=1e-4)
     for other in (found[0.0], found[1.0]):
-        np.testing.assert_allclose(half[0] - half[1], other[0] - other[1], atol=1e-4)
+        np.testing.assert_allclose(moved[0] - moved[1], other[0] - other[1], atol=1e-4)
     one = scene.run(runner, tile, samples=1, steps=3)["x"]
-    np.testing.assert_allclose(one[0], half[0], atol=1e-4)
+    np.testing.assert_allclose(one[0], moved[0], atol=1e-4)
 
 
 def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):

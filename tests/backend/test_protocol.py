@@ -23,7 +23,9 @@ def test_round_trip(kinds, binary):
         for name, (kind, shape) in kinds.items()
     }
     body, length = protocol.encode_request(tensors, {"hsfusion": "{}"})
-    assert len(bytes(body)) == len(body) and b"".join(body) == bytes(body)  # a second time, too: requests are tried again
+    assert len(bytes(body)) == len(body) and b"".join(body) == bytes(
+        body
+    )  # a second time, too: requests are tried again
     request = protocol.decode_request(bytes(body), length)
     reply = protocol.decode_reply(*protocol.encode_reply("m", tensors, {"model_sha256": "a"}, binary))
     assert protocol.wants_binary(request.head)
