@@ -31,6 +31,7 @@ from hsfusion.models.training.validation import (
     Fitted,
     Pair,
     Runner,
+    Scene,
     expected_error,
     guarded,
     scores,
@@ -59,6 +60,16 @@ class Job:
     model: Path
     samples: int
     thorough: bool
+    crop: int = 0
+
+    def read(self) -> Scene:
+        """The scene, or its middle."""
+        scene = read_scene(find_scene(self.folder, self.scene))
+        height, width = scene.cube.shape[1:]
+        if not 0 < self.crop < min(height, width):
+            return scene
+        top, left = (height - self.crop) // 2, (width - self.crop) // 2
+        return replace(scene, cube=scene.cube[:, top : top + self.crop, left : left + self.crop])
 
 
 def blind_sampling(block: Block, ratio: float) -> Sampling:
@@ -70,7 +81,7 @@ def blind_sampling(block: Block, ratio: float) -> Sampling:
 def run_job(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """One row per method, and how far the model's UNCERTAINTY can be trusted."""
     torch.set_num_threads(1)
-    scene, card = read_scene(find_scene(job.folder, job.scene)), read_card(job.model)
+    scene, card = job.read(), read_card(job.model)
     runner = SubspaceRunner(card, load_state(job.model))
     pair = simulate(scene, job.case)
     fused, trust = run_case(pair, runner, card, job)

@@ -1,6 +1,6 @@
 """Every method on simulated pairs of every scene, PSF, shift, response, gain and noise unknown to it: PSNR (dB) and SAM (degrees).
 
-python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
+python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--crop 48] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
 python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/speed.md]
 python scripts/benchmark.py --memory [--sizes 512,2048,8192] [--bands 100] [--output docs/memory.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
@@ -56,6 +56,12 @@ def parse() -> argparse.Namespace:
         help=f"scenes to use, by file name without suffix; default: all with {FEWEST_BANDS} bands or more",
     )
     parser.add_argument("--cases", default="", help="cases to run; default: all")
+    parser.add_argument(
+        "--crop",
+        type=int,
+        default=0,
+        help="pixels per side that are used of the middle of each scene, to see what a small one costs",
+    )
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument(
         "--samples", type=int, default=0, help="also the mean of this many diffusion samples of 5 steps"
@@ -131,14 +137,15 @@ def quality(arguments: argparse.Namespace) -> list[str]:
     cases, card = wanted_cases(arguments.cases), read_card(arguments.model)
     names = [n for n in scene_names(arguments) if len(read_scene(find_scene(arguments.scenes, n)).cube) >= FEWEST_BANDS]
     jobs = [
-        Job(arguments.scenes, name, case, arguments.model, arguments.samples, arguments.thorough)
+        Job(arguments.scenes, name, case, arguments.model, arguments.samples, arguments.thorough, arguments.crop)
         for name in names
         for case in cases
     ]
     rows, trust = run_all(jobs, arguments.workers)
     if not rows:
         raise HSFusionError("No scene could be used: see the messages above.")
-    given = {"--names": arguments.names, "--cases": arguments.cases, "--samples": arguments.samples or ""}
+    given = {"--names": arguments.names, "--cases": arguments.cases, "--crop": arguments.crop or ""}
+    given["--samples"] = arguments.samples or ""
     options = [word for name, value in given.items() if value for word in (name, str(value))]
     options += ["--thorough"] if arguments.thorough else []
     command = shlex.join(["python", "scripts/benchmark.py", "--scenes", "SCENES", *options])
