@@ -54,13 +54,11 @@ def test_patches_have_the_promised_shapes_and_limits(scenes):
 
 def test_textures_give_shapes_and_no_spectra(scenes):
     """A raster of two bands beside the scenes: never seen as it is, and under the spectra of a scene where scenes are synthetic."""
-    texture = scenes[0][:2, ::-1] + 5.0
+    texture = scenes[0][:2, :42, :38] + 5.0
     for share in (0.0, 1.0):
         views = [draw_view(np.random.default_rng(n), scenes, [texture], share) for n in range(30)]
         assert {len(view) for view in views} == {len(scene) for scene in scenes}
-    assert any(
-        view.shape[1:] in (texture.shape[1:], texture.shape[:0:-1]) and len(view) == len(scenes[1]) for view in views
-    )
+    assert any(sorted(view.shape[1:]) == [38, 42] for view in views)
 
 
 def test_another_process_draws_the_same(scenes):
