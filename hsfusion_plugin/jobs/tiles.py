@@ -109,14 +109,17 @@ class _Line:
         self, pair: Pair, scene: SceneModel, method: Method | FullBand | Published, progress: Progress, calls: CallTimes
     ) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
+        self.in_bands = isinstance(method, (FullBand, Published))
 
     def read(self, tile: Tile) -> Block:
-        """Both rasters around a tile."""
+        """Both rasters around a tile, the MSI standardised where the method works on coefficients: nothing else is kept of it."""
         self.progress.check()
         place = tile.place
         hsi, y_mask = self.pair.read_hsi(place.coarse_rows, place.coarse_cols)
         self.progress.check()
         msi, z_mask = self.pair.read_msi(place.fine_rows, place.fine_cols)
+        if not self.in_bands:
+            msi = self.scene.standardise(msi) * z_mask
         return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, **vars(place))
 
     def ask(self, tile: Tile, reading: Future[Block]) -> _Answer:
@@ -129,9 +132,8 @@ class _Line:
             with self.calls.call(tile):
                 found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
             return _Answer(block, spectra=found, std=std)
-        z = _standardised(scene, block)
         y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
-        arrays = Arrays(y, z, block.y_mask, block.z_mask)
+        arrays = Arrays(y, block.z, block.y_mask, block.z_mask)
         if not isinstance(method, Diffusion):
             return _Answer(block, *method(arrays, scene.coefficients, tile))
         with self.calls.call(tile):
@@ -152,7 +154,7 @@ class _Line:
                 answer.x,
                 block.y,
                 block.y_mask,
-                _standardised(scene, block),
+                block.z,
                 block.z_mask,
                 tile.place,
                 tile.core_rows,
@@ -161,16 +163,14 @@ class _Line:
         values = values.astype(np.float32, copy=False)
         known = _support(scene, block.y_mask, tile) & (block.z_mask[inner] > 0)
         msi = block.z[(slice(None), *inner)]
+        if not self.in_bands:
+            msi = scene.in_units(msi)
         if not known.all():
             values[:, ~known] = np.nan
             msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
         return FusedTile(
             tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
         )
-
-
-def _standardised(scene: SceneModel, block: Block) -> np.ndarray:
-    return scene.standardise(block.z) * block.z_mask
 
 
 def _within(part: range, whole: range) -> slice:

@@ -130,6 +130,10 @@ class SceneModel:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
 
+    def in_units(self, z: np.ndarray) -> np.ndarray:
+        """The inverse of `standardise`, but for rounding."""
+        return (z * self.z_scale[:, None, None] + self.z_mean[:, None, None]).astype(np.float32)
+
 
 def fit_scene(
     blocks: list[Block],

@@ -52,10 +52,12 @@ def test_the_response_predicts_the_msi_from_the_truths_coefficients(truth, snr_d
 
 def test_the_standardised_msi_has_zero_mean_and_unit_variance(truth):
     block = pair(truth)
-    z = fit_scene([block], SAMPLING).standardise(block.z)
+    scene = fit_scene([block], SAMPLING)
+    z = scene.standardise(block.z)
     np.testing.assert_allclose(z.mean(axis=(1, 2)), 0.0, atol=1e-3)
     np.testing.assert_allclose(z.std(axis=(1, 2)), 1.0, rtol=1e-3)
     assert z.dtype == np.float32
+    np.testing.assert_allclose(scene.in_units(z), block.z, rtol=1e-5, atol=1e-5 * np.abs(block.z).max())
 
 
 @pytest.mark.parametrize("snr_db", [0, 35, 25])
