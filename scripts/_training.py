@@ -52,10 +52,9 @@ class Run(ABC):
 class SubspaceRun(Run):
     def __init__(self, config: TrainingConfig, data: Path, workers: int, device: str, world: World) -> None:
         self.config = config
-        learnt = (*config.scenes, *config.textures)
-        scenes = {name: read_scene(find_scene(data, name)) for name in (*learnt, *config.held_out)}
+        scenes = {name: read_scene(find_scene(data, name)) for name in (*config.scenes, *config.held_out)}
         self.held_out = {name: scenes[name] for name in config.held_out}
-        self.trainer = Trainer(config, [scenes[n].cube for n in learnt], workers, device, world)
+        self.trainer = Trainer(config, [scenes[n].cube for n in config.scenes], workers, device, world)
 
     def runner(self) -> SubspaceRunner:
         """The moving average as the backend would run it."""

@@ -37,7 +37,6 @@ def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[
         "training": {
             "scenes": list(config.scenes),
             "held_out": list(config.held_out),
-            "textures": list(config.textures),
             "steps": steps,
             "batch": config.batch,
             "patch": config.patch,

@@ -44,7 +44,6 @@ class TrainingConfig:
     name: str
     scenes: tuple[str, ...]
     held_out: tuple[str, ...] = ()
-    textures: tuple[str, ...] = ()  # rasters of any bands that synthetic scenes take their shapes from
     components: int = 8
     width: int = 64
     depth: int = 2
@@ -103,7 +102,7 @@ def load_config(path: Path | str) -> TrainingConfig | FullBandConfig:
         raise HSFusionError(f"The configuration's key patch must be a multiple of 8, but it is {config.patch}.")
     if not config.scenes:
         raise HSFusionError("The configuration's key scenes must name at least one scene.")
-    both = {*config.scenes, *config.textures} & set(config.held_out)
+    both = set(config.scenes) & set(config.held_out)
     if both:
         raise HSFusionError(
             f"The configuration's key held_out names {sorted(both)[0]}, which is also a training scene."

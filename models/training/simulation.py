@@ -158,26 +158,20 @@ def example(observed: Observed, components: int) -> Example:
 
 
 def draw_view(
-    rng: np.random.Generator, scenes: list[np.ndarray], textures: list[np.ndarray], synthetic_share: float
+    rng: np.random.Generator, scenes: list[np.ndarray], shares: np.ndarray, synthetic_share: float
 ) -> np.ndarray:
-    """A view of a scene, or of a synthetic one: the spectra of a scene over the texture of any raster."""
-    scene = _picked(rng, scenes)
-    if rng.random() >= synthetic_share:
-        return np.ascontiguousarray(random_view(rng, scene))
-    texture = random_view(rng, _picked(rng, [*scenes, *textures]))
-    return synthetic_scene(rng, scene[:: rng.integers(1, 4)] if len(scene) > 60 else scene, texture)
-
-
-def _picked(rng: np.random.Generator, scenes: list[np.ndarray]) -> np.ndarray:
-    """One of them, a large one more often."""
-    sizes = np.array([min(np.sqrt(s.shape[1] * s.shape[2]), 2.0 * LARGEST_VIEW) for s in scenes])
-    return scenes[rng.choice(len(scenes), p=sizes / sizes.sum())]
+    """A view of a scene, or of a synthetic one made of two."""
+    view = random_view(rng, scenes[rng.choice(len(scenes), p=shares)])
+    if rng.random() < synthetic_share:
+        spectra = scenes[rng.choice(len(scenes), p=shares)]
+        view = synthetic_scene(rng, spectra[:: rng.integers(1, 4)] if len(spectra) > 60 else spectra, view)
+    return np.ascontiguousarray(view)
 
 
 def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> list[Patch]:
-    """The patches of chunk number `chunk`: a pure function of the configuration, its scenes and textures, and the number."""
+    """The patches of chunk number `chunk`: a pure function of the scenes, the configuration and the number."""
     rng = np.random.default_rng([config.seed, chunk])
-    real, textures = scenes[: len(config.scenes)], scenes[len(config.scenes) :]
+    sizes = np.array([min(np.sqrt(s.shape[1] * s.shape[2]), 2.0 * LARGEST_VIEW) for s in scenes])
     patches: list[Patch] = []
     attempts = 0
     while len(patches) < config.draws_per_chunk * config.patches_per_draw:
@@ -186,7 +180,7 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
             raise HSFusionError(
                 f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios."
             )
-        observed = observe(rng, draw_view(rng, real, textures, config.synthetic_share), config.sensors)
+        observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config.synthetic_share), config.sensors)
         if observed is None:
             continue
         try:

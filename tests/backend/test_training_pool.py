@@ -15,7 +15,7 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.networks.inputs import LIMIT, condition_channels, scalar_count
 from hsfusion.models.training.config import Sensors, TrainingConfig
 from hsfusion.models.training.pool import PatchPool
-from hsfusion.models.training.simulation import TARGET_LIMIT, draw_chunk, draw_view, random_response
+from hsfusion.models.training.simulation import TARGET_LIMIT, draw_chunk, random_response
 
 CONFIG = TrainingConfig(
     "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
@@ -50,15 +50,6 @@ def test_patches_have_the_promised_shapes_and_limits(scenes):
         assert patch.scalars.shape == (scalar_count(3),) and patch.error_share.shape == (3,)
         assert np.abs(patch.conditions).max() <= LIMIT and np.abs(patch.target).max() <= TARGET_LIMIT
         assert all(np.isfinite(array).all() for array in arrays(patch))
-
-
-def test_textures_give_shapes_and_no_spectra(scenes):
-    """A raster of two bands beside the scenes: never seen as it is, and under the spectra of a scene where scenes are synthetic."""
-    texture = scenes[0][:2, :42, :38] + 5.0
-    for share in (0.0, 1.0):
-        views = [draw_view(np.random.default_rng(n), scenes, [texture], share) for n in range(30)]
-        assert {len(view) for view in views} == {len(scene) for scene in scenes}
-    assert any(sorted(view.shape[1:]) == [38, 42] for view in views)
 
 
 def test_another_process_draws_the_same(scenes):
