@@ -12,6 +12,7 @@ from _scenes import find_scene, read_scene
 from _sources import observed_scenes, simulated_response
 from tqdm import tqdm
 
+from hsfusion.models.errors import HSFusionError
 from hsfusion.models.full_band import FullBandRunner
 from hsfusion.models.fusion import SubspaceRunner
 from hsfusion.models.training.card import make_card
@@ -23,7 +24,7 @@ from hsfusion.models.training.full_band_data import Observed
 from hsfusion.models.training.full_band_loop import FullBandTrainer
 from hsfusion.models.training.full_band_validation import Trial, validate_full_band
 from hsfusion.models.training.loop import Trainer
-from hsfusion.models.training.trainer import Progress, TrainerBase
+from hsfusion.models.training.trainer import Progress, TrainerBase, is_checkpoint
 from hsfusion.models.training.validation import error_quantile, means, validate
 from hsfusion.models.weights import load_state, read_card, save_model, sha256
 
@@ -119,6 +120,16 @@ def start_from(run: Run, model: Path) -> None:
     run.started_from = {"name": card["name"], "sha256": sha256(model), "training": card["training"]}
 
 
+def check_averaged(run: Run, averaged: Sequence[Path]) -> None:
+    """HSFusionError where one of the files is neither a checkpoint nor the model that the run starts from: the card tells where weights come from."""
+    start = (run.started_from or {}).get("sha256")
+    for path in averaged:
+        if not path.is_file() or not (is_checkpoint(path) or sha256(path) == start):
+            raise HSFusionError(
+                f"{path} is neither a checkpoint of this run nor the model of --start: it cannot be averaged with the run."
+            )
+
+
 def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> int:
     """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`.
 
@@ -127,6 +138,7 @@ def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> i
     from torch.utils.tensorboard import SummaryWriter
 
     trainer, config = run.trainer, run.trainer.config
+    check_averaged(run, averaged)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
     if resume and checkpoint.exists():

@@ -144,9 +144,8 @@ def quality(arguments: argparse.Namespace) -> list[str]:
     rows, trust = run_all(jobs, arguments.workers)
     if not rows:
         raise HSFusionError("No scene could be used: see the messages above.")
-    given = {"--names": arguments.names, "--cases": arguments.cases, "--crop": arguments.crop or ""}
-    given["--samples"] = arguments.samples or ""
-    options = [word for name, value in given.items() if value for word in (name, str(value))]
+    given = {name: getattr(arguments, name) for name in ("names", "cases", "crop", "samples")}
+    options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
     options += ["--thorough"] if arguments.thorough else []
     command = shlex.join(["python", "scripts/benchmark.py", "--scenes", "SCENES", *options])
     lines = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -87,12 +88,12 @@ def _every(
 ) -> Iterator[tuple[Stage, str, np.ndarray]]:
     """Spectra (L, H, W) of each stage by each closed form and by `guarded`, on which the backend works meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="hsfusion-guard") as pool:
-        asked = [pool.submit(stage.fused, guarded) for stage in stages]
+        asked = deque(pool.submit(stage.fused, guarded) for stage in stages)
         try:
-            for number, (stage, asking) in enumerate(zip(stages, asked)):
+            for number, stage in enumerate(stages):
                 for name, spectra in stage.closed_forms():
                     yield stage, name, spectra
-                yield stage, guarded.name, result(asking, progress)
+                yield stage, guarded.name, result(asked.popleft(), progress)
                 progress.step((number + 1) / len(stages))
         finally:
             for asking in asked:

@@ -179,7 +179,8 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
         torch.set_num_threads(threads)
         engines *= workers  # a model is loaded once
         log.info("%d tile(s) at a time, %d thread(s) each", workers, threads)
-    threading.Thread(target=_load, args=(dict.fromkeys(engines), options.load), daemon=True).start()
+    if options.load:
+        threading.Thread(target=_load, args=(dict.fromkeys(engines), options.load), daemon=True).start()
     limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
     app = create_app(engines, token, limits, adaptation=not options.no_adaptation)
     return uvicorn.Server(

@@ -35,6 +35,12 @@ class Progress:
     samples_per_second: float
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a safetensors file is a checkpoint of a run, and not a model."""
+    with safe_open(str(path), "pt") as stream:
+        return "step" in (stream.metadata() or {})
+
+
 class TrainerBase(ABC):
     """Network, optimiser and moving average; `run` trains to the end, checkpointing on the way. Subclasses say what a step learns from.
 
@@ -153,9 +159,7 @@ class TrainerBase(ABC):
 
     def _weights(self, path: Path) -> tuple[int, dict[str, Tensor]]:
         """Step and moving average of a checkpoint, or 0 and the weights of a model file."""
-        with safe_open(str(path), "pt") as stream:
-            is_checkpoint = "step" in (stream.metadata() or {})
-        if not is_checkpoint:
+        if not is_checkpoint(path):
             return 0, self.suited(load_state(path))
         metadata, tensors = self._checkpoint(path)
         return int(metadata["step"]), {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}

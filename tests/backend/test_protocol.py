@@ -23,10 +23,9 @@ def test_round_trip(kinds, binary):
         for name, (kind, shape) in kinds.items()
     }
     body, length = protocol.encode_request(tensors, {"hsfusion": "{}"})
-    assert len(bytes(body)) == len(body) and b"".join(body) == bytes(
-        body
-    )  # a second time, too: requests are tried again
-    request = protocol.decode_request(bytes(body), length)
+    sent = bytes(body)
+    assert len(sent) == len(body) and b"".join(body) == sent  # a second time, too: requests are tried again
+    request = protocol.decode_request(sent, length)
     reply = protocol.decode_reply(*protocol.encode_reply("m", tensors, {"model_sha256": "a"}, binary))
     assert protocol.wants_binary(request.head)
     assert (request.parameters["hsfusion"], reply.parameters) == ("{}", {"model_sha256": "a"})

@@ -137,6 +137,15 @@ def test_a_run_makes_a_model_and_a_dry_run_says_what_it_would_take(config_file, 
     assert again.returncode == 0, again.stderr
     assert read_card(tmp_path / "out" / "tiny.safetensors")["scores"] == card["scores"]
 
+    first = tmp_path / "first.safetensors"
+    (tmp_path / "out" / "tiny.safetensors").rename(first)
+    stranger = train(*common, "--resume", "--average", first)
+    assert stranger.returncode == 1 and "nor the model of --start" in stranger.stderr
+    assert "Traceback" not in stranger.stderr
+    averaged = train(*common, "--start", first, "--resume", "--average", first)
+    assert averaged.returncode == 0, averaged.stderr
+    assert read_card(tmp_path / "out" / "tiny.safetensors")["training"]["averaged_with_steps"] == [0]
+
 
 @pytest.mark.slow
 def test_what_is_wrong_is_one_sentence(config_file, data, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.config import Sensors, TrainingConfig
@@ -93,6 +94,20 @@ def test_averages_of_one_run_are_averaged(trainer, tmp_path):
         torch.testing.assert_close(value, (early[name] + late[name]) / 2)
     with pytest.raises(HSFusionError, match="another configuration"):
         trainer(replace(CONFIG, seed=1)).average_with([checkpoint])
+
+
+def test_a_run_is_averaged_with_the_model_that_it_started_from(trainer, tmp_path):
+    one, model = trainer(), tmp_path / "model.safetensors"
+    start = {name: value.clone() for name, value in one.average.items()}
+    save_file({name: value.contiguous() for name, value in start.items()}, str(model))
+    run(one, tmp_path / "late.safetensors")
+    late = {name: value.clone() for name, value in one.average.items()}
+    assert one.average_with([model]) == [0]
+    for name, value in one.average.items():
+        torch.testing.assert_close(value, (start[name] + late[name]) / 2)
+    save_file({"weight": torch.zeros(1)}, str(model))
+    with pytest.raises(HSFusionError, match="belong to another network"):
+        one.average_with([model])
 
 
 def test_another_seed_is_another_training(trainer, tmp_path):

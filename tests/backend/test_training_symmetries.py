@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hsfusion.models.networks.inputs import CONDITION_NAMES, channel_of
 from hsfusion.models.training.config import Sensors
 from hsfusion.models.training.physics import consistent, stacked
 from hsfusion.models.training.simulation import Observed, Patch, example, observe
@@ -58,6 +59,14 @@ def test_data_consistency_changes_sign_with_the_components(patch: Patch, residua
     found = after_consistency(signed(patch, signs[:, 0, 0]), residual * signs)
     expected = after_consistency(patch, residual) * signs
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_what_the_network_sees_changes_sign_with_the_components(patch: Patch) -> None:
+    other = signed(patch, np.array([1.0, -1.0, 1.0, 1.0, 1.0]))
+    changed = {channel_of(name, COMPONENTS) + 1 for name in CONDITION_NAMES}
+    for channel, (found, before) in enumerate(zip(other.conditions, patch.conditions)):
+        assert np.array_equal(found, -before if channel in changed else before)
+    assert np.array_equal(other.target[1], -patch.target[1]) and np.array_equal(other.target[2:], patch.target[2:])
 
 
 def test_it_is_the_patch_of_the_scene_seen_from_there(observed: Observed, patch: Patch) -> None:
