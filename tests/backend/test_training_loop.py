@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.config import Sensors, TrainingConfig
 from hsfusion.models.training.loop import Trainer
 from hsfusion.models.training.simulation import draw_chunk
+from hsfusion.models.weights import save_model
 
 CONFIG = TrainingConfig(
     "tiny", ("a",), components=3, width=8, depth=1, patch=16, batch=4, steps=14, warmup=4, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
@@ -97,15 +97,16 @@ def test_averages_of_one_run_are_averaged(trainer, tmp_path):
 
 
 def test_a_run_is_averaged_with_the_model_that_it_started_from(trainer, tmp_path):
+    card = {"name": "m", "architecture": "none", "spectral_mode": "subspace"}
     one, model = trainer(), tmp_path / "model.safetensors"
     start = {name: value.clone() for name, value in one.average.items()}
-    save_file({name: value.contiguous() for name, value in start.items()}, str(model))
+    save_model(model, start, card)
     run(one, tmp_path / "late.safetensors")
     late = {name: value.clone() for name, value in one.average.items()}
     assert one.average_with([model]) == [0]
     for name, value in one.average.items():
         torch.testing.assert_close(value, (start[name] + late[name]) / 2)
-    save_file({"weight": torch.zeros(1)}, str(model))
+    save_model(model, {"weight": torch.zeros(1)}, card)
     with pytest.raises(HSFusionError, match="belong to another network"):
         one.average_with([model])
 

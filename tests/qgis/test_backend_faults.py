@@ -80,7 +80,10 @@ def begin(qgis_process, pair, output: Path):
     try:
         child = wait_for(lambda: children(process.pid))[0]
         wait_for(lambda: "loaded untrained" in log_of(child).read_text())
-        time.sleep(1.0)
+        wait_for(
+            lambda: list(output.parent.glob(".hsfusion-*/*"))
+        )  # the model is loaded before the estimates are there
+        time.sleep(1.2)  # a younger lock may be one that is about to be held
     except BaseException:
         process.kill()
         raise
