@@ -13,7 +13,6 @@ from ...models.scene.full_band import GLOBAL, fit_full_band
 from ...models.scene.fusion import expand_tile, outside_part
 from ...models.scene.model import SceneModel, fit_scene
 from ...models.scene.subspace import Subspace, fit_subspace
-from ...models.scene.texture import noise_without_texture
 from ...models.scene.tile import Place
 from ...models.scene.tiling import Tile
 from ...models.scene.wald import reduced_block, reduced_sampling
@@ -102,11 +101,10 @@ class Rehearsal:
         `check` is called between the steps and may raise to end the work.
         """
         scene, sampling = estimates.scene, estimates.sampling
-        noise, msi_noise = scene.subspace.band_noise, noise_without_texture(estimates.blocks)
         pairs = []
         for seed, block in enumerate(blocks):
             check()
-            pairs.append((block.y, reduced_block(block, sampling, noise, msi_noise, seed)))
+            pairs.append((block.y, reduced_block(block, sampling, scene.subspace.band_noise, scene.msi_noise, seed)))
         usable = [(y, reduced) for y, reduced in pairs if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES]
         if not usable:
             return None

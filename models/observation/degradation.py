@@ -108,6 +108,12 @@ class Degradation(_Window):
     Rows of a window whose PSF reaches beyond it are renormalised, so give the fine window the PSF's reach as a halo.
     """
 
+    @property
+    def noise_gain(self) -> float:
+        """Standard deviation that D leaves of white noise of standard deviation 1, in the middle of the window."""
+        middle = [m[len(m) // 2] for m in (self.rows, self.cols)]
+        return float(np.sqrt(np.prod([(m**2).sum() for m in middle])))
+
     def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
         s = self.sampling
         if s.psf == "block-mean":

@@ -14,7 +14,7 @@ from .closed_forms import LOC_WINDOW, given_msi, loc_gain
 from .estimation import estimate_response, msi_noise
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
-from .texture import noise_without_texture
+from .texture import noise_unlike_hsi, noise_without_texture
 from .unmixing import Evidence, Unmixing, fit_unmixing
 from .unresolved import fine_std, neighbour_products
 
@@ -160,7 +160,12 @@ def fit_scene(
     spectral = estimate_response(samples.spectra, samples.low, subspace.band_noise, wavelengths, prior_response)
 
     check()
-    noise = msi_noise(blocks)
+    textured = msi_noise(blocks)
+    check()
+    noise = np.minimum(
+        noise_without_texture(blocks),
+        noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, blocks[0].degradation(sampling).noise_gain),
+    )
     check()
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(noise**2 + misfit**2) / z_scale
@@ -184,9 +189,7 @@ def fit_scene(
     check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
-    passed, passed_quiet = (
-        np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (noise, noise_without_texture(blocks))
-    )
+    passed, passed_quiet = (np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (textured, noise))
     rest_maps, low_maps = list(_maps(blocks, samples.valid, rest)), list(_maps(blocks, samples.valid, low))
     coefficients = CoefficientModel(
         sampling=sampling,

@@ -1,4 +1,4 @@
-"""Noise of the MSI where texture is as fine as its pixels: what one band shows and no combination of the others does."""
+"""Noise of the MSI where texture is as fine as its pixels: what one band shows and no combination of the others does, nor the HSI."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .estimation import msi_noise
 
 PATCH = 8  # fine pixels
 LEAST_PATCHES, MOST_PATCHES = 20, 4000  # of all blocks together; more than that only cost time
+LEAST_SHARE = 0.25  # of what keeps the images apart, which the HSI's noise, an upper estimate itself, does not explain
 QUIET = 0.62  # mean of the lowest tenth of patch variances of pure noise, relative to the true variance
 
 
@@ -31,6 +32,19 @@ def noise_without_texture(blocks: list[Block]) -> np.ndarray:
         power = np.sort(((image - np.tensordot(weights, others, axes=1)) ** 2).mean(axis=1))
         noise[band] = np.sqrt(power[: max(1, len(power) // 10)].mean() / 36.0 / QUIET)
     return np.minimum(plain, noise)
+
+
+def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_gain: float) -> np.ndarray:
+    """Noise std (l,) in the MSI's units that would explain how far the MSI is from the HSI at the coarse scale; any texture both images show.
+
+    low (N, l): D z; x (N, K): the HSI's coefficients there, x_noise (K,) their noise, which is taken off, up to three quarters of the variance;
+    noise_gain: of D. An upper estimate: whatever else keeps the images apart counts as noise of the MSI.
+    """
+    regressors = np.column_stack([x, np.ones(len(x))])
+    solution, *_ = np.linalg.lstsq(regressors, low, rcond=None)
+    apart = ((low - regressors @ solution) ** 2).sum(axis=0) / max(len(x) - regressors.shape[1], 1)
+    of_hsi = x_noise**2 @ solution[:-1] ** 2
+    return np.sqrt(np.maximum(apart - of_hsi, LEAST_SHARE * apart)) / noise_gain
 
 
 def _whole_patches(z: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:

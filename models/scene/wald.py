@@ -68,8 +68,7 @@ def _restored(image: np.ndarray, noise: np.ndarray | None, down: Degradation, se
     """Add the share of white noise that D took away: 1 - |row of D|^2 of the variance."""
     if noise is None:
         return image.astype(np.float32)
-    middle = [m[len(m) // 2] for m in (down.rows, down.cols)]
-    left = np.sqrt(max(1.0 - np.prod([(m**2).sum() for m in middle]), 0.0))
+    left = np.sqrt(max(1.0 - down.noise_gain**2, 0.0))
     field = gaussian_field(seed, range(image.shape[1]), range(image.shape[2]), len(image), stream)
     return (image + left * noise[:, None, None] * field).astype(np.float32)
 

@@ -15,7 +15,6 @@ from ..scene.estimation import estimate_psf
 from ..scene.fusion import expand_tile, outside_part
 from ..scene.model import COMPONENTS, SceneModel, fit_scene
 from ..scene.subspace import fit_subspace
-from ..scene.texture import noise_without_texture
 from ..scene.tile import ClosedForms, Place
 from ..scene.wald import excess_rmse, reduced_block, reduced_sampling, verdict
 
@@ -180,8 +179,7 @@ class Fitted:
 def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
     """What hsfusion:fuse would ship: `network`, a closed form that is better one scale down, or `average` where the scene is too small."""
     scene, sampling = fitted.scene, fitted.scene.coefficients.sampling
-    msi_noise = noise_without_texture([fitted.block])
-    reduced = reduced_block(fitted.block, sampling, scene.subspace.band_noise, msi_noise)
+    reduced = reduced_block(fitted.block, sampling, scene.subspace.band_noise, scene.msi_noise)
     if reduced is None or reduced.y_mask.sum() < LEAST_SAMPLES:
         return "average"
     rows, cols = reduced.scene_shape

@@ -126,3 +126,10 @@ def test_torch_and_numpy_agree():
 def test_impossible_samplings_are_refused(arguments):
     with pytest.raises(HSFusionError):
         Sampling(**arguments)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(4), Sampling(2.5, 1.6, 0.9), Sampling(3, psf="block-mean")])
+def test_noise_gain_is_what_white_noise_keeps(sampling):
+    down = Degradation.whole(sampling, (240, 240))
+    seen = down(np.random.default_rng(0).normal(size=(20, 240, 240)))
+    np.testing.assert_allclose(down.noise_gain, seen[:, 3:-3, 3:-3].std(), rtol=0.03)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.models.scene.blocks import coarse_samples, whole_block
 from hsfusion.models.scene.estimation import msi_noise
-from hsfusion.models.scene.texture import noise_without_texture
+from hsfusion.models.scene.model import fit_scene
+from hsfusion.models.scene.subspace import fit_subspace
+from hsfusion.models.scene.texture import noise_unlike_hsi, noise_without_texture
 
 NOISE = np.array([5.0, 10.0, 10.0, 20.0])
 
@@ -46,3 +49,33 @@ def test_masked_pixels_are_never_seen():
     clear, spoiled = block(mask=mask), block(mask=mask)
     spoiled.z[:, 40:60, 50:90] = 1e6
     np.testing.assert_array_equal(noise_without_texture([clear]), noise_without_texture([spoiled]))
+
+
+def rough_pair(noise: float, hsi_noise: float, seed: int = 0):
+    """A pair whose scene is white noise of three spectra, and whose one MSI band is a sum over the HSI's."""
+    random = np.random.default_rng(seed)
+    truth = 500 + np.tensordot(random.uniform(0.5, 1.5, (30, 3)), 100.0 * random.normal(size=(3, 160, 160)), axes=1)
+    hsi = Degradation.whole(Sampling(4), (160, 160))(truth)
+    hsi = hsi + hsi_noise * random.normal(size=hsi.shape)
+    msi = truth[5:15].mean(axis=0, keepdims=True)
+    return whole_block(hsi.astype(np.float32), (msi + noise * random.normal(size=msi.shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("hsi_noise", [0.2, 5.0])
+def test_what_both_images_show_is_no_noise(hsi_noise):
+    scene = rough_pair(10.0, hsi_noise)
+    assert msi_noise([scene])[0] > 40.0, "what the plain estimate takes the texture for"
+    samples = coarse_samples([scene], Sampling(4))
+    subspace = fit_subspace(samples.spectra, 3)
+    x, gain = subspace.project(samples.spectra.T).T, scene.degradation(Sampling(4)).noise_gain
+    found = noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, gain)
+    np.testing.assert_allclose(found, 10.0, rtol=0.2)
+    blamed = noise_unlike_hsi(samples.low, x, np.zeros(3), gain)
+    assert blamed[0] > found[0], "the HSI's own noise would count as the MSI's"
+
+
+def test_a_scene_takes_the_lowest_estimate():
+    rough, smooth = rough_pair(10.0, 0.2), block(textured=False)
+    assert fit_scene([rough], Sampling(4), 3).msi_noise[0] < 12.0
+    smooth = whole_block(np.random.default_rng(2).normal(size=smooth.y.shape).astype(np.float32), smooth.z)
+    np.testing.assert_array_equal(fit_scene([smooth], Sampling(4), 3).msi_noise, noise_without_texture([smooth]))
