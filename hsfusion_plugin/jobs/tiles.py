@@ -232,10 +232,11 @@ def fused_tiles(
     asked: deque[tuple[Tile, Future[_Answer]]] = deque()
     waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
+    begun: deque[int] = deque()  # parts that are still to come of each tile that was asked for first
     queue = iter(tiles)
 
     def refill() -> None:
-        while len(asked) < workers:
+        while len(asked) < workers - len(begun):
             tile = next(queue, None)
             if tile is None:
                 return
@@ -249,8 +250,9 @@ def fused_tiles(
             while (asked or waiting) and len(finishing) < 2:
                 if not waiting:
                     tile, answering = asked.popleft()
-                    waiting.extend((tile, one, answering) for one in (parts_of(tile, scene, part) if part else [tile]))
-                    refill()
+                    parts = parts_of(tile, scene, part) if part else [tile]
+                    waiting.extend((tile, one, answering) for one in parts)
+                    begun.append(len(parts))
                 whole, one, answering = waiting.popleft()
                 finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
                 del answering  # with the tile's pixels
@@ -259,6 +261,10 @@ def fused_tiles(
                 finishing.popleft()[1], progress
             )  # kept under no name: its spectra go when the caller lets go of them
             progress.step(done / every)
+            begun[0] -= 1
+            if not begun[0]:
+                begun.popleft()
+                refill()
     finally:
         for _, future in (*finishing, *asked, *((tile, answer) for tile, _, answer in waiting)):
             future.cancel()

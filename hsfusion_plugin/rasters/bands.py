@@ -13,8 +13,8 @@ from .raster import Raster
 if TYPE_CHECKING:
     from ..jobs.progress import Progress
 
-_WINDOW = 256
-_VALUES_AT_ONCE = 16_000_000
+_WINDOW = 128
+_VALUES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)

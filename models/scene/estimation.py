@@ -8,6 +8,7 @@ import numpy as np
 
 from ..observation import Sampling
 from .blocks import Block, coarse_samples
+from .moments import covariance
 from .subspace import Subspace
 
 FWHM_RANGE = (0.4, 3.0)
@@ -87,7 +88,8 @@ def estimate_response(
     count, bands = spectra.shape
     spectra_mean, low_mean = spectra.mean(axis=0), low.mean(axis=0)
     scale = np.maximum(spectra.std(axis=0), 1e-12).mean()
-    x, z = (spectra - spectra_mean) / scale, low - low_mean
+    z = low - low_mean
+    gram, cross = covariance(spectra) / scale**2, covariance(spectra, low) / scale
     order = np.argsort(wavelengths, kind="stable") if wavelengths is not None else np.arange(bands)
     rough = np.zeros((max(bands - 2, 0), bands))
     for i in range(bands - 2):
@@ -95,17 +97,15 @@ def estimate_response(
     penalty = rough.T @ rough + 1e-2 * np.eye(bands) + np.diag((band_noise / scale) ** 2)
     nominal = np.zeros((low.shape[1], bands))
     if prior is not None:
-        seen = x @ prior.T
+        seen = (spectra @ prior.T - prior @ spectra_mean) / scale
         gain = np.maximum((seen * z).sum(axis=0) / np.maximum((seen**2).sum(axis=0), 1e-30), 0.0)
         nominal = gain[:, None] * prior
-    target = z - x @ nominal.T
     # In the basis where the penalty is the identity, ridge for every strength costs one eigendecomposition.
     root = np.linalg.cholesky(penalty)
-    transformed = np.linalg.solve(root, x.T).T
-    values, vectors = np.linalg.eigh(transformed.T @ transformed / count)
+    values, vectors = np.linalg.eigh(np.linalg.solve(root, np.linalg.solve(root, gram).T))
     values = np.maximum(values, 0.0)
-    projected = vectors.T @ (transformed.T @ target) / count
-    power = (target**2).sum(axis=0) / count
+    projected = vectors.T @ np.linalg.solve(root, cross - gram @ nominal.T)
+    power = (z**2).mean(axis=0) - 2 * (nominal * cross.T).sum(axis=1) + ((nominal @ gram) * nominal).sum(axis=1)
     best: tuple[np.ndarray, np.ndarray] | None = None
     for strength in np.geomspace(1e-8, 1e2, 31):
         filtered = projected / (values + strength)[:, None]
@@ -121,7 +121,7 @@ def estimate_response(
         best = (np.where(better, score, best[0]), np.where(better, filtered, best[1]))
     solution = np.linalg.solve(root.T, vectors @ best[1]) if best is not None else np.zeros_like(projected)
     response = (nominal + solution.T) / scale
-    rest = z - (spectra - spectra_mean) @ response.T
+    rest = z - (spectra @ response.T - response @ spectra_mean)
     variance = np.maximum(z.var(axis=0), 1e-30)
     return ResponseEstimate(response, low_mean - response @ spectra_mean, rest.var(axis=0) / variance, rest.std(axis=0))
 

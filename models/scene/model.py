@@ -12,6 +12,7 @@ from ..observation import Sampling
 from .blocks import Block, coarse_samples
 from .closed_forms import LOC_WINDOW, given_msi, loc_gain
 from .estimation import estimate_response, msi_noise
+from .moments import covariance, parts
 from .nonlinear import KernelFit, fit_kernel
 from .subspace import Subspace, fit_subspace
 from .texture import noise_unlike_hsi, noise_without_texture
@@ -155,7 +156,7 @@ def fit_scene(
     subspace = subspace or fit_subspace(samples.spectra, components, check=check)
     z_mean, z_scale = _mean_and_scale(blocks)
     low = (samples.low - z_mean) / z_scale
-    x = subspace.project(samples.spectra.T).T
+    x = np.concatenate([subspace.project(samples.spectra[rows].T).T for rows in parts(len(low))])
     check()
     spectral = estimate_response(samples.spectra, samples.low, subspace.band_noise, wavelengths, prior_response)
 
@@ -174,23 +175,31 @@ def fit_scene(
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
 
     check()
-    spectra_outside = samples.spectra - subspace.expand(x.T).T
-    outside, outside_intercept = ridge_regression(low, spectra_outside, 1e-3)
+    # What lies outside the subspace is made block by block: all of it would be as large as the spectra themselves.
+    beyond = np.eye(len(subspace.mean)) - subspace.basis @ subspace.analysis
+    slopes, spectra_intercept = ridge_regression(low, samples.spectra, 1e-3)
+    outside, outside_intercept = beyond @ slopes, beyond @ (spectra_intercept - subspace.mean)
     check()
-    gate = _signal_share(blocks, samples.valid, spectra_outside)
-    rest_outside = spectra_outside - low @ outside.T - outside_intercept
-    del spectra_outside
+
+    def spectra_outside(rows: slice) -> np.ndarray:
+        return (samples.spectra[rows] - subspace.mean) @ beyond.T
+
+    def rest_outside(rows: slice) -> np.ndarray:
+        return spectra_outside(rows) - low[rows] @ outside.T - outside_intercept
+
+    variance = ((beyond @ covariance(samples.spectra)) * beyond).sum(axis=1)
     check()
-    outside_std = fine_std(_maps(blocks, samples.valid, rest_outside), sampling)
-    del rest_outside
+    gate = _signal_share(_made(samples.valid, spectra_outside), variance)
     check()
-    ridge = 0.1 * _local_variance(blocks, samples.valid, low)
-    prior_std = _expected_spread(blocks, samples.valid, rest, y_std)
+    outside_std = fine_std(_made(samples.valid, rest_outside), sampling)
+    check()
+    ridge = 0.1 * _local_variance(samples.valid, low)
+    prior_std = _expected_spread(samples.valid, rest, y_std)
     check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     passed, passed_quiet = (np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (textured, noise))
-    rest_maps, low_maps = list(_maps(blocks, samples.valid, rest)), list(_maps(blocks, samples.valid, low))
+    rest_maps, low_maps = list(_maps(samples.valid, rest)), list(_maps(samples.valid, low))
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -204,7 +213,7 @@ def fit_scene(
         target_std=np.sqrt(prior_std**2 + passed**2),
         passed_std=passed_quiet,
         loc_ridge=ridge,
-        loc_gain=_loc_gain(blocks, samples.valid, rest, low, ridge),
+        loc_gain=_loc_gain(samples.valid, rest, low, ridge),
         weight=weight,
         kernel=fit_kernel(rest_maps, low_maps, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
@@ -232,33 +241,35 @@ def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
 
 def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
     """Slopes (m, n) and intercepts (m,) of y (N, m) on x (N, n), ridge relative to the mean variance of x."""
-    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
-    centred = x - x_mean
-    gram = centred.T @ centred / len(x)
-    slopes = np.linalg.solve(
-        gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), centred.T @ (y - y_mean) / len(x)
-    ).T
-    return slopes, y_mean - slopes @ x_mean
+    gram = covariance(x)
+    slopes = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), covariance(x, y)).T
+    return slopes, y.mean(axis=0) - slopes @ x.mean(axis=0)
 
 
-def _maps(blocks: list[Block], valid: list[np.ndarray], values: np.ndarray) -> Iterator[np.ndarray]:
-    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid; of all bands each block's is large."""
+def _maps(valid: list[np.ndarray], values: np.ndarray) -> Iterator[np.ndarray]:
+    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid."""
+    return _made(valid, values.__getitem__)
+
+
+def _made(valid: list[np.ndarray], values: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
+    """The same of values that a call makes for some of the N samples."""
     start = 0
     for good in valid:
-        image = np.full((values.shape[1], *good.shape), np.nan)
         count = int(good.sum())
-        image[:, good] = values[start : start + count].T
+        there = values(slice(start, start + count))
+        image = np.full((there.shape[1], *good.shape), np.nan)
+        image[:, good] = there.T
         yield image
         start += count
 
 
-def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
+def _expected_spread(valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
     """How far GLP-HS is expected to be off, per coefficient: the fine half of what the regression leaves at the coarse scale.
 
     Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is missing; noise is taken off.
     """
     power, count = np.zeros(rest.shape[1]), 0
-    for image in _maps(blocks, valid, rest):
+    for image in _maps(valid, rest):
         for step in (np.diff(image, axis=1), np.diff(image, axis=2)):
             good = np.isfinite(step)
             power += (np.where(good, step, 0.0) ** 2).sum(axis=(1, 2)) / 2
@@ -267,27 +278,25 @@ def _expected_spread(blocks: list[Block], valid: list[np.ndarray], rest: np.ndar
     return SPREAD_FACTOR * np.sqrt(np.maximum(spread - y_std**2, 0.05 * spread) + 1e-8)
 
 
-def _loc_gain(
-    blocks: list[Block], valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float
-) -> np.ndarray:
+def _loc_gain(valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
     """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
     without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
-    for rest_map, low_map, good in zip(_maps(blocks, valid, rest), _maps(blocks, valid, low), valid):
+    for rest_map, low_map, good in zip(_maps(valid, rest), _maps(valid, low), valid):
         sums = loc_gain(np.nan_to_num(rest_map), np.nan_to_num(low_map), good.astype(np.float64), ridge)
         without, with_slopes = without + sums[0], with_slopes + sums[1]
     return np.clip(1.0 - with_slopes / np.maximum(without, 1e-30), -1.0, 1.0)
 
 
-def _signal_share(blocks: list[Block], valid: list[np.ndarray], outside: np.ndarray) -> np.ndarray:
-    """Wiener gate per band: neighbouring pixels share signal and not noise, so their covariance over the variance tells the signal's share."""
-    (covariance,) = neighbour_products(_maps(blocks, valid, outside), (1,))
-    return np.clip(1.6 * covariance / np.maximum(outside.var(axis=0), 1e-30), 0.0, 1.0)
+def _signal_share(outside: Iterator[np.ndarray], variance: np.ndarray) -> np.ndarray:
+    """Wiener gate per band: neighbouring pixels share signal and not noise, so their covariance over the variance (L,) tells the signal's share."""
+    (shared,) = neighbour_products(outside, (1,))
+    return np.clip(1.6 * shared / np.maximum(variance, 1e-30), 0.0, 1.0)
 
 
-def _local_variance(blocks: list[Block], valid: list[np.ndarray], low: np.ndarray) -> float:
+def _local_variance(valid: list[np.ndarray], low: np.ndarray) -> float:
     """Mean variance of the standardised MSI inside LOC's window, at the coarse scale."""
     reach, power, count = int(np.ceil(2 * LOC_WINDOW)), 0.0, 0
-    for image in _maps(blocks, valid, low):
+    for image in _maps(valid, low):
         for lag in range(1, reach + 1):
             weight = np.exp(-0.25 * (lag / LOC_WINDOW) ** 2)
             for step in (image[:, lag:] - image[:, :-lag], image[:, :, lag:] - image[:, :, :-lag]):

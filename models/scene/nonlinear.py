@@ -83,13 +83,13 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
         width = factor * median
         among = np.exp(-0.5 / width**2 * squared)
         seen_up = _kernel(inputs_up, landmarks, width)
-        seen = [_features(part.low, landmarks, width) for part in hidden]
-        for ridge in RIDGES:
-            gain = _explained(_solve(seen_up, among, targets_up, ridge), limit, hidden, seen)
-            score = float(np.sum(gain[0] * gain[1] * weight**2))
+        fits = [_solve(seen_up, among, targets_up, ridge) for ridge in RIDGES]
+        power, gains = _explained(fits, limit, hidden, landmarks, width)
+        for ridge, gain in zip(RIDGES, gains):
+            score = float(np.sum(gain * power * weight**2))
             if best is None or score > best[0]:
                 final = _solve(_kernel(inputs[picks], landmarks, width), among, targets[picks], ridge)
-                best = score, KernelFit(landmarks, width, final, limit, gain[0])
+                best = score, KernelFit(landmarks, width, final, limit, gain)
     return best[1]  # type: ignore[index]
 
 
@@ -108,16 +108,18 @@ class _Hidden:
 
 
 def _explained(
-    weights: np.ndarray, limit: np.ndarray, hidden: list[_Hidden], seen: list[np.ndarray]
+    fits: list[np.ndarray], limit: np.ndarray, hidden: list[_Hidden], landmarks: np.ndarray, width: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Share (K,) of the hidden residual's power that the fit predicts, in [-1, 1], and that power (K,); `seen`: the kernel of each `low`."""
-    power, left = 0.0, 0.0
-    for part, kernel in zip(hidden, seen):
-        predicted = np.clip(weights.T @ kernel, -limit[:, None], limit[:, None]).reshape(part.truth.shape)
-        power = power + (part.truth[:, part.known] ** 2).sum(axis=1)
-        left = left + ((part.truth - _without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
+    """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (m, K) predicts: (fits, K)."""
+    power, left = np.zeros(len(limit)), np.zeros((len(fits), len(limit)))
+    for part in hidden:
+        kernel = _features(part.low, landmarks, width)  # of one block at a time: it is larger than what it comes from
+        power += (part.truth[:, part.known] ** 2).sum(axis=1)
+        for number, weights in enumerate(fits):
+            predicted = np.clip(weights.T @ kernel, -limit[:, None], limit[:, None]).reshape(part.truth.shape)
+            left[number] += ((part.truth - _without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
     power = np.maximum(power, 1e-30)
-    return np.clip(1.0 - left / power, -1.0, 1.0), power
+    return power, np.clip(1.0 - left / power, -1.0, 1.0)
 
 
 def _samples(low: list[np.ndarray], rest: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import HSFusionError
 from ..observation.axis import like
+from .moments import covariance
 
 NEIGHBOURS = 12  # bands that predict each band when its noise is estimated
 
@@ -56,10 +57,9 @@ def band_noise(pixels: np.ndarray) -> np.ndarray:
     The idea of Roger and Arnold (1996), which HySime also uses; signal that one band alone carries counts as noise.
     """
     count, bands = pixels.shape
-    centred = pixels - pixels.mean(axis=0)
-    covariance = centred.T @ centred / max(count - 1, 1)
-    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-30))
-    correlation = covariance / np.outer(scale, scale)
+    together = covariance(pixels) * count / max(count - 1, 1)
+    scale = np.sqrt(np.maximum(np.diag(together), 1e-30))
+    correlation = together / np.outer(scale, scale)
     used = max(1, min(NEIGHBOURS, bands - 1, count // 4))
     noise = np.empty(bands)
     for b in range(bands):
@@ -97,13 +97,13 @@ def fit_subspace(
         1e-3 * np.median(spread[spread > 0]), 1e-3 * spread
     )  # a band without noise must not rule the subspace
     weight = np.maximum(noise, floor)
-    whitened = (pixels - mean) / weight
+    whitened = covariance(pixels) / np.outer(weight, weight)
     check()
-    _, vectors = np.linalg.eigh(whitened.T @ whitened / (count - 1))
+    _, vectors = np.linalg.eigh(whitened)
     check()
     axes = vectors[:, ::-1][:, :components]
     axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)
-    scale = np.maximum((whitened @ axes).std(axis=0), 1e-12)
+    scale = np.maximum(np.sqrt(np.maximum(((whitened @ axes) * axes).sum(axis=0), 0.0)), 1e-12)
     return Subspace(
         mean=mean,
         basis=weight[:, None] * axes * scale,

@@ -70,4 +70,4 @@ def test_a_window_is_that_part_of_the_whole():
     fit = fit_gsa([scene.block], model)
     whole = gsa_window(scene.block, model, fit, *EVERYTHING)
     part = gsa_window(scene.block, model, fit, range(20, 60), range(8, 30))
-    np.testing.assert_allclose(part, whole[:, 20:60, 8:30], rtol=1e-6)
+    np.testing.assert_allclose(part, whole[:, 20:60, 8:30], rtol=1e-5)  # float32

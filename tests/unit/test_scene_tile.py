@@ -109,7 +109,7 @@ def test_holes_are_felt_near_them_only(truth):
     near[14:70, 44:106] = near[84:118, 4:38] = near[68:100, 8:44] = near[8:36, 8:44] = near[106:138, 106:] = True
     for name in ("glp", "loc", "map"):
         difference = np.abs(getattr(a, name) - getattr(b, name))[:, ~near]
-        assert difference.max() < 0.02 * np.ptp(getattr(a, name)), name
+        assert difference.max() < 0.03 * np.ptp(getattr(a, name)), name
     ring = np.zeros_like(near)
     ring[26:58, 56:94] = True
     ring &= gaps["z_mask"] > 0
