@@ -163,13 +163,12 @@ def fit_scene(
     check()
     textured = msi_noise(blocks)
     check()
-    noise = np.minimum(
-        noise_without_texture(blocks),
-        noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, blocks[0].degradation(sampling).noise_gain),
-    )
+    apart = noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, blocks[0].degradation(sampling).noise_gain)
+    noise = np.minimum(noise_without_texture(blocks), apart)
     check()
+    # What keeps the images apart, be it noise or not, and texture too fine to tell are as good as noise where the MSI is to be followed.
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
-    z_std = np.sqrt(noise**2 + misfit**2) / z_scale
+    z_std = np.sqrt(np.minimum(textured, apart) ** 2 + misfit**2) / z_scale
     regression, intercept = ridge_regression(low, x, 1e-4)
     rest = x - low @ regression.T - intercept
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
