@@ -120,6 +120,23 @@ def start_from(run: Run, model: Path) -> None:
     run.started_from = {"name": card["name"], "sha256": sha256(model), "training": card["training"]}
 
 
+def calibrate(config: Any, data: Path, model: Path) -> int:
+    """Fit the expected errors of a model file anew to the configuration's held-out scenes: what the scene's estimates tell the network may have
+    changed since it was trained. The weights stay. HSFusionError where nothing is held out, or the model was trained on it."""
+    card, state = read_card(model), load_state(model)
+    held_out = config.held_out if isinstance(config, TrainingConfig) else []
+    if not held_out or set(held_out) & set(card["training"]["scenes"]):
+        raise HSFusionError(
+            f"{model.name} cannot be calibrated: the configuration must hold out scenes (held_out) that the model was not trained on."
+        )
+    scenes = {name: read_scene(find_scene(data, name)) for name in held_out}
+    runner = SubspaceRunner({**card, "error_scale": 1.0}, state)
+    card["error_scale"] = round(error_quantile(scenes, runner, COVERED, components=config.components), 3)
+    save_model(model, state, card)
+    print(f"error scale {card['error_scale']}, written to {model}")
+    return 0
+
+
 def check_averaged(run: Run, averaged: Sequence[Path]) -> None:
     """HSFusionError where one of the files is neither a checkpoint nor the model that the run starts from: the card tells where weights come from."""
     start = (run.started_from or {}).get("sha256")

@@ -1,6 +1,7 @@
 """Train the weights of a model from a YAML configuration and a folder of scenes; ends with a model file and its card.
 
 python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average FILE ...] [--resume] [--dry-run]
+python scripts/train.py CONFIG.yaml --data SCENES --calibrate MODEL     the held-out scenes again, after a change of what estimates tell
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _training import open_run, start_from, train
+from _training import calibrate, open_run, start_from, train
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.config import load_config
@@ -41,6 +42,9 @@ def parse() -> argparse.Namespace:
         metavar="FILE",
         help="copies of earlier checkpoints of the run, or the model of --start, whose weights are averaged with the last ones",
     )
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="MODEL", help="train nothing: fit the expected errors of this model file anew"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument(
         "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
@@ -63,6 +67,8 @@ def main() -> int:
     world, run = join_world(arguments.device), None
     try:
         config = load_config(arguments.config)
+        if arguments.calibrate:
+            return calibrate(config, arguments.data, arguments.calibrate)
         run = open_run(config, arguments.data, arguments.workers, arguments.device, world)
         if arguments.start:
             start_from(run, arguments.start)

@@ -133,6 +133,17 @@ def test_a_run_makes_a_model_and_a_dry_run_says_what_it_would_take(config_file, 
     assert card["training"]["steps"] == 6 and "network" in card["scores"]["clean"] and card["error_scale"] > 0
     assert SubspaceRunner(card, load_state(tmp_path / "out" / "tiny.safetensors")).error_scale == card["error_scale"]
 
+    model = tmp_path / "out" / "tiny.safetensors"
+    save_model(model, load_state(model), {**card, "error_scale": 9.0})
+    calibrated = train(config_file, "--data", data, "--calibrate", model)
+    assert calibrated.returncode == 0, calibrated.stderr
+    again, before = read_card(model), dict(card)
+    assert again.pop("error_scale") == pytest.approx(before.pop("error_scale"), rel=0.01) and again == before
+    save_model(model, load_state(model), {**card, "training": {**card["training"], "scenes": ["two"]}})
+    known = train(config_file, "--data", data, "--calibrate", model)
+    assert known.returncode == 1 and "not trained on" in known.stderr and "Traceback" not in known.stderr
+    save_model(model, load_state(model), card)
+
     again = train(*common, "--resume")
     assert again.returncode == 0, again.stderr
     assert read_card(tmp_path / "out" / "tiny.safetensors")["scores"] == card["scores"]
