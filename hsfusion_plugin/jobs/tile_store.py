@@ -7,7 +7,6 @@ sha256, the version. Whatever changes gives another key, and what was kept is no
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -74,9 +73,9 @@ class TileStore:
             disk, size = shutil.disk_usage(self.folder), sum(array.nbytes for array in tensors.values())
             if disk.free < max(SPARE_BYTES, SPARE_SHARE * disk.total) + size:
                 raise OSError(0, "its disk is nearly full, HSFUSION_WORK may name a folder on another one")
-            whole = io.BytesIO()  # numpy would leave its file half open on a full disk
-            np.savez(whole, **tensors)
-            part.write_bytes(whole.getbuffer())
+            with open(part, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
+                for name, array in tensors.items():
+                    _write(archive, name, np.ascontiguousarray(array))
             os.replace(part, self._path(key))
         except OSError as error:
             self._off = True
@@ -191,6 +190,13 @@ def _tidy(root: Path) -> None:
 
 def _ours(folder: Path) -> bool:
     return folder.is_dir() and all(f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+
+
+def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    """As numpy.savez, which would copy the array, and leave its file half open on a full disk."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(array))
+        member.write(memoryview(array).cast("B") if array.size else b"")
 
 
 def _remove(path: Path) -> None:

@@ -153,6 +153,21 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(request_, work, monkeypatc
     assert [line for line in heard.lines if "its disk is nearly full" in line] == heard.lines
 
 
+def test_a_file_that_cannot_be_written_whole_leaves_nothing(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    warned: list[str] = []
+    store = TileStore(tmp_path / "run", warned.append)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        for key in "kl":
+            store.keep(key * 64, {"x": np.ones((20, 3000), np.float32), "std": np.ones((20, 3000), np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(warned) == 1 and "can no longer be kept" in warned[0]
+    assert list(store.folder.iterdir()) == [] and store.kept == 0
+
+
 def test_off_and_without_a_hash_nothing_is_kept(request_, work, monkeypatch):
     counting = Counting()
     monkeypatch.setenv("HSFUSION_WORK", "off")
