@@ -221,8 +221,9 @@ def fused_tiles(
 ) -> Iterator[FusedTile]:
     """All tiles in order, or with `part` their parts of up to so many pixels; raises Cancelled, and whatever a tile raises.
 
-    While the caller writes one the next is expanded and the tiles after it are read and with the method: two hold all their spectra at a
-    time, if the caller lets go of each before it asks for the next.
+    While the caller writes one part the next is expanded, and the tiles after it are read and with the method. On their way at a time, from
+    reading to the last part written, are as many tiles as are asked for together, and two parts hold all their spectra, if the caller lets go
+    of each before it asks for the next: that is what a run of any size holds.
     """
     line = _Line(pair, scene, method, progress, calls or CallTimes())
     sent = isinstance(method, (Diffusion, Published))
@@ -232,7 +233,7 @@ def fused_tiles(
     asked: deque[tuple[Tile, Future[_Answer]]] = deque()
     waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
-    begun: deque[int] = deque()  # parts that are still to come of each tile that was asked for first
+    begun: deque[int] = deque()  # of each tile that is being finished, how many parts are still to come
     queue = iter(tiles)
 
     def refill() -> None:
