@@ -12,6 +12,7 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.training.validation import Scene
 
 SUFFIXES = {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}
+FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
 FEWEST_FULL_RANGE = 170  # bands from which a scene without wavelengths is taken to cover 400-2500 nm, else 400-900 nm
 
 
@@ -68,3 +69,12 @@ def find_scene(folder: Path, name: str) -> Path:
         if candidate.suffix.lower() in SUFFIXES:
             return candidate
     raise HSFusionError(f"There is no scene {name} in {folder}: check the folder and the names of the scenes.")
+
+
+def hyperspectral_scenes(folder: Path, wanted: str) -> dict[str, Scene]:
+    """Those of a comma-separated list, or of every raster in the folder, that have enough bands, by name."""
+    if not folder.is_dir():
+        raise HSFusionError(f"There is no folder {folder}: name the folder of the scenes.")
+    names = wanted.split(",") if wanted else sorted(p.stem for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    scenes = {name: read_scene(find_scene(folder, name)) for name in names}
+    return {name: scene for name, scene in scenes.items() if len(scene.cube) >= FEWEST_BANDS}

@@ -24,13 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _protocol import run_protocol
 from _quality import Job, every_row, for_card, run_all, summary, trust_table, wanted_cases, write
 from _real_pair import real_pair
-from _scenes import SUFFIXES, find_scene, read_scene
+from _scenes import FEWEST_BANDS, hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.weights import load_state, read_card, save_model
 
 MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion-base.safetensors"
-FEWEST_BANDS = 20  # of a scene that counts as hyperspectral
 
 ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
     "GOMP_SPINCOUNT": "0",
@@ -135,7 +134,7 @@ def memory(arguments: argparse.Namespace) -> int:
 def quality(arguments: argparse.Namespace) -> list[str]:
     """The tables as Markdown lines."""
     cases, card = wanted_cases(arguments.cases), read_card(arguments.model)
-    names = [n for n in scene_names(arguments) if len(read_scene(find_scene(arguments.scenes, n)).cube) >= FEWEST_BANDS]
+    names = list(hyperspectral_scenes(arguments.scenes, arguments.names))
     jobs = [
         Job(arguments.scenes, name, case, arguments.model, arguments.samples, arguments.thorough, arguments.crop)
         for name in names
@@ -162,13 +161,6 @@ def quality(arguments: argparse.Namespace) -> list[str]:
     if arguments.output:
         write(arguments.output, lines, rows)
     return lines
-
-
-def scene_names(arguments: argparse.Namespace) -> list[str]:
-    """Those that --names lists, else every raster of the folder."""
-    if arguments.names:
-        return arguments.names.split(",")
-    return sorted(p.stem for p in arguments.scenes.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import SUFFIXES, find_scene, read_scene
+from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
@@ -127,15 +127,9 @@ def main() -> int:
     """Print the table, and write it where --output says."""
     arguments = parse()
     try:
-        names = (
-            arguments.names.split(",")
-            if arguments.names
-            else sorted(p.stem for p in arguments.scenes.iterdir() if p.suffix.lower() in SUFFIXES)
-        )
-        scenes = {name: read_scene(find_scene(arguments.scenes, name)) for name in names}
+        scenes = hyperspectral_scenes(arguments.scenes, arguments.names)
     except HSFusionError as error:
         sys.exit(str(error))
-    scenes = {name: scene for name, scene in scenes.items() if len(scene.cube) >= 20}
     lines = [
         "| ratio | pairs | FWHM error: median | 90th percentile | refused | shift error (MSI pixels): median | 90th percentile | within | refused "
         "| truth in interval | s |",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import SUFFIXES, find_scene, read_scene
+from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import noise_std
@@ -76,15 +76,9 @@ def main() -> int:
     """Print the table, and write it where --output says."""
     arguments = parse()
     try:
-        names = (
-            arguments.names.split(",")
-            if arguments.names
-            else sorted(p.stem for p in arguments.scenes.iterdir() if p.suffix.lower() in SUFFIXES)
-        )
-        scenes = {name: read_scene(find_scene(arguments.scenes, name)) for name in names}
+        scenes = hyperspectral_scenes(arguments.scenes, arguments.names)
     except HSFusionError as error:
         sys.exit(str(error))
-    scenes = {name: scene for name, scene in scenes.items() if len(scene.cube) >= 20}
     text = "\n".join([f"{len(scenes)} scenes, ratio 4, PSF 1.0, seed 0", "", *table(scenes), ""])
     print(text)
     if arguments.output:

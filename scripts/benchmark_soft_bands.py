@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import SUFFIXES, find_scene, read_scene
+from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, load_sensors
@@ -69,8 +69,10 @@ def main() -> int:
     order = {name: float(sensor.centre_nm[sensor.bands.index(name)]) for name in (*SHARP, *SOFT)}
     bands = tuple((c, float(sensor.fwhm_nm[sensor.bands.index(name)])) for name, c in order.items())
     case = Case("Sentinel-2", ratio=arguments.ratio, bands=bands, snr_db=arguments.snr)
-    found = sorted(p.stem for p in arguments.scenes.iterdir() if p.suffix.lower() in SUFFIXES)
-    names = arguments.names.split(",") if arguments.names else found
+    try:
+        scenes = hyperspectral_scenes(arguments.scenes, arguments.names)
+    except HSFusionError as error:
+        sys.exit(str(error))
     columns = [(t, m) for m in METHODS for t in TREATMENTS]
     lines = [
         "| 20 m bands | scene | " + " | ".join(f"{m}, {t}" for t, m in columns) + " |",
@@ -78,11 +80,8 @@ def main() -> int:
     ]
     for how in ("cubic", "nearest"):
         rows = []
-        for name in names:
+        for name, scene in scenes.items():
             try:
-                scene = read_scene(find_scene(arguments.scenes, name))
-                if len(scene.cube) < 20:
-                    continue
                 values = compared(scene, case, order, how)
             except HSFusionError as error:
                 print(f"{name}: {error}", file=sys.stderr)
