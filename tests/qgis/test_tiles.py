@@ -13,7 +13,7 @@ from hsfusion.hsfusion_plugin.jobs.methods import ClosedForm
 from hsfusion.hsfusion_plugin.jobs.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.progress import Progress
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
-from hsfusion.hsfusion_plugin.jobs.tiles import fused_tiles
+from hsfusion.hsfusion_plugin.jobs.tiles import IN_FLIGHT, fused_tiles
 from hsfusion.models.scene.tiling import plan_tiles
 from hsfusion.tests.qgis import pairs
 
@@ -60,3 +60,29 @@ def test_no_tile_is_kept_after_it_was_written(scene):
         del fused
     assert len(gallery.spectra) == len(SPECTRA_AT)
     assert [reference() for reference in written] == [None] * len(tiles)
+
+
+class Counting:
+    """A pair that counts how many windows of the HSI were read, and may not run ahead of what is written."""
+
+    def __init__(self, pair) -> None:
+        self.pair, self.read, self.written, self.ahead = pair, 0, 0, 0
+
+    def __getattr__(self, name):
+        return getattr(self.pair, name)
+
+    def read_hsi(self, rows, cols):
+        self.read += 1
+        self.ahead = max(self.ahead, self.read - self.written)
+        return self.pair.read_hsi(rows, cols)
+
+
+@pytest.mark.parametrize("part", [None, 16])
+def test_no_more_tiles_are_on_their_way_than_are_asked_for_together(scene, part):
+    pair, model = Counting(scene[0]), scene[1]
+    tiles = plan_tiles(pair.alignment.output_rows, pair.alignment.output_cols, model.coefficients, 32)
+    for fused in fused_tiles(pair, model, ClosedForm("glp-hs"), tiles, Progress(), part=part):
+        ends = {(t.core_rows.stop, t.core_cols.stop) for t in tiles}
+        pair.written += (fused.tile.core_rows.stop, fused.tile.core_cols.stop) in ends
+    assert pair.read == pair.written == len(tiles) > 2 * IN_FLIGHT
+    assert 1 < pair.ahead <= IN_FLIGHT
