@@ -112,15 +112,10 @@ class _Line:
         self.in_bands = isinstance(method, (FullBand, Published))
 
     def read(self, tile: Tile) -> Block:
-        """Both rasters around a tile; where the method works on coefficients, those of the HSI and the standardised MSI.
-
-        Nothing else is kept of it: the HSI's spectra are as large as all the rest, and are read again for each part that is finished.
-        """
+        """Both rasters around a tile, the MSI standardised where the method works on coefficients: nothing else is kept of it."""
         self.progress.check()
         place = tile.place
         hsi, y_mask = self.pair.read_hsi(place.coarse_rows, place.coarse_cols)
-        if not self.in_bands:
-            hsi = (self.scene.subspace.project(hsi) * y_mask).astype(np.float32)
         self.progress.check()
         msi, z_mask = self.pair.read_msi(place.fine_rows, place.fine_cols)
         if not self.in_bands:
@@ -137,34 +132,27 @@ class _Line:
             with self.calls.call(tile):
                 found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
             return _Answer(block, spectra=found, std=std)
-        arrays = Arrays(block.y, block.z, block.y_mask, block.z_mask)
+        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        arrays = Arrays(y, block.z, block.y_mask, block.z_mask)
         if not isinstance(method, Diffusion):
             return _Answer(block, *method(arrays, scene.coefficients, tile))
         with self.calls.call(tile):
             found, std = method(arrays, scene.coefficients, tile)
         return _Answer(block, found, std)
 
-    def reread(self, tile: Tile) -> np.ndarray | None:
-        """The HSI's spectra around a tile or part of one; None where they were kept."""
-        self.progress.check()
-        return None if self.in_bands else self.pair.read_hsi(tile.place.coarse_rows, tile.place.coarse_cols)[0]
-
-    def finish(
-        self, whole: Tile, tile: Tile, answering: Future[_Answer], rereading: Future[np.ndarray | None]
-    ) -> FusedTile:
-        """Spectra of the core of `tile`, which is the whole one or part of it; `rereading` is of the HSI around it."""
+    def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
+        """Spectra of the core of `tile`, which is the whole one or part of it."""
         answer, scene = answering.result(), self.scene
         self.progress.check()
         if tile is not whole:
             answer = answer.part(tile, whole.core_rows, whole.core_cols)
         block, inner = answer.block, tile.inner
-        hsi, values = block.y, answer.spectra
+        values = answer.spectra
         if values is None:
-            hsi = rereading.result()
             values = fused_spectra(
                 scene,
                 answer.x,
-                hsi,
+                block.y,
                 block.y_mask,
                 block.z,
                 block.z_mask,
@@ -181,7 +169,7 @@ class _Line:
             values[:, ~known] = np.nan
             msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
         return FusedTile(
-            tile, values, known, hsi, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
+            tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
         )
 
 
@@ -267,9 +255,7 @@ def fused_tiles(
                     waiting.extend((tile, one, answering) for one in parts)
                     begun.append(len(parts))
                 whole, one, answering = waiting.popleft()
-                rereading = pools["read"].submit(line.reread, one)
-                finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering, rereading)))
-                del rereading
+                finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
                 del answering  # with the tile's pixels
             done += finishing[0][0]
             yield result(

@@ -63,7 +63,7 @@ def test_no_tile_is_kept_after_it_was_written(scene):
 
 
 class Counting:
-    """A pair that counts how many windows of the MSI were read, and may not run ahead of what is written."""
+    """A pair that counts how many windows of the HSI were read, and may not run ahead of what is written."""
 
     def __init__(self, pair) -> None:
         self.pair, self.read, self.written, self.ahead = pair, 0, 0, 0
@@ -71,10 +71,10 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.pair, name)
 
-    def read_msi(self, rows, cols):
+    def read_hsi(self, rows, cols):
         self.read += 1
         self.ahead = max(self.ahead, self.read - self.written)
-        return self.pair.read_msi(rows, cols)
+        return self.pair.read_hsi(rows, cols)
 
 
 @pytest.mark.parametrize("part", [None, 16])
@@ -86,31 +86,3 @@ def test_no_more_tiles_are_on_their_way_than_are_asked_for_together(scene, part)
         pair.written += (fused.tile.core_rows.stop, fused.tile.core_cols.stop) in ends
     assert pair.read == pair.written == len(tiles) > 2 * IN_FLIGHT
     assert 1 < pair.ahead <= IN_FLIGHT
-
-
-class Seen:
-    """A method of coefficients that notes how many layers of the HSI it was given."""
-
-    def __init__(self, method) -> None:
-        self.method, self.layers = method, []
-
-    def __getattr__(self, name):
-        return getattr(self.method, name)
-
-    def __call__(self, arrays, model, tile):
-        self.layers.append(len(arrays.y))
-        return self.method(arrays, model, tile)
-
-
-def test_a_tile_on_its_way_holds_coefficients_and_no_spectra(scene):
-    """The spectra are read for each part that is finished, with the pixels that the part's place names."""
-    pair, model = scene
-    method = Seen(ClosedForm("glp-hs"))
-    tiles = plan_tiles(pair.alignment.output_rows, pair.alignment.output_cols, model.coefficients, 32)
-    for fused in fused_tiles(pair, model, method, tiles, Progress(), part=16):
-        place = fused.tile.place
-        expected, mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
-        np.testing.assert_array_equal(fused.hsi, expected)
-        np.testing.assert_array_equal(fused.hsi_mask, mask)
-    assert method.layers == [model.subspace.components] * len(tiles)
-    assert model.subspace.components < len(pair.hsi_bands)
