@@ -17,7 +17,7 @@ from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
 from .networks.grown import grown
-from .networks.inputs import conditions, pad_components, scalars, target_scale
+from .networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
 from .nonlocal_means import MARGIN, nonlocal_means, worth_it
@@ -244,7 +244,7 @@ class SubspaceRunner:
             residuals += [sample + towards for sample in pair]
         results = []
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
-            error = tile.core(log_error, of_network=True).exp()
+            error = tile.core(log_error, of_network=True).exp().clamp(max=TARGET_LIMIT)
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
             drawn = [tile.finished(residual[place]) for residual in residuals[: job.samples] or [mean]]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})

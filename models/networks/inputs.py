@@ -20,6 +20,8 @@ LIMIT = (
     12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
 )
 
+TARGET_LIMIT = 20.0  # likewise of what the network is to find: beyond it neither its residual nor its expected error was ever taught
+
 
 def condition_channels(components: int) -> int:
     """C of `conditions`."""

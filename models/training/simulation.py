@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import HSFusionError
-from ..networks.inputs import conditions, pad_components, scalars
+from ..networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars
 from ..observation import Degradation, Sampling, coarse_shape, noise_std
 from ..scene.blocks import whole_block
 from ..scene.model import fit_scene
@@ -18,7 +18,6 @@ from .mismatch import mismatched
 from .physics import Physics, ScenePhysics
 from .synthetic import synthetic_scene
 
-TARGET_LIMIT = 20.0
 LARGEST_VIEW = 120  # fine pixels
 MOST_ATTEMPTS = 20  # drawings for each one that is used
 LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hsfusion.models import fusion
 from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.fusion import SubspaceRunner, TileRequest, build_network, network_range
+from hsfusion.models.networks.inputs import TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.nonlocal_means import nonlocal_means
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
@@ -360,6 +361,15 @@ def test_a_masked_pixels_value_never_leaks(scene, runner):
     for name in ("x", "std"):
         assert np.isfinite(replies[0][name]).all()
         np.testing.assert_array_equal(replies[0][name], replies[1][name])
+
+
+def test_no_error_is_expected_beyond_what_training_ever_showed(scene):
+    state = random_state(SETTINGS)
+    components = SETTINGS["components"]
+    state["second.head.bias"][4 * components : 8 * components] += 200.0  # the errors' part of the head
+    found = scene.run(SubspaceRunner(CARD, state), scene.whole())["std"]
+    largest = TARGET_LIMIT * np.sqrt(np.pi / 2) * scene.model.coefficients.target_std
+    np.testing.assert_allclose(found, np.broadcast_to(largest[:, None, None], found.shape), rtol=1e-5)
 
 
 def test_a_request_that_does_not_fit_is_refused_in_one_sentence(scene, runner):

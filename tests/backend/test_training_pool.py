@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.networks.inputs import LIMIT, condition_channels, scalar_count
+from hsfusion.models.networks.inputs import LIMIT, TARGET_LIMIT, condition_channels, scalar_count
 from hsfusion.models.training.config import Sensors, TrainingConfig
 from hsfusion.models.training.pool import PatchPool
-from hsfusion.models.training.simulation import TARGET_LIMIT, draw_chunk, random_response
+from hsfusion.models.training.simulation import draw_chunk, random_response
 
 CONFIG = TrainingConfig(
     "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
