@@ -105,6 +105,7 @@ def dry_run(trainer: TrainerBase, steps: int = 10) -> int:
         parameters = sum(p.numel() for p in trainer.network.parameters())
         end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + total))
         print(f"parameters        {parameters:,}")
+        print(f"precision         {'bfloat16' if trainer.bf16 else 'float32'}")
         print(f"memory            {_memory(trainer)}")
         print("\n".join(lines))
         print(f"expected duration {total / 60:.0f} minutes, ends {end} if started now")

@@ -118,7 +118,7 @@ class FullBandTrainer(TrainerBase):
         eps = torch.randn(x0.shape, generator=generator).to(x0)
         x = noised(x0, eps, level)
         given: dict[str, Any] = {"msi": msi, "hsi_up": hsi_up}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             if isinstance(self.network, DDRF):
                 given["self_condition"] = training_self_condition(
                     partial(self.denoiser, **given), x, level, config.self_condition

@@ -79,7 +79,7 @@ class Trainer(TrainerBase):
         given, target, numbers, share = (
             torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches)
         )
-        given = given.to(torch.bfloat16 if config.bf16 else torch.float32, memory_format=torch.channels_last)
+        given = given.to(torch.bfloat16 if self.bf16 else torch.float32, memory_format=torch.channels_last)
         physics = stacked([p.physics for p in patches], self.device)
         count = len(patches)
         level = torch.randint(1, config.diffusion_steps, (count,), generator=generator)
@@ -88,10 +88,10 @@ class Trainer(TrainerBase):
         noise = torch.randn(target.shape, generator=generator).to(self.device)
         a, s = signal[:, None, None, None], (1 - signal**2).clamp_min(0).sqrt()[:, None, None, None]
         noisy = (a * target + s * noise).to(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             raw = self.network.mean(given, numbers)
         first = consistent(raw, physics)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             estimate = self.network(noisy, signal, given, numbers, raw, first)
         mean = consistent(estimate.mean, physics)
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import HSFusionError
+from ..precision import multiplies_bfloat16
 from ..weights import load_state
 from .distributed import World, average_gradients, check_equal
 
@@ -44,7 +45,7 @@ def is_checkpoint(path: Path) -> bool:
 class TrainerBase(ABC):
     """Network, optimiser and moving average; `run` trains to the end, checkpointing on the way. Subclasses say what a step learns from.
 
-    config has name, seed, steps, gradient_clip and ema, and `to_dict()`.
+    config has name, seed, steps, gradient_clip, ema and bf16, and `to_dict()`; bf16 counts only where the device multiplies in it.
     """
 
     config: Any
@@ -57,6 +58,7 @@ class TrainerBase(ABC):
         self.network, self.optimizer = network, optimizer
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
+        self.bf16 = bool(config.bf16) and multiplies_bfloat16(self.device)
 
     @abstractmethod
     def learning_rate(self, step: int) -> float:

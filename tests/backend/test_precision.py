@@ -12,7 +12,16 @@ from hsfusion.models import engine as engine_module
 from hsfusion.models import precision
 from hsfusion.models.engine import Engine
 from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, has_amx, loss_db, made_up_tile, preferred
+from hsfusion.models.precision import (
+    BFLOAT16,
+    FLOAT32,
+    LARGEST_LOSS_DB,
+    has_amx,
+    loss_db,
+    made_up_tile,
+    multiplies_bfloat16,
+    preferred,
+)
 from hsfusion.models.scene.model import CoefficientModel
 from hsfusion.models.scene.tiling import plan_tiles
 from hsfusion.models.weights import load_state, read_card
@@ -71,6 +80,12 @@ def test_the_processor_decides_and_not_the_clock(monkeypatch):
     assert preferred(FLOAT32, "cpu") == (FLOAT32, "asked for")
     monkeypatch.setattr(precision, "has_amx", lambda: False)
     assert preferred("auto", "cpu")[0] == FLOAT32 and preferred(BFLOAT16, "cpu")[0] == BFLOAT16
+
+
+def test_training_in_bfloat16_needs_a_processor_that_multiplies_in_it(monkeypatch):
+    for flags, wanted in (("avx2 avx512_bf16", True), ("avx2 amx_bf16", True), ("avx2 avx512f", False), ("", False)):
+        monkeypatch.setattr(precision, "_processor", lambda flags=flags: flags)
+        assert multiplies_bfloat16(torch.device("cpu")) is wanted
 
 
 def test_a_model_that_bfloat16_harms_runs_in_float32(monkeypatch):
