@@ -91,7 +91,7 @@ def decode_request(body: bytes, head_length: int | None) -> Message:
     return _decode("inputs", body, head_length)
 
 
-def decode_reply(body: bytes, head_length: int | None) -> Message:
+def decode_reply(body: bytes | bytearray, head_length: int | None) -> Message:
     """Read an infer reply; ProtocolError if it is malformed or cut short."""
     return _decode("outputs", body, head_length)
 
@@ -139,7 +139,7 @@ def _encode(key: str, tensors: Mapping[str, np.ndarray], head: dict[str, Any]) -
     return Body([text, *(memoryview(array).cast("B") for array in arrays.values() if array.size)]), len(text)
 
 
-def _decode(key: str, body: bytes, head_length: int | None) -> Message:
+def _decode(key: str, body: bytes | bytearray, head_length: int | None) -> Message:
     length = len(body) if head_length is None else head_length
     if not 0 <= length <= len(body):
         raise ProtocolError(f"The message says that its head has {length} bytes, but only {len(body)} bytes came.")
@@ -165,7 +165,7 @@ def _decode(key: str, body: bytes, head_length: int | None) -> Message:
     return Message(tensors, parameters, head)
 
 
-def _tensor(entry: dict[str, Any], body: bytes, position: int) -> tuple[np.ndarray, int]:
+def _tensor(entry: dict[str, Any], body: bytes | bytearray, position: int) -> tuple[np.ndarray, int]:
     name, shape = entry["name"], tuple(entry["shape"])
     if entry["datatype"] not in DTYPES:
         raise ProtocolError(f"Tensor '{name}' has type {entry['datatype']}, which HSFusion does not use.")

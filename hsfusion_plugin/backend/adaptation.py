@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 import numpy as np
-import requests
 
 from ...models import protocol
 from ...models.errors import HSFusionError
 from .client import Client, never
 from .errors import BackendError, BackendRefused
+from .transport import Reply
 
 EXTENSION = "hsfusion_adapt"
 _LAST_WORD_S = 1.0  # for telling a server that its job is no longer wanted
@@ -70,12 +70,12 @@ class AdaptationJob:
         return self._client.exchange("GET", f"{self._path}/{self._number}/model", _content, cancelled)
 
 
-def _json(response: requests.Response) -> dict[str, Any]:
+def _json(response: Reply) -> dict[str, Any]:
     reply = response.json()
     if not isinstance(reply, dict):
         raise ValueError("not a JSON object")
     return reply
 
 
-def _content(response: requests.Response) -> bytes:
-    return response.content
+def _content(response: Reply) -> bytes:
+    return bytes(response.content)

@@ -27,7 +27,7 @@ from .errors import (
 )
 from .pace import Pace, work_of
 from .replies import reason, refuse, retry_after, unsaid, validated
-from .transport import POLL_S, Transport
+from .transport import POLL_S, Reply, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
 LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 4  # tiles that a run sends at a time, more where a server works on several
@@ -182,7 +182,7 @@ class Client:
         self,
         method: str,
         path: str,
-        read: Callable[[requests.Response], Any],
+        read: Callable[[Reply], Any],
         cancelled: Callable[[], bool] = never,
         body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
@@ -193,7 +193,7 @@ class Client:
     def _message(
         self, path: str, body: protocol.Body, headers: dict[str, str], cancelled: Callable[[], bool], work: float
     ) -> protocol.Message:
-        def read(response: requests.Response) -> protocol.Message:
+        def read(response: Reply) -> protocol.Message:
             text = response.headers.get(protocol.HEAD_LENGTH, "")
             return protocol.decode_reply(response.content, int(text) if text.isdigit() else None)
 
@@ -204,7 +204,7 @@ class Client:
         return self._call("POST", path, cancelled, read, body, headers, timed, work)
 
     def _json(self, path: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        def read(response: requests.Response) -> dict[str, Any]:
+        def read(response: Reply) -> dict[str, Any]:
             reply = response.json()
             if not isinstance(reply, dict):
                 raise ValueError(path)
@@ -217,7 +217,7 @@ class Client:
         method: str,
         path: str,
         cancelled: Callable[[], bool],
-        read: Callable[[requests.Response], Any],
+        read: Callable[[Reply], Any],
         body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
         timed: Callable[[], float | None] = lambda: None,

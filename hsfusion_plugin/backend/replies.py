@@ -12,6 +12,7 @@ import requests
 from ...models import protocol
 from ...models.errors import RunCancelled
 from .errors import BackendHasNot, BackendOutOfMemory, BackendRefused, BadReply, TileTooLarge
+from .transport import Reply
 
 _KNOWN = (
     "connection refused",
@@ -24,7 +25,7 @@ _KNOWN = (
 )
 
 
-def refuse(response: requests.Response, endpoint: str) -> NoReturn:
+def refuse(response: Reply, endpoint: str) -> NoReturn:
     """Raise what an answer means that is neither a success nor worth another try."""
     status = response.status_code
     try:
@@ -55,7 +56,7 @@ def refuse(response: requests.Response, endpoint: str) -> NoReturn:
     raise BackendRefused(sentence or f"{endpoint} refused the request (HTTP {status}): look at the server's log.")
 
 
-def unsaid(response: requests.Response) -> bool:
+def unsaid(response: Reply) -> bool:
     """Whether an HTTP 500 comes from what stands before the model, which is back in a moment: Ray's proxy, whose replica died, sends no
     JSON, and Triton says that its Python process is not healthy while it starts that anew."""
     if response.status_code != 500:
@@ -94,7 +95,7 @@ def validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ..
     return result
 
 
-def retry_after(response: requests.Response) -> float:
+def retry_after(response: Reply) -> float:
     """The seconds that a server asks to wait, at most a minute."""
     try:
         return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -19,6 +22,28 @@ from .errors import BackendRefused
 
 POLL_S = 0.1
 CONNECT_S = 5.0
+_BLOCK = 1 << 18  # bytes that are read at a time
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, all of it; its tensors are read where they lie, for they are most of what a tile takes."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytearray
+
+    @classmethod
+    def read(cls, response: requests.Response) -> Reply:
+        """Into one piece of memory that grows: `response.content` would hold everything twice for a while."""
+        content = bytearray()
+        for block in response.iter_content(_BLOCK):
+            content += block
+        return cls(response.status_code, response.headers, content)
+
+    def json(self) -> Any:
+        """ValueError where it is no JSON."""
+        return json.loads(self.content)
 
 
 class _Bearer(AuthBase):
@@ -93,7 +118,7 @@ class Transport:
         body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
         read_s: float | None = None,
-    ) -> requests.Response:
+    ) -> Reply:
         """One call, tried once. Raises requests' own errors, and RunCancelled within a moment of `cancelled()` turning true
         (which may itself raise, to say that waiting is in vain)."""
         session = self._session()
@@ -101,14 +126,16 @@ class Transport:
 
         def work() -> None:
             try:
-                outcome["response"] = session.request(
+                response = session.request(
                     method,
                     self.endpoint + path,
                     data=body,
                     headers=headers,
                     timeout=(CONNECT_S, read_s),
                     allow_redirects=False,
+                    stream=True,
                 )
+                outcome["reply"] = Reply.read(response)
             except Exception as error:
                 outcome["error"] = error
 
@@ -126,7 +153,7 @@ class Transport:
             raise outcome["error"]
         with self._lock:
             self._idle.append(session)
-        return outcome["response"]
+        return outcome["reply"]
 
     def _session(self) -> requests.Session:
         with self._lock:

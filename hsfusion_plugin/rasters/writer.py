@@ -20,7 +20,7 @@ from .metadata import BandInfo, write_band_info
 from .staging import staged
 
 _INT16_MAX = 32767
-_PART_VALUES = 1_000_000  # that are brought into the file's type at a time
+_PART_VALUES = 250_000  # that are brought into the file's type at a time, in half a dozen copies
 
 
 class RasterWriter:
