@@ -21,7 +21,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..hsfusion_plugin.errors import HSFusionError
 from ..hsfusion_plugin.jobs.progress import Progress
-from .checks import first_problem, subdataset_layers
+from .checks import first_problem
 from .feedback import FeedbackProgress, interruptible
 from .loaded_layers import prepare_layers
 from .strings import ICONS, RESOURCES, parameter_help, shown_help, tr
@@ -92,8 +92,7 @@ class Algorithm(QgsProcessingAlgorithm):
         parameters = _given(parameters)
         problem = first_problem(self, parameters, context)
         if problem is None:
-            layers = subdataset_layers(self, parameters, context)
-            fine, message = super().checkParameterValues({**parameters, **layers}, context)
+            fine, message = super().checkParameterValues(parameters, context)
             problem = self.refusal(parameters, context) if fine else message
         return problem is None, problem or ""
 

@@ -19,7 +19,6 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProcessingUtils,
     QgsProperty,
-    QgsRasterLayer,
 )
 
 from ..hsfusion_plugin.errors import HSFusionError
@@ -60,20 +59,6 @@ def _is_path(value: Any, context: QgsProcessingContext) -> bool:
     return (
         isinstance(value, str) and bool(value) and QgsProcessingUtils.mapLayerFromString(value, context, False) is None
     )
-
-
-def subdataset_layers(
-    algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext
-) -> dict[str, QgsRasterLayer]:
-    """Layers for rasters given as GDAL names (HDF5:"file"://cube, /vsizip/...): older releases of QGIS take only names of files for rasters."""
-    layers = {}
-    for definition in algorithm.parameterDefinitions():
-        name, value = definition.name(), parameters.get(definition.name())
-        if not isinstance(definition, QgsProcessingParameterRasterLayer) or not _is_path(value, context):
-            continue
-        if not Path(value).exists():
-            layers[name] = QgsRasterLayer(value, name, "gdal")
-    return layers
 
 
 def _suggest(sentence: str, value: str, options: list[str]) -> str:

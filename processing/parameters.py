@@ -6,6 +6,7 @@ import csv
 from typing import Any
 
 from qgis.core import (
+    QgsProcessingContext,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
@@ -30,9 +31,20 @@ def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParame
     return parameter
 
 
+class _RasterByName(QgsProcessingParameterRasterLayer):
+    """A raster that QGIS does not load to see whether it is one: `first_problem` opens it.
+
+    QGIS would load it as for the map, with statistics of its pixels: seconds, a hundred megabytes and an .aux.xml beside a large raster. Its
+    older releases also take no GDAL names (HDF5:"file"://cube, /vsizip/...).
+    """
+
+    def checkValueIsAcceptable(self, value: Any, context: QgsProcessingContext | None = None) -> bool:
+        return bool(isinstance(value, str) and value) or super().checkValueIsAcceptable(value, context)
+
+
 def raster(name: str, label: str, optional: bool = False) -> QgsProcessingParameterRasterLayer:
     """A raster that goes in."""
-    return QgsProcessingParameterRasterLayer(name, label, optional=optional)
+    return _RasterByName(name, label, optional=optional)
 
 
 def number(name: str, label: str, default: float | None = None, **limits: Any) -> QgsProcessingParameterNumber:
