@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-import torch
 
 from .observation import Degradation, Sampling
 from .scene.blocks import whole_block
@@ -38,10 +37,8 @@ def has_amx() -> bool:
     return "amx_bf16" in _processor()
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether training in bfloat16 pays: where a processor has no instructions for it a step takes 8 times as long as in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+def has_bfloat16() -> bool:
+    """Whether the CPU has any instructions for bfloat16; without them a step of training takes 8 times as long as in float32."""
     return has_amx() or "avx512_bf16" in _processor()
 
 

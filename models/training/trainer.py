@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import HSFusionError
-from ..precision import multiplies_bfloat16
+from ..precision import has_bfloat16
 from ..weights import load_state
 from .distributed import World, average_gradients, check_equal
 
@@ -58,7 +58,8 @@ class TrainerBase(ABC):
         self.network, self.optimizer = network, optimizer
         self.average = {k: v.detach().clone() for k, v in network.state_dict().items()}
         self.step, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
-        self.bf16 = bool(config.bf16) and multiplies_bfloat16(self.device)
+        on_gpu = self.device.type == "cuda"
+        self.bf16 = bool(config.bf16 and (torch.cuda.is_bf16_supported() if on_gpu else has_bfloat16()))
 
     @abstractmethod
     def learning_rate(self, step: int) -> float:

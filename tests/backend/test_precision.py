@@ -17,9 +17,9 @@ from hsfusion.models.precision import (
     FLOAT32,
     LARGEST_LOSS_DB,
     has_amx,
+    has_bfloat16,
     loss_db,
     made_up_tile,
-    multiplies_bfloat16,
     preferred,
 )
 from hsfusion.models.scene.model import CoefficientModel
@@ -85,7 +85,7 @@ def test_the_processor_decides_and_not_the_clock(monkeypatch):
 def test_training_in_bfloat16_needs_a_processor_that_multiplies_in_it(monkeypatch):
     for flags, wanted in (("avx2 avx512_bf16", True), ("avx2 amx_bf16", True), ("avx2 avx512f", False), ("", False)):
         monkeypatch.setattr(precision, "_processor", lambda flags=flags: flags)
-        assert multiplies_bfloat16(torch.device("cpu")) is wanted
+        assert has_bfloat16() is wanted
 
 
 def test_a_model_that_bfloat16_harms_runs_in_float32(monkeypatch):
