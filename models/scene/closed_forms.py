@@ -64,11 +64,12 @@ def loc(
     """
     rest = y - mix(regression, low) - column(intercept, y)
     slopes, _, _ = _local_fit(rest, low, mask, ridge, centre=1.0)
-    correction = 0.0
-    for band in range(
-        low.shape[-3]
-    ):  # one band at a time: the interpolated slopes of all bands would be l times the tile
-        correction = correction + up(_bands_first(slopes[..., band, :])) * detail[..., band, None, :, :]
+    correction: Any = 0.0
+    for band in range(low.shape[-3]):  # one at a time, in place: the slopes of all bands would be l times the tile
+        added = up(_bands_first(slopes[..., band, :]))
+        added *= detail[..., band, None, :, :]
+        added += correction
+        correction = added
     return base + correction
 
 
@@ -126,14 +127,14 @@ def maximum_a_posteriori(
     than if it were known.
     """
     weights, covariance = given_msi(response, z_std, prior_std)
-    pixelwise = mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
+    by_msi = prior + mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
-    residual = (y - down(prior + pixelwise)) * y_mask
+    residual = (y - down(by_msi)) * y_mask
     rotated = mix(axes.T / y_std, residual)
     dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
-    return prior + pixelwise + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
+    return by_msi + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
 def given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ class Place:
 
 
 class ClosedForms:
-    """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for.
+    """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
 
     y (K, h, w) and the standardised z (l, H, W) with their masks, numpy or torch; a function of the tile's surroundings alone.
     """
@@ -38,7 +38,7 @@ class ClosedForms:
         self._down, self._up = place.operators(model)
         self._low, self._support, self._detail = cf.detail_image(z, z_mask, self._down, self._up)
 
-    @cached_property
+    @property
     def y_up(self) -> Any:
         """The interpolated HSI."""
         return self._up.masked(self._y, self._y_mask)[0]
@@ -59,7 +59,7 @@ class ClosedForms:
     @cached_property
     def map(self) -> Any:
         """The maximum a posteriori estimate around the mean of LOC and the mixtures, which err unlike each other."""
-        return self._map(0.5 * (self.loc + self._consistent_mixtures))
+        return self._map(0.5 * (self.loc + self._mixtures[0]))
 
     @cached_property
     def average(self) -> Any:
@@ -86,26 +86,24 @@ class ClosedForms:
     @cached_property
     def map_of_mixtures(self) -> Any:
         """The maximum a posteriori estimate around the mixtures."""
-        return self._map(self._consistent_mixtures)
+        return self._map(self._mixtures[0])
 
     @cached_property
     def base(self) -> Any:
         """The mean of LOC and `map_of_glp`: what the network's residual is counted from."""
         return 0.5 * (self.loc + self.map_of_glp)
 
-    @cached_property
+    @property
     def mixtures_misfit(self) -> Any:
-        """What the mixtures leave of the HSI, interpolated."""
-        return self._up((self._y - self._down(self._mixtures)) * self._y_mask)
+        """What mixtures of the scene's endmembers leave of the HSI, interpolated."""
+        return self._up(self._mixtures[1])
 
     @cached_property
-    def _consistent_mixtures(self) -> Any:
-        return self._mixtures + self.mixtures_misfit
-
-    @cached_property
-    def _mixtures(self) -> Any:
-        """Mixtures of the scene's endmembers."""
-        return self._model.unmixing(self._y, self._y_mask, self._z, self._z_mask, self._up)
+    def _mixtures(self) -> tuple[Any, Any]:
+        """The mixtures with what they leave of the HSI added, and that alone on the HSI's grid."""
+        mixtures = self._model.unmixing(self._y, self._y_mask, self._z, self._z_mask, self._up)
+        left = (self._y - self._down(mixtures)) * self._y_mask
+        return mixtures + self._up(left), left
 
     def _map(self, prior: Any) -> Any:
         m, images = self._model, (self._y, self._z, self._y_mask, self._z_mask)
