@@ -64,7 +64,7 @@ def test_quicklook_shows_panels_side_by_side_in_one_stretch(demo, tmp_path, samp
     assert picture[:, :, :128].std() > 20
 
 
-def test_percentiles_of_a_histogram():
+def test_percentiles_of_a_histogram(demo):
     percentiles = importlib.import_module("_quicklook").percentiles
     low, high = percentiles({"min": 0.0, "max": 100.0, "count": 100, "buckets": [1] * 100})
     assert low == pytest.approx(1, abs=1) and high == pytest.approx(98, abs=1)
