@@ -31,8 +31,8 @@ def preferred(wanted: str, device: str) -> tuple[str, str]:
 def has_amx() -> bool:
     """Whether the CPU multiplies matrices of bfloat16 in hardware; False where the system does not tell (Windows, macOS).
 
-    AVX512_BF16 alone does not count: a tile takes two thirds of the time with it, but the last digits of the closed forms, which depend on the
-    tile, are rounded up here and down there, so that tiles of another size differ by up to 1.1e-3 of the data range (AMX: by less than 1e-4).
+    AVX512_BF16 alone does not count: a tile takes two thirds of the time with it, but what the network makes of the same inputs depends on the
+    tile's shape, so that tiles of another size differ by up to 1.1e-3 of the data range (AMX: by less than 1e-4).
     """
     return "amx_bf16" in _processor()
 
