@@ -228,7 +228,8 @@ def fused_tiles(
     line = _Line(pair, scene, method, progress, calls or CallTimes())
     sent = isinstance(method, (Diffusion, Published))
     workers = getattr(method.client, "in_flight", IN_FLIGHT) if sent else min(IN_FLIGHT, os.cpu_count() or 1)
-    names = {"read": 1, "ask": workers, "finish": 1}
+    # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
+    names = {"read": 1, "ask": workers if sent else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
     asked: deque[tuple[Tile, Future[_Answer]]] = deque()
     waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer

@@ -12,19 +12,20 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Indices (count,) of the pixels of spectra (N, L) that span the largest simplex found; count <= min(N, L).
 
     Algorithm 1 of the paper: onto a subspace that depends on the SNR, then again and again the pixel that lies farthest in a random
-    direction orthogonal to the vertices found so far.
+    direction orthogonal to the vertices found so far. Directions are drawn among spectra and not in the subspace's own coordinates: the sign
+    of an axis differs from one linear algebra library to another.
     """
     mean = spectra.mean(axis=0)
     if count == 1 or signal_to_noise_db(spectra, count) < 15.0 + 10.0 * np.log10(count):
-        points = _affine(spectra - mean, count)
+        points, axes = _affine(spectra - mean, count)
     else:
-        points = _projective(spectra, count)
+        points, axes = _projective(spectra, count)
     random = np.random.default_rng(seed)
     vertices = np.zeros((count, count))
     vertices[-1, 0] = 1.0
     found = np.zeros(count, np.int64)
     for i in range(count):
-        direction = random.standard_normal(count)
+        direction = axes.T @ random.standard_normal(len(axes))
         direction = direction - vertices @ (np.linalg.pinv(vertices) @ direction)
         reach = np.abs(points @ (direction / max(np.linalg.norm(direction), 1e-30)))
         reach[found[:i]] = -1.0  # never the same pixel twice, even where fewer materials than `count` are in the scene
@@ -48,15 +49,19 @@ def _axes(spectra: np.ndarray, count: int) -> np.ndarray:
     return vectors[:, ::-1][:, :count]
 
 
-def _projective(spectra: np.ndarray, count: int) -> np.ndarray:
-    """High SNR: onto the subspace, then every pixel scaled to lie in one hyperplane (paper, steps 5 to 8)."""
-    points = spectra @ _axes(spectra, count)
+def _projective(spectra: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """High SNR: onto the subspace, then every pixel scaled to lie in one hyperplane (paper, steps 5 to 8); points (N, count), axes (L, count)."""
+    axes = _axes(spectra, count)
+    points = spectra @ axes
     along = points @ points.mean(axis=0)
-    return points / np.where(np.abs(along) > 1e-12 * np.abs(along).max(), along, np.inf)[:, None]
+    return points / np.where(np.abs(along) > 1e-12 * np.abs(along).max(), along, np.inf)[:, None], axes
 
 
-def _affine(centred: np.ndarray, count: int) -> np.ndarray:
-    """Low SNR: principal components and one constant coordinate (paper, steps 10 to 14)."""
-    points = centred @ _axes(centred, max(count - 1, 1))
+def _affine(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Low SNR: principal components and one constant coordinate (paper, steps 10 to 14); points (N, count), axes (L + 1, count)."""
+    components = _axes(centred, count - 1)
+    points = centred @ components
     reach = np.sqrt((points**2).sum(axis=1).max())
-    return np.column_stack([points[:, : count - 1], np.full(len(points), max(reach, 1e-30))])
+    axes = np.zeros((centred.shape[1] + 1, count))
+    axes[:-1, :-1], axes[-1, -1] = components, 1.0
+    return np.column_stack([points, np.full(len(points), max(reach, 1e-30))]), axes

@@ -41,6 +41,20 @@ def test_vca_finds_no_pixel_twice_and_always_the_same():
     assert len(vertex_pixels(pixels, 1)) == 1
 
 
+@pytest.mark.parametrize("noise", [0.001, 0.06])
+def test_vca_does_not_depend_on_the_signs_of_eigenvectors(noise, monkeypatch):
+    """They are each linear algebra library's own."""
+    pixels, eigh = mixed(noise, [3, 50, 200]), np.linalg.eigh
+    found = vertex_pixels(pixels, 8)
+
+    def other_signs(matrix):
+        values, vectors = eigh(matrix)
+        return values, vectors * np.where(np.arange(len(values)) % 3, 1.0, -1.0)
+
+    monkeypatch.setattr(np.linalg, "eigh", other_signs)
+    np.testing.assert_array_equal(found, vertex_pixels(pixels, 8))
+
+
 def test_snr_estimate():
     pixels = mixed(0.0, [1, 2, 3], pixels=5000)
     noise = 0.05 * np.random.default_rng(0).normal(size=pixels.shape)
