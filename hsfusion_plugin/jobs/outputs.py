@@ -62,11 +62,13 @@ def open_outputs(
     request: FusionRequest,
     largest: float,
     record: dict[str, Any],
+    block: tuple[int, int],
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
 
-    largest: of the HSI's values, from which the scale of Int16 follows; check may raise to end what comes after the last tile.
+    largest: of the HSI's values, from which the scale of Int16 follows; block: rows and columns that are written at a time;
+    check may raise to end what comes after the last tile.
     """
     alignment = pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
@@ -96,6 +98,7 @@ def open_outputs(
             finish=finish,
             role=role,
             check=check,
+            block=block,
         )
 
     with ExitStack() as stack:

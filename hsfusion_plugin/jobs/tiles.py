@@ -24,7 +24,6 @@ from .progress import Progress
 from .published import Published
 
 IN_FLIGHT = 2
-PART = 128  # fine pixels per axis whose spectra are made at a time; a multiple of the outputs' blocks
 
 
 @dataclass(frozen=True)
@@ -177,15 +176,15 @@ def _within(part: range, whole: range) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
 
 
-def parts_of(tile: Tile, scene: SceneModel, size: int) -> list[Tile]:
-    """The tile cut at absolute multiples of `size`, each part with the surroundings that its spectra depend on."""
-    if max(len(tile.core_rows), len(tile.core_cols)) <= size:
+def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
+    """The tile cut at absolute multiples of `size` (rows, columns), each part with the surroundings that its spectra depend on."""
+    if len(tile.core_rows) <= size[0] and len(tile.core_cols) <= size[1]:
         return [tile]
     model = scene.coefficients
     reach = int(np.ceil(coarse_halo(model) * model.sampling.ratio))
     parts = []
-    for rows in _cuts(tile.core_rows, size):
-        for cols in _cuts(tile.core_cols, size):
+    for rows in _cuts(tile.core_rows, size[0]):
+        for cols in _cuts(tile.core_cols, size[1]):
             place = place_of(rows, cols, model.scene_shape, model.sampling, reach)
             seen = {name: _common(own, getattr(tile.place, name)) for name, own in vars(place).items()}
             parts.append(Tile(rows, cols, replace(place, **seen)))
@@ -217,9 +216,9 @@ def fused_tiles(
     tiles: list[Tile],
     progress: Progress,
     calls: CallTimes | None = None,
-    part: int | None = None,
+    part: tuple[int, int] | None = None,
 ) -> Iterator[FusedTile]:
-    """All tiles in order, or with `part` their parts of up to so many pixels; raises Cancelled, and whatever a tile raises.
+    """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
 
     While the caller writes one part the next is expanded, and the tiles after it are read and with the method. On their way at a time, from
     reading to the last part written, are as many tiles as are asked for together, and two parts hold all their spectra, if the caller lets go

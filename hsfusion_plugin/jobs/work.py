@@ -15,6 +15,7 @@ from ...models.scene.tiling import plan_tiles
 from ...models.version import VERSION
 from .. import reports
 from ..rasters.colour import colour_bands
+from ..rasters.layout import BLOCK
 from .bounds import make_room
 from .call_times import CallTimes
 from .consistency import Consistency, Gallery
@@ -27,7 +28,7 @@ from .progress import Progress
 from .published import Published
 from .request import FusionRequest
 from .run_log import say_calls
-from .tiles import PART, fused_tiles
+from .tiles import fused_tiles
 
 
 @dataclass
@@ -70,6 +71,8 @@ def fuse_scene(
     rows, cols = alignment.output_rows, alignment.output_cols
     in_parts = isinstance(method, (ClosedForm, FullBand))
     size = CLOSED_FORM_TILE if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
+    # What is made at a time is a block of the outputs. Wide ones are few: GDAL holds a list of all blocks, the only thing that grows with a raster.
+    block = (BLOCK, CLOSED_FORM_TILE if in_parts else BLOCK)
     tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
     progress.info(f"Fusing {len(cols)} x {len(rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
@@ -87,9 +90,9 @@ def fuse_scene(
         pair.strip_bytes(max(len(t.place.fine_rows) for t in tiles), max(len(t.place.coarse_rows) for t in tiles))
     )
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * estimates.largest, record, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, progress.check) as outputs:
         # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
-        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, PART)) as fused:
+        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, block)) as fused:
             for tile in fused:
                 outputs.write(tile)
                 consistency.add(tile)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from osgeo import gdal
+
+_SCRATCH = "CPL_TMPDIR"
 
 
 @contextmanager
@@ -24,6 +27,19 @@ def collected_errors(least: int = gdal.CE_Failure) -> Iterator[list[str]]:
         failures.append(first_line(str(error)))
     finally:
         gdal.PopErrorHandler()
+
+
+@contextmanager
+def scratch_files() -> Iterator[None]:
+    """Within the block GDAL puts scratch files of this thread where temporary files go; else into the current folder, where it may not write."""
+    told = gdal.GetConfigOption(_SCRATCH) is not None
+    if not told:
+        gdal.SetThreadLocalConfigOption(_SCRATCH, tempfile.gettempdir())
+    try:
+        yield
+    finally:
+        if not told:
+            gdal.SetThreadLocalConfigOption(_SCRATCH, None)
 
 
 def first_line(message: str) -> str:

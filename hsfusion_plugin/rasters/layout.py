@@ -28,7 +28,7 @@ class Layout:
     cog: bool = False
 
     @classmethod
-    def parse(cls, text: str, dtype: str, rows: int, cols: int) -> Layout:
+    def parse(cls, text: str, rows: int, cols: int, block: tuple[int, int] = (BLOCK, BLOCK)) -> Layout:
         """Of OPTIONS as QGIS writes them ("COMPRESS=LZW|TILED=NO|OVERVIEWS=YES"); HSFusionError where that is not NAME=VALUE."""
         given = {}
         for part in filter(None, (p.strip() for p in (text or "").split("|"))):
@@ -39,7 +39,7 @@ class Layout:
                 )
             given[key.strip().upper()] = value.strip()
         own = {name: _switch(name, given.pop(name, "NO")) for name in _OWN}
-        return cls({**_defaults(dtype, rows, cols, given), **given}, own["OVERVIEWS"] or own["COG"], own["COG"])
+        return cls({**_defaults(rows, cols, block, given), **given}, own["OVERVIEWS"] or own["COG"], own["COG"])
 
     def as_list(self) -> list[str]:
         """NAME=VALUE, as GDAL takes them."""
@@ -75,7 +75,7 @@ def has_zstd() -> bool:
     return "ZSTD" in (gdal.GetDriverByName("GTiff").GetMetadataItem("DMD_CREATIONOPTIONLIST") or "")
 
 
-def _defaults(dtype: str, rows: int, cols: int, given: Mapping[str, str]) -> dict[str, str]:
+def _defaults(rows: int, cols: int, block: tuple[int, int], given: Mapping[str, str]) -> dict[str, str]:
     """Tiled, and compressed without loss: ZSTD on differences of neighbours, for floats too; the predictor for floats makes files a tenth
     smaller in three times the time, and what is written would keep a processor from the network as long as a tile's closed forms do."""
     compress = given.get("COMPRESS", "ZSTD" if has_zstd() else "DEFLATE").upper()
@@ -91,8 +91,8 @@ def _defaults(dtype: str, rows: int, cols: int, given: Mapping[str, str]) -> dic
     if compress == "ZSTD":
         options["ZSTD_LEVEL"] = "1"
     if given.get("TILED", "YES").upper() not in _NO:
-        block = BLOCK if max(rows, cols) >= BLOCK else max(16, -(-max(rows, cols) // 16) * 16)
-        options.update(BLOCKXSIZE=str(block), BLOCKYSIZE=str(block))
+        longest = max(16, -(-max(rows, cols) // 16) * 16)
+        options.update(BLOCKXSIZE=str(min(block[1], longest)), BLOCKYSIZE=str(min(block[0], longest)))
     return options
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from osgeo import gdal, osr
 
+from .gdal_calls import scratch_files
+
 _LATITUDE = re.compile(r"lat(?:itude)?((?:_\w+)?)", re.IGNORECASE)
 
 
@@ -49,7 +51,8 @@ def geolocate(view: gdal.Dataset, arrays: Iterable[tuple[str, gdal.MDArray]], na
 
 def places_of(dataset: gdal.Dataset, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(longitude, latitude) of pixel coordinates (N, 2), column and row, of a geolocated dataset; NaN where they cannot be told."""
-    transformer = gdal.Transformer(dataset, None, ["METHOD=GEOLOC_ARRAY"])
+    with scratch_files():
+        transformer = gdal.Transformer(dataset, None, ["METHOD=GEOLOC_ARRAY"])
     points, told = transformer.TransformPoints(False, pixels.tolist())
     found = np.where(np.array(told, bool)[:, None], np.array(points)[:, :2], np.nan)
     return found[:, 0], found[:, 1]

@@ -15,7 +15,7 @@ from osgeo import gdal, osr
 from ...models.errors import HSFusionError
 from .align import check_both_have_crs, check_grid, ratios, same_crs, same_ratio
 from .cubes import one_at_a_time
-from .gdal_calls import collected_errors
+from .gdal_calls import collected_errors, scratch_files
 from .raster import Raster
 from .swath import places_of
 
@@ -140,7 +140,7 @@ def _virtual(raster: Raster, msi: Raster, bounds: tuple[float, ...], size: tuple
 
     def make() -> gdal.Dataset | None:
         made = None
-        with collected_errors() as failed, one_at_a_time(raster.path):
+        with collected_errors() as failed, scratch_files(), one_at_a_time(raster.path):
             made = gdal.Warp(
                 "",
                 raster.handle(),

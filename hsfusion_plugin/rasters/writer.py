@@ -15,7 +15,7 @@ from osgeo import gdal
 
 from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors
-from .layout import Layout
+from .layout import BLOCK, Layout
 from .metadata import BandInfo, write_band_info
 from .staging import staged
 
@@ -30,7 +30,8 @@ class RasterWriter:
     round(value / scale); nodata: default NaN and -32768; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and
     OVERVIEWS=YES, COG=YES; bands: a BandInfo per band; metadata: items of the data set (add more any time with `metadata.update`);
     finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
-    (write_style, write_provenance) appear together with it; check: called while overviews are made, may raise to end that.
+    (write_style, write_provenance) appear together with it; check: called while overviews are made, may raise to end that;
+    block: rows and columns of the file's blocks, where `options` say nothing else.
     HSFusionError when the folder cannot be written or has no room.
     """
 
@@ -51,6 +52,7 @@ class RasterWriter:
         finish: Callable[[Path], None] | None = None,
         role: str = "OUTPUT",
         check: Callable[[], None] = lambda: None,
+        block: tuple[int, int] = (BLOCK, BLOCK),
     ) -> None:
         if dtype not in ("Float32", "Int16"):
             raise HSFusionError(f"{role}: data type {dtype} is not offered; choose Float32 or Int16.")
@@ -65,7 +67,7 @@ class RasterWriter:
         self._bands = list(bands) if bands is not None else [BandInfo() for _ in range(count)]
         if len(self._bands) != count:
             raise ValueError(f"{len(self._bands)} band descriptions for {count} bands")
-        self._layout = Layout.parse(options, dtype, rows, cols)
+        self._layout = Layout.parse(options, rows, cols, block)
         self._finish, self._check = finish, check
         self._stack = ExitStack()
         self._dataset: gdal.Dataset | None = None

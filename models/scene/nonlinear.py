@@ -16,7 +16,9 @@ LANDMARKS = 96
 MOST_SAMPLES = 2500  # coarse pixels that the search for width and ridge looks at
 WIDTHS = (0.5, 1.0, 2.0)  # of the landmarks' median distance
 RIDGES = (0.01, 0.1, 1.0, 10.0)
+TEMPERATURE = 0.1  # explained share by which a ridge must be better than another to count e times as much
 LIMIT_QUANTILE = 0.995  # of the coarse residuals' size: the kernel never says more than it has seen
+OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of the pairs of rows and columns that make means of 2 x 2
 PIXELS_AT_ONCE = 4096  # whose distances from all landmarks fit into the cache
 
 
@@ -64,33 +66,40 @@ def _features(z: Any, landmarks: np.ndarray, width: float) -> Any:
 def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray) -> KernelFit:
     """Fit to maps of blocks at the coarse scale: rest (K, h, w) what GLP-HS's regression leaves, low (l, h, w) the standardised D z; NaN where invalid.
 
-    Width and ridge are those that, fitted one scale up (means of 2 x 2), best predict what such means hide; `weight` (K,) says how much each
-    coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks.
+    How well a width and a ridge do is seen one scale up: fitted to means of 2 x 2, they predict what such means hide, in all four ways to lay
+    them. The best width is taken, and of it all ridges, weighed by what they explain: which one is best, few pixels cannot tell. `weight` (K,)
+    says how much each coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks.
     """
-    coarser = [(_halved(r), _halved(x)) for r, x in zip(rest, low)]
+    laid = [(r[:, top:, left:], x[:, top:, left:]) for r, x in zip(rest, low) for top, left in OFFSETS]
     inputs, targets = _samples(low, rest)
-    inputs_up, targets_up = _samples([x for _, x in coarser], [r for r, _ in coarser])
+    inputs_up, targets_up = _samples([_halved(x) for _, x in laid], [_halved(r) for r, _ in laid])
     rng = np.random.default_rng(0)
     count = max(1, min(LANDMARKS, len(inputs) // 3))
     landmarks = inputs[rng.choice(len(inputs), count, replace=False)]
     limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
     squared = _squared_distances(landmarks, landmarks)
     median = float(np.sqrt(np.median(squared[squared > 0]))) if (squared > 0).any() else 1.0
-    hidden = [_Hidden.of(r, x) for r, x in zip(rest, low)]
-    picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
-    best: tuple[float, KernelFit] | None = None
+    hidden = [_Hidden.of(r, x) for r, x in laid]
+    best: tuple[float, float, np.ndarray, np.ndarray] | None = (
+        None  # of a width: its best share, itself, shares and gains of its ridges
+    )
     for factor in WIDTHS:
         width = factor * median
         among = np.exp(-0.5 / width**2 * squared)
         seen_up = _kernel(inputs_up, landmarks, width)
-        fits = [_solve(seen_up, among, targets_up, ridge) for ridge in RIDGES]
+        # Means that overlap say no more than a quarter as many that do not.
+        fits = [_solve(seen_up, among, targets_up, len(OFFSETS) * ridge) for ridge in RIDGES]
         power, gains = _explained(fits, limit, hidden, landmarks, width)
-        for ridge, gain in zip(RIDGES, gains):
-            score = float(np.sum(gain * power * weight**2))
-            if best is None or score > best[0]:
-                final = _solve(_kernel(inputs[picks], landmarks, width), among, targets[picks], ridge)
-                best = score, KernelFit(landmarks, width, final, limit, gain)
-    return best[1]  # type: ignore[index]
+        shares = gains @ (power * weight**2) / (power @ weight**2)
+        if best is None or shares.max() > best[0]:
+            best = float(shares.max()), width, shares, gains
+    _, width, shares, gains = best  # type: ignore[misc]
+    trust = np.exp((shares - shares.max()) / TEMPERATURE)
+    trust /= trust.sum()
+    picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
+    seen, among = _kernel(inputs[picks], landmarks, width), np.exp(-0.5 / width**2 * squared)
+    weights = sum(t * _solve(seen, among, targets[picks], ridge) for t, ridge in zip(trust, RIDGES))
+    return KernelFit(landmarks, width, weights, limit, trust @ gains)
 
 
 @dataclass(frozen=True)

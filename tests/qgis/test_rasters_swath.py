@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from osgeo import gdal
@@ -59,6 +61,17 @@ def test_what_the_file_says_of_its_bands(seen, tmp_path, layout, fwhm, bad):
     found = raster.read(range(10, 20), range(5, 9), [0, 7])
     np.testing.assert_allclose(found, values[[0, 7], 10:20, 5:9], atol=1.0)
     assert np.isnan(raster.read(range(raster.rows), range(raster.cols), [0])).any(), "nodata beside the scene"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no folder in which nobody may write")
+def test_the_current_folder_need_not_be_writable(seen, tmp_path, monkeypatch):
+    """GDAL would put what it makes of the places there."""
+    straight, values, lon, lat = seen
+    name = products.emit(tmp_path / "cube.nc", values, pairs.WAVELENGTHS, lon, lat)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.chdir("/proc")
+    _, _, known = fused(name, straight.msi, tmp_path / "fused.tif")
+    assert known > 0.8
 
 
 def test_the_log_says_so(seen, tmp_path):

@@ -65,6 +65,17 @@ def test_windows_make_the_whole(tmp_path):
     assert gdal.Open(str(path)).GetRasterBand(1).GetBlockSize() == [128, 128]
 
 
+@pytest.mark.parametrize(
+    ("size", "options", "wanted"),
+    [((600, 600), "", [256, 128]), ((100, 90), "", [112, 112]), ((600, 600), "BLOCKXSIZE=64|BLOCKYSIZE=32", [64, 32])],
+)
+def test_blocks_are_as_asked_for(tmp_path, size, options, wanted):
+    path = tmp_path / "out.tif"
+    with RasterWriter(path, *size, 1, GRID, options=options, block=(128, 256)) as writer:
+        writer.write(0, 0, np.ones((1, *size)))
+    assert gdal.Open(str(path)).GetRasterBand(1).GetBlockSize() == wanted
+
+
 def test_what_is_never_written_is_nodata(tmp_path):
     path = tmp_path / "out.tif"
     with RasterWriter(path, 300, 300, 2, GRID) as writer:
