@@ -12,14 +12,14 @@ import numpy as np
 
 from ..observation.axis import like
 
-LANDMARKS = 96
+LANDMARKS = 192
 MOST_SAMPLES = 2500  # coarse pixels that the search for width and ridge looks at
 WIDTHS = (0.5, 1.0, 2.0)  # of the landmarks' median distance
 RIDGES = (0.01, 0.1, 1.0, 10.0)
 TEMPERATURE = 0.1  # explained share by which a ridge must be better than another to count e times as much
 LIMIT_QUANTILE = 0.995  # of the coarse residuals' size: the kernel never says more than it has seen
 OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of the pairs of rows and columns that make means of 2 x 2
-PIXELS_AT_ONCE = 4096  # whose distances from all landmarks fit into the cache
+PIXELS_AT_ONCE = 2048  # whose distances from all landmarks fit into the cache
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     inputs, targets = _samples(low, rest)
     inputs_up, targets_up = _samples([_halved(x) for _, x in laid], [_halved(r) for r, _ in laid])
     rng = np.random.default_rng(0)
-    count = max(1, min(LANDMARKS, len(inputs) // 3))
+    count = max(1, min(LANDMARKS, len(inputs) // 2))
     landmarks = inputs[rng.choice(len(inputs), count, replace=False)]
     limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
     squared = _squared_distances(landmarks, landmarks)
