@@ -78,7 +78,8 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     landmarks = inputs[rng.choice(len(inputs), count, replace=False)]
     limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
     squared = _squared_distances(landmarks, landmarks)
-    median = float(np.sqrt(np.median(squared[squared > 0]))) if (squared > 0).any() else 1.0
+    apart = squared[np.triu_indices(count, 1)]
+    median = float(np.sqrt(np.median(apart[apart > 0]))) if (apart > 0).any() else 1.0
     hidden = [_Hidden.of(r, x) for r, x in laid]
     best: tuple[float, float, np.ndarray, np.ndarray] | None = (
         None  # of a width: its best share, itself, shares and gains of its ridges

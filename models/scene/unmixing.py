@@ -125,7 +125,8 @@ def fit_unmixing(
     """Endmembers from the middle of each block; response (l, L) and offset (l,) map the HSI's units to the MSI's, z_mean and z_scale (l,)
     standardise it.
 
-    Bands that go below zero are lifted, which the abundances' sum to one makes up for. `check` is called between the steps and may raise.
+    Bands that go below zero are lifted, which the abundances' sum to one makes up for. In double precision: the updates make ten thousand
+    times as much of what rounding differs from machine to machine. `check` is called between the steps and may raise.
     """
     side = max(1, int((MOST_PIXELS / len(blocks)) ** 0.5))
     parts = [_Part.of(middle(block, side, sampling.ratio), sampling) for block in blocks]
@@ -142,7 +143,7 @@ def fit_unmixing(
 
     check()
     count = max(1, min(ENDMEMBERS, len(y), y.shape[1] // 4))
-    w = y[:, vertex_pixels(y.T.astype(np.float64), count)]
+    w = y[:, vertex_pixels(y.T, count)]
     h = Evidence.of(w, np.eye(len(y)), np.zeros(len(y))).updated(_even_shares(count, y.shape[1]), y, HSI_STEPS)
     w, h = _unmixed(y, w, h, check)
     maps = [part.up(a) for part, a in zip(parts, _split(h, parts))]
@@ -180,10 +181,10 @@ class _Part:
 
     def up(self, abundances: np.ndarray) -> np.ndarray:
         """On the fine grid; the mean where no coarse pixel is near."""
-        coarse = np.zeros((len(abundances), *self.seen.shape), np.float32)
+        coarse = np.zeros((len(abundances), *self.seen.shape))
         coarse[:, self.seen] = abundances
         operator = upsampling(self.block, self.sampling, self.block.fine_rows, self.block.fine_cols)
-        fine, support = operator.masked(coarse, self.seen.astype(np.float32))
+        fine, support = operator.masked(coarse, self.seen.astype(float))
         far = support <= operator.least_support
         fine[:, far] = abundances.mean(axis=1, keepdims=True)
         return _nonnegative(fine)
@@ -205,24 +206,24 @@ class _Part:
 def _unmixed(y: np.ndarray, w: np.ndarray, h: np.ndarray, check: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
     """Endmembers and abundances that factorise y (L, N): sought in bins of bands, the endmembers then in all of them."""
     bins = _bins(len(y))
-    _, h = unmix(bins @ y, np.maximum(bins @ w, np.float32(TINY)), h, lambda _: check())
-    return np.maximum(spectra_of(y, w, h), np.float32(TINY)), h
+    _, h = unmix(bins @ y, np.maximum(bins @ w, TINY), h, lambda _: check())
+    return np.maximum(spectra_of(y, w, h), TINY), h
 
 
 def _bins(bands: int) -> np.ndarray:
     """Means over neighbouring bands, (BINS or fewer, bands)."""
     count = min(BINS, bands)
     place = np.arange(bands) * count // bands
-    matrix = (np.arange(count)[:, None] == place[None, :]).astype(np.float32)
+    matrix = (np.arange(count)[:, None] == place[None, :]).astype(float)
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 
 def _nonnegative(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, TINY).astype(np.float32)
+    return np.maximum(x, TINY).astype(float, copy=False)
 
 
 def _even_shares(count: int, pixels: int) -> np.ndarray:
-    return np.full((count, pixels), 1.0 / count, np.float32)
+    return np.full((count, pixels), 1.0 / count)
 
 
 def _split(abundances: np.ndarray, parts: list[_Part]) -> list[np.ndarray]:

@@ -12,8 +12,9 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Indices (count,) of the pixels of spectra (N, L) that span the largest simplex found; count <= min(N, L).
 
     Algorithm 1 of the paper: onto a subspace that depends on the SNR, then again and again the pixel that lies farthest in a random
-    direction orthogonal to the vertices found so far. Directions are drawn among spectra and not in the subspace's own coordinates: the sign
-    of an axis differs from one linear algebra library to another.
+    direction orthogonal to the vertices found so far. So that every linear algebra library finds the same ones, directions are drawn among
+    spectra and not in the subspace's own coordinates, whose signs differ, and the first is orthogonal to the mean where the paper has the last
+    axis: these are the same at low SNR, but at high SNR that axis is what rounding makes it.
     """
     mean = spectra.mean(axis=0)
     if count == 1 or signal_to_noise_db(spectra, count) < 15.0 + 10.0 * np.log10(count):
@@ -22,7 +23,7 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         points, axes = _projective(spectra, count)
     random = np.random.default_rng(seed)
     vertices = np.zeros((count, count))
-    vertices[-1, 0] = 1.0
+    vertices[:, 0] = points.mean(axis=0)
     found = np.zeros(count, np.int64)
     for i in range(count):
         direction = axes.T @ random.standard_normal(len(axes))

@@ -31,7 +31,8 @@ def reduced_block(
     D averages noise away; hsi_noise (L,) and msi_noise (l,), std in the rasters' units, bring it back to the level at which the methods are to
     be compared. The truth of the result is `block.y`, cut to the reduced block's fine window.
     """
-    low, support = block.degradation(sampling).masked(block.z, block.z_mask)
+    # In double precision, rounded at the end: in single the last digit differs from machine to machine, and endmembers can hang on it.
+    low, support = block.degradation(sampling).masked(block.z.astype(np.float64), block.z_mask)
     shape = height, width = tuple(_whole_pixels(n, sampling.ratio) for n in block.y.shape[-2:])
     if min(shape) < LEAST_SIZE:
         return None
@@ -39,7 +40,7 @@ def reduced_block(
     mask = (block.y_mask * (support > WHOLE_SUPPORT))[:height, :width].astype(np.float32)
     reduced = Block(
         y=np.zeros((len(block.y), *coarse), np.float32),
-        z=low[:, :height, :width].astype(np.float32),
+        z=low[:, :height, :width],
         y_mask=np.ones(coarse, np.float32),
         z_mask=mask,
         scene_shape=shape,
@@ -49,7 +50,7 @@ def reduced_block(
         coarse_cols=range(coarse[1]),
     )
     down = reduced.degradation(reduced_sampling(sampling))
-    y, y_support = down.masked(block.y[:, :height, :width], mask)
+    y, y_support = down.masked(block.y[:, :height, :width].astype(np.float64), mask)
     return replace(
         reduced,
         y=_restored(y, hsi_noise, down, seed, stream=0),
