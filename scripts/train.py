@@ -86,29 +86,38 @@ def main() -> int:
 
 
 def dry_run(trainer: TrainerBase, steps: int = 10) -> int:
-    """What a run of this configuration would take on this machine."""
-    total, lines = 0.0, []
-    for first, count in trainer.phases():
-        trainer.step = first
-        trainer.train_step()
-        started, busy = time.monotonic(), time.process_time()
-        for _ in range(steps):
+    """What a run of this configuration would take on this machine; where it would use bfloat16, in float32 too: not every processor that has
+    bfloat16 is faster in it, and a run must not go by the clock."""
+    wanted = trainer.bf16
+    lines, totals = [], {}
+    for trainer.bf16 in (wanted, False) if wanted else (False,):
+        name = "bfloat16" if trainer.bf16 else "float32"
+        totals[name] = 0.0
+        for first, count in trainer.phases():
+            trainer.step = first
             trainer.train_step()
-        seconds, busy = (time.monotonic() - started) / steps, (time.process_time() - busy) / steps
-        trainer.step = first
-        rate = trainer.batch_size() / seconds
-        lines.append(
-            f"samples/second    {rate:.1f} ({count:,} steps of {seconds:.3f} s, {busy:.3f} s of processor time)"
-        )
-        total += count * seconds
+            started, busy = time.monotonic(), time.process_time()
+            for _ in range(steps):
+                trainer.train_step()
+            seconds, busy = (time.monotonic() - started) / steps, (time.process_time() - busy) / steps
+            trainer.step = first
+            rate = trainer.batch_size() / seconds
+            lines.append(
+                f"samples/second    {rate:.1f} in {name} ({count:,} steps of {seconds:.3f} s, {busy:.3f} s of processor time)"
+            )
+            totals[name] += count * seconds
+    trainer.bf16 = wanted
     if trainer.world.rank == 0:
         parameters = sum(p.numel() for p in trainer.network.parameters())
+        total = next(iter(totals.values()))
         end = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + total))
         print(f"parameters        {parameters:,}")
-        print(f"precision         {'bfloat16' if trainer.bf16 else 'float32'}")
+        print(f"precision         {next(iter(totals))}")
         print(f"memory            {_memory(trainer)}")
         print("\n".join(lines))
         print(f"expected duration {total / 60:.0f} minutes, ends {end} if started now")
+        if totals["float32"] < 0.9 * total:
+            print("float32 is faster here: say `bf16: false` in the configuration")
     return 0
 
 
