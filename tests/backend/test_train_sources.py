@@ -141,6 +141,5 @@ def test_a_dry_run_of_a_full_band_model_says_what_each_stage_takes(tmp_path, cub
         [*map(str, command), "--device", "cpu"], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout.count("samples/second") == 2 and "parameters" in done.stdout and "expected duration" in done.stdout
-    )
+    assert done.stdout.count(" in float32 (50 steps") == 2
+    assert "parameters" in done.stdout and "expected duration" in done.stdout
