@@ -17,7 +17,7 @@ from ..observation.axis import like
 from .blocks import LEAST_SAMPLES, Block, middle, valid_pixels
 from .cnmf import SUM_TO_ONE, TINY, spectra_of, unmix
 from .subspace import Subspace
-from .vca import vertex_pixels
+from .vca import dimensions, vertex_pixels
 from .windows import upsampling
 
 ENDMEMBERS = 12  # more say no more of clean scenes, and believe more of the noise; 8 to 30 tried on training scenes
@@ -142,7 +142,7 @@ def fit_unmixing(
     msi = [_nonnegative((part.block.z - z_zero[:, None, None]) / z_size[:, None, None]) for part in parts]
 
     check()
-    count = max(1, min(ENDMEMBERS, len(y), y.shape[1] // 4))
+    count = max(1, min(ENDMEMBERS, dimensions(y.T), y.shape[1] // 4))
     w = y[:, vertex_pixels(y.T, count)]
     h = Evidence.of(w, np.eye(len(y)), np.zeros(len(y))).updated(_even_shares(count, y.shape[1]), y, HSI_STEPS)
     w, h = _unmixed(y, w, h, check)

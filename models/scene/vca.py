@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_ROUNDING = 1e-12  # share of the largest eigenvalue; the square of float32's precision with room to spare
+
 
 def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Indices (count,) of the pixels of spectra (N, L) that span the largest simplex found; count <= min(N, L).
@@ -33,6 +35,12 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         found[i] = np.argmax(reach)
         vertices[:, i] = points[found[i]]
     return found
+
+
+def dimensions(spectra: np.ndarray) -> int:
+    """How many directions spectra (N, L) span beyond the rounding of float32: more endmembers than these would be made of it."""
+    values = np.linalg.eigvalsh(spectra.T @ spectra)
+    return int((values > _ROUNDING * values[-1]).sum())
 
 
 def signal_to_noise_db(spectra: np.ndarray, count: int) -> float:

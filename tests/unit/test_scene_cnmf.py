@@ -11,7 +11,7 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.scene import cnmf
 from hsfusion.models.scene.cnmf import abundances, unmix
 from hsfusion.models.scene.full_band import fit_full_band
-from hsfusion.models.scene.vca import signal_to_noise_db, vertex_pixels
+from hsfusion.models.scene.vca import dimensions, signal_to_noise_db, vertex_pixels
 from hsfusion.tests.unit.mixtures import SAMPLING, mixture, with_holes
 
 
@@ -53,6 +53,12 @@ def test_vca_does_not_depend_on_the_signs_of_eigenvectors(noise, monkeypatch):
 
     monkeypatch.setattr(np.linalg, "eigh", other_signs)
     np.testing.assert_array_equal(found, vertex_pixels(pixels, 8))
+
+
+def test_dimensions_are_those_of_the_spectra_and_not_of_their_rounding():
+    pixels = mixed(0.0, [3, 50, 200])
+    assert dimensions(pixels) == dimensions(pixels.astype(np.float32).astype(float)) == 3
+    assert dimensions(mixed(0.001, [3, 50, 200])) == pixels.shape[1]
 
 
 def test_snr_estimate():
