@@ -81,7 +81,8 @@ class Installer:
             self._progress.debug(shown)
             code = run_lines(command, environment, self._progress.cancelled, heard, self._waiting)
         if code != 0:
-            raise HSFusionError(explain(lines, code, version, source))
+            proxy = environment.get("HTTPS_PROXY") or environment.get("https_proxy") or ""
+            raise HSFusionError(explain(lines, code, version, source, proxy))
 
     def _waiting(self) -> None:
         if time.monotonic() - self._said > _QUIET_S:

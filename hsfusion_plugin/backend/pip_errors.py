@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 _NETWORK = (
     r"NewConnectionError|NameResolutionError|Temporary failure in name resolution|getaddrinfo failed|Max retries exceeded"
@@ -12,17 +13,18 @@ _NETWORK = (
 )
 _SOURCES = "INDEX_URL (an index that this computer reaches) or WHEELS (a folder of downloaded wheels)"
 
+_PROXY = (
+    "The network's proxy refused the connection: set the proxy in QGIS (Settings > Options > Network) or in HTTPS_PROXY, "
+    f"or give {_SOURCES}."
+)
+
 # First match wins: what is said -> the sentence.
 _SENTENCES = (
     (
         r"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded",
         "The disk became full while the backend was installed: free some space or choose another FOLDER, then run this again.",
     ),
-    (
-        r"ProxyError|Tunnel connection failed|407 Proxy|Proxy Authentication",
-        "The network's proxy refused the connection: set the proxy in QGIS (Settings > Options > Network) or in HTTPS_PROXY, "
-        f"or give {_SOURCES}.",
-    ),
+    (r"ProxyError|Tunnel connection failed|407 Proxy|Proxy Authentication", _PROXY),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError",
         "The certificate of the package index is not trusted here, most likely because the network inspects traffic: set PIP_CERT to the "
@@ -39,12 +41,16 @@ _SENTENCES = (
 )
 
 
-def explain(lines: Sequence[str], code: int, version: str, source: str) -> str:
-    """One sentence on a failed run with these lines of output. `version`: Python's; `source`: where packages were looked for."""
+def explain(lines: Sequence[str], code: int, version: str, source: str, proxy: str = "") -> str:
+    """One sentence on a failed run with these lines of output. `version`: Python's; `source`: where packages were looked for; `proxy`: what the
+    environment names, "" for none.
+    """
     text = "\n".join(lines)
     for pattern, sentence in _SENTENCES:
         if re.search(pattern, text):
             return sentence
+    if _concerns(proxy, text):
+        return _PROXY
     if re.search(_NETWORK, text):
         return f"The package index {source} cannot be reached: check the network, or give {_SOURCES}."
     missing = re.search(r"No matching distribution found for ([^\s(]+)", text)
@@ -62,3 +68,12 @@ def explain(lines: Sequence[str], code: int, version: str, source: str) -> str:
     return (
         f"The installation ended with exit code {code}{last}: look at the log, mend what it names, and run this again."
     )
+
+
+def _concerns(proxy: str, text: str) -> bool:
+    """Whether the address that could not be reached is the proxy's: from pip 26 on nothing else tells."""
+    try:
+        address = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return bool(address.hostname) and f"(host='{address.hostname}', port={address.port or 80})" in text
+    except ValueError:  # a port that is no number
+        return False

@@ -341,6 +341,13 @@ def test_the_build_for_a_driver(tmp_path, monkeypatch, header, build, why):
             choose_build("cuda", lambda: False)
 
 
+def test_pip_26_names_the_proxy_by_its_address_alone():
+    line = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(\"HTTPSConnection(host='10.0.0.1', port=3128): refused\")'"
+    assert "proxy refused" in explain([line], 1, "3.14", "PyPI", "http://10.0.0.1:3128")
+    for other in ("", "10.0.0.2:3128", "http://10.0.0.1", "http://10.0.0.1:none"):
+        assert "cannot be reached" in explain([line], 1, "3.14", "PyPI", other)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
