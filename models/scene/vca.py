@@ -19,7 +19,8 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     axis: these are the same at low SNR, but at high SNR that axis is what rounding makes it.
     """
     mean = spectra.mean(axis=0)
-    if count == 1 or signal_to_noise_db(spectra, count) < 15.0 + 10.0 * np.log10(count):
+    # Where the subspace is all there is, nothing lies outside that would tell the noise: the projection that stands it.
+    if count in (1, spectra.shape[1]) or signal_to_noise_db(spectra, count) < 15.0 + 10.0 * np.log10(count):
         points, axes = _affine(spectra - mean, count)
     else:
         points, axes = _projective(spectra, count)

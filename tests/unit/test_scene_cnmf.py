@@ -55,6 +55,14 @@ def test_vca_does_not_depend_on_the_signs_of_eigenvectors(noise, monkeypatch):
     np.testing.assert_array_equal(found, vertex_pixels(pixels, 8))
 
 
+def test_vca_does_not_depend_on_the_order_of_the_pixels():
+    """Nor where as many endmembers are asked for as there are bands, so that nothing outside tells the noise."""
+    pixels = mixed(0.01, [3, 50, 200], bands=12)
+    for count in (5, 12):
+        found = vertex_pixels(pixels, count)
+        np.testing.assert_array_equal(len(pixels) - 1 - vertex_pixels(pixels[::-1], count), found)
+
+
 def test_dimensions_are_those_of_the_spectra_and_not_of_their_rounding():
     pixels = mixed(0.0, [3, 50, 200])
     assert dimensions(pixels) == dimensions(pixels.astype(np.float32).astype(float)) == 3
