@@ -80,17 +80,16 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     squared = _squared_distances(landmarks, landmarks)
     apart = squared[np.triu_indices(count, 1)]
     median = float(np.sqrt(np.median(apart[apart > 0]))) if (apart > 0).any() else 1.0
-    hidden = [_Hidden.of(r, x) for r, x in laid]
     best: tuple[float, float, np.ndarray, np.ndarray] | None = (
         None  # of a width: its best share, itself, shares and gains of its ridges
     )
     for factor in WIDTHS:
         width = factor * median
         among = np.exp(-0.5 / width**2 * squared)
-        seen_up = _kernel(inputs_up, landmarks, width)
+        said = _moments(inputs_up, targets_up, landmarks, width)
         # Means that overlap say no more than a quarter as many that do not.
-        fits = [_solve(seen_up, among, targets_up, len(OFFSETS) * ridge) for ridge in RIDGES]
-        power, gains = _explained(fits, limit, hidden, landmarks, width)
+        fits = [_solve(*said, among, len(OFFSETS) * ridge) for ridge in RIDGES]
+        power, gains = _explained(fits, limit, laid, landmarks, width)
         shares = gains @ (power * weight**2) / (power @ weight**2)
         if best is None or shares.max() > best[0]:
             best = float(shares.max()), width, shares, gains
@@ -98,8 +97,8 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     trust = np.exp((shares - shares.max()) / TEMPERATURE)
     trust /= trust.sum()
     picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
-    seen, among = _kernel(inputs[picks], landmarks, width), np.exp(-0.5 / width**2 * squared)
-    weights = sum(t * _solve(seen, among, targets[picks], ridge) for t, ridge in zip(trust, RIDGES))
+    said, among = _moments(inputs[picks], targets[picks], landmarks, width), np.exp(-0.5 / width**2 * squared)
+    weights = sum(t * _solve(*said, among, ridge) for t, ridge in zip(trust, RIDGES))
     return KernelFit(landmarks, width, weights, limit, trust @ gains)
 
 
@@ -118,11 +117,15 @@ class _Hidden:
 
 
 def _explained(
-    fits: list[np.ndarray], limit: np.ndarray, hidden: list[_Hidden], landmarks: np.ndarray, width: float
+    fits: list[np.ndarray],
+    limit: np.ndarray,
+    laid: list[tuple[np.ndarray, np.ndarray]],
+    landmarks: np.ndarray,
+    width: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (m, K) predicts: (fits, K)."""
     power, left = np.zeros(len(limit)), np.zeros((len(fits), len(limit)))
-    for part in hidden:
+    for part in (_Hidden.of(rest, low) for rest, low in laid):
         kernel = _features(part.low, landmarks, width)  # of one block at a time: it is larger than what it comes from
         power += (part.truth[:, part.known] ** 2).sum(axis=1)
         for number, weights in enumerate(fits):
@@ -162,6 +165,19 @@ def _kernel(inputs: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarr
     return np.exp(-0.5 / width**2 * _squared_distances(inputs, landmarks))
 
 
-def _solve(seen: np.ndarray, among: np.ndarray, targets: np.ndarray, ridge: float) -> np.ndarray:
+def _moments(
+    inputs: np.ndarray, targets: np.ndarray, landmarks: np.ndarray, width: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """K_nm' K_nm (m, m) and K_nm' targets (m, K), some pixels at a time: K_nm itself may be the largest array of an estimate."""
+    gram, cross = np.zeros((len(landmarks), len(landmarks))), np.zeros((len(landmarks), targets.shape[1]))
+    for start in range(0, len(inputs), PIXELS_AT_ONCE):
+        part = slice(start, start + PIXELS_AT_ONCE)
+        seen = _kernel(inputs[part], landmarks, width)
+        gram += seen.T @ seen
+        cross += seen.T @ targets[part]
+    return gram, cross
+
+
+def _solve(gram: np.ndarray, cross: np.ndarray, among: np.ndarray, ridge: float) -> np.ndarray:
     """Nystroem kernel ridge: (K_nm' K_nm + ridge K_mm) W = K_nm' targets."""
-    return np.linalg.solve(seen.T @ seen + ridge * among + 1e-6 * np.eye(len(among)), seen.T @ targets)
+    return np.linalg.solve(gram + ridge * among + 1e-6 * np.eye(len(among)), cross)
