@@ -80,9 +80,7 @@ def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray
     squared = _squared_distances(landmarks, landmarks)
     apart = squared[np.triu_indices(count, 1)]
     median = float(np.sqrt(np.median(apart[apart > 0]))) if (apart > 0).any() else 1.0
-    best: tuple[float, float, np.ndarray, np.ndarray] | None = (
-        None  # of a width: its best share, itself, shares and gains of its ridges
-    )
+    best: tuple[float, float, np.ndarray, np.ndarray] | None = None  # best share, width, its ridges' shares and gains
     for factor in WIDTHS:
         width = factor * median
         among = np.exp(-0.5 / width**2 * squared)
