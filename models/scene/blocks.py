@@ -38,12 +38,10 @@ class Block:
         )
 
 
-def middle(block: Block, size: int, ratio: float) -> Block:
-    """The middle `size` x `size` coarse pixels of a block, with a fine window that reaches three coarse pixels beyond where the block does."""
+def part(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
+    """Some coarse rows and columns of a block, with a fine window that reaches three coarse pixels beyond them where the block does."""
     coarse, fine = [], []
-    for low, high in ((block.coarse_rows, block.fine_rows), (block.coarse_cols, block.fine_cols)):
-        start = max(0, (len(low) - size) // 2)
-        cut = slice(start, start + min(size, len(low)))
+    for cut, low, high in ((rows, block.coarse_rows, block.fine_rows), (cols, block.coarse_cols, block.fine_cols)):
         first = max(high.start, int((low.start + cut.start - 3) * ratio))
         last = min(high.stop, int(np.ceil((low.start + cut.stop + 3) * ratio)))
         coarse.append(cut)
@@ -59,6 +57,34 @@ def middle(block: Block, size: int, ratio: float) -> Block:
         coarse_rows=block.coarse_rows[coarse[0]],
         coarse_cols=block.coarse_cols[coarse[1]],
     )
+
+
+def middle(block: Block, size: int, ratio: float) -> Block:
+    """The middle `size` x `size` coarse pixels of a block."""
+    starts = [max(0, (length - size) // 2) for length in block.y.shape[-2:]]
+    rows, cols = (slice(start, min(start + size, n)) for start, n in zip(starts, block.y.shape[-2:]))
+    return part(block, rows, cols, ratio)
+
+
+def sample(blocks: list[Block], most: int, size: int, ratio: float) -> list[Block]:
+    """The blocks themselves, or, where they hold more than `most` coarse pixels, windows of size x size spread evenly over each of them."""
+    if sum(block.y[0].size for block in blocks) <= most:
+        return blocks
+    per_axis = max(1, int(np.sqrt(most / len(blocks)) / size))
+    return [
+        part(block, rows, cols, ratio)
+        for block in blocks
+        for rows in _spread(block.y.shape[-2], size, per_axis)
+        for cols in _spread(block.y.shape[-1], size, per_axis)
+    ]
+
+
+def _spread(length: int, size: int, count: int) -> list[slice]:
+    """`count` pieces of an axis, in the middle of as many equal shares of it; the whole axis where it is short."""
+    if length <= size * count:
+        return [slice(0, length)]
+    starts = (np.arange(count) + 0.5) * length / count - size / 2
+    return [slice(int(start), int(start) + size) for start in starts]
 
 
 def whole_block(

@@ -9,11 +9,11 @@ from typing import Any, Callable
 import numpy as np
 
 from ..observation import Sampling
-from .blocks import Block, coarse_samples
-from .closed_forms import LOC_WINDOW, given_msi, loc_gain
+from .blocks import WHOLE_SUPPORT, Block, coarse_samples, sample
+from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
 from .estimation import estimate_response, msi_noise
 from .moments import covariance, parts
-from .nonlinear import KernelFit, fit_kernel
+from .nonlinear import KernelFit, Window, fit_kernel
 from .subspace import Subspace, fit_subspace
 from .texture import noise_unlike_hsi, noise_without_texture
 from .unmixing import Evidence, Unmixing, fit_unmixing
@@ -21,6 +21,7 @@ from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
+MOST_PIXELS, WINDOW = 2500, 16  # coarse pixels that the nonlinear law is learnt from, and how large the windows of a larger scene are
 MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never noise (PSF and SRF are estimates)
 
 
@@ -198,7 +199,11 @@ def fit_scene(
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     passed, passed_quiet = (np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (textured, noise))
-    rest_maps, low_maps = list(_maps(samples.valid, rest)), list(_maps(samples.valid, low))
+    windows = [
+        _window(block, sampling, subspace, regression, intercept, z_mean, z_scale)
+        for block in sample(blocks, MOST_PIXELS, WINDOW, sampling.ratio)
+    ]
+    check()
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -214,7 +219,7 @@ def fit_scene(
         loc_ridge=ridge,
         loc_gain=_loc_gain(samples.valid, rest, low, ridge),
         weight=weight,
-        kernel=fit_kernel(rest_maps, low_maps, weight),
+        kernel=fit_kernel(windows, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
     )
     check()
@@ -231,6 +236,25 @@ def fit_scene(
         unexplained=spectral.unexplained,
         msi_noise=noise,
     )
+
+
+def _window(
+    block: Block,
+    sampling: Sampling,
+    subspace: Subspace,
+    regression: np.ndarray,
+    intercept: np.ndarray,
+    z_mean: np.ndarray,
+    z_scale: np.ndarray,
+) -> Window:
+    """A block as the nonlinear law sees it."""
+    down = block.degradation(sampling)
+    z = ((block.z - z_mean[:, None, None]) / z_scale[:, None, None]).astype(np.float32)
+    low, support = down.masked(z, block.z_mask)
+    valid = (block.y_mask > 0) & (support > WHOLE_SUPPORT)
+    low = np.where(valid, low.astype(np.float64), np.nan)
+    rest = np.where(valid, subspace.project(block.y) - column(intercept, block.y), np.nan) - mix(regression, low)
+    return Window(rest, low, z, block.z_mask, down)
 
 
 def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What the MSI says of the HSI beyond a linear law, learnt from this scene alone: kernel ridge regression of what GLP-HS leaves.
+"""What the MSI says of the HSI beyond a linear law, learnt from this scene alone: cubic and kernel regression of what GLP-HS leaves.
 
 Materials that share a colour share a correction wherever they lie in the scene; LOC knows neighbours only.
 """
@@ -6,31 +6,85 @@ Materials that share a colour share a correction wherever they lie in the scene;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
+from ..observation import Degradation
 from ..observation.axis import like
+from .closed_forms import mix
+from .moments import covariance
 
-LANDMARKS = 192
-MOST_SAMPLES = 2500  # coarse pixels that the search for width and ridge looks at
-WIDTHS = (0.5, 1.0, 2.0)  # of the landmarks' median distance
-RIDGES = (0.01, 0.1, 1.0, 10.0)
+AXES = 6  # leading principal components of the MSI, whose products of two and of three are regressors
+LANDMARKS = 128
+COARSE_SHARE = 0.25  # of the squared errors that a fit weighs: the law held against pixels as coarse as the HSI's, the rest seen through D
+WIDTHS = (0.5, 1.0, 2.0, 4.0)  # of the landmarks' median distance
+RIDGES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+PRODUCTS_RIDGE = 3.0  # of the products' weights, in units of the kernel's
+LEAST_RIDGE = 1e-4  # of all weights alike: larger ones would cancel each other to no more digits than float32 has
 TEMPERATURE = 0.1  # explained share by which a ridge must be better than another to count e times as much
-LIMIT_QUANTILE = 0.995  # of the coarse residuals' size: the kernel never says more than it has seen
+LIMIT_QUANTILE, LIMIT_FACTOR = 0.995, 1.5  # of the coarse residuals' size: the law says hardly more than it has seen
 OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of the pairs of rows and columns that make means of 2 x 2
-PIXELS_AT_ONCE = 2048  # whose distances from all landmarks fit into the cache
+PIXELS_AT_ONCE = 2048  # whose features fit into the cache
+VALUES_AT_ONCE = 1_000_000  # of features at the fine scale, before D
+
+
+@dataclass(frozen=True)
+class Features:
+    """phi(z): Gaussians of `width` around landmarks (m, l), then the products of two and of three of z's components along axes (l, p)."""
+
+    landmarks: np.ndarray
+    width: float
+    axes: np.ndarray
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """(n, h, w) of standardised MSI pixels z (l, h, w)."""
+        pixels = z.reshape(len(z), -1)
+        return np.concatenate([self.gaussians(pixels), self.products(pixels)]).reshape(-1, *z.shape[1:])
+
+    def gaussians(self, z: Any) -> Any:
+        """exp(-|z - m|^2 / 2 w^2) (m, N) of pixels z (l, N), numpy or torch, multiplied out and made in place."""
+        half = 0.5 / self.width**2
+        kernel = like(2 * half * self.landmarks, z) @ z
+        kernel -= like(half * (self.landmarks**2).sum(1)[:, None], z)
+        kernel -= half * (z**2).sum(0)
+        if isinstance(z, np.ndarray):
+            return np.exp(np.minimum(kernel, 0.0, out=kernel), out=kernel)
+        return kernel.clamp_(max=0.0).exp_()
+
+    def products(self, z: Any) -> Any:
+        """(q, N) of pixels z (l, N), numpy or torch."""
+        along = like(self.axes.T, z) @ z
+        count = len(along)
+        pairs = list(combinations_with_replacement(range(count), 2))
+        triples = [(pairs.index(t[:2]), t[2]) for t in combinations_with_replacement(range(count), 3)]
+        size = (len(pairs) + len(triples), along.shape[1])
+        found = np.empty(size, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(size)
+        for number, (a, b) in enumerate(pairs):
+            found[number] = along[a] * along[b]
+        for number, (pair, c) in enumerate(triples, len(pairs)):
+            found[number] = found[pair] * along[c]
+        return found
+
+    def penalty(self) -> np.ndarray:
+        """(n, n) of the weights: the kernel's own norm, and the sum of the products' squares."""
+        count, products = len(self.landmarks), len(self.products(self.axes[:, :1]))
+        found = PRODUCTS_RIDGE * np.eye(count + products)
+        found[:count, :count] = np.exp(-0.5 / self.width**2 * _squared_distances(self.landmarks, self.landmarks))
+        return found
 
 
 @dataclass(frozen=True)
 class KernelFit:
-    """f(z) = clip(W' k(z, landmarks), +-limit), k Gaussian: landmarks (m, l) and width in the standardised MSI's units, weights (m, K), limit (K,).
+    """f(z) = clip(W' phi(z), +-limit): landmarks (m, l), width and axes (l, p) of the features, weights W (n, K), limit (K,).
 
     gain (K,): share of the coarse residual's fine half that a fit one scale up explains; at most 1, negative where it harms.
     """
 
     landmarks: np.ndarray
     width: float
+    axes: np.ndarray
     weights: np.ndarray
     limit: np.ndarray
     gain: np.ndarray
@@ -45,64 +99,131 @@ class KernelFit:
         return found
 
     def _rows(self, z: Any) -> Any:
-        kernel = _features(z.reshape(z.shape[0], -1), self.landmarks, self.width)
-        weights, limit = like(self.weights.T, z), like(self.limit[:, None], z)
-        values = weights @ kernel
+        features, pixels = Features(self.landmarks, self.width, self.axes), z.reshape(z.shape[0], -1)
+        count, weights, limit = len(self.landmarks), like(self.weights.T, z), like(self.limit[:, None], z)
+        values = weights[:, :count] @ features.gaussians(pixels) + weights[:, count:] @ features.products(pixels)
         values = np.clip(values, -limit, limit) if isinstance(z, np.ndarray) else values.clamp_(-limit, limit)
         return values.reshape(-1, *z.shape[1:])
 
 
-def _features(z: Any, landmarks: np.ndarray, width: float) -> Any:
-    """k(z, landmarks) (m, N) of pixels z (l, N), numpy or torch: exp(-|z - m|^2 / 2 w^2), multiplied out and made in place."""
-    half = 0.5 / width**2
-    kernel = like(2 * half * landmarks, z) @ z
-    kernel -= like(half * (landmarks**2).sum(1)[:, None], z)
-    kernel -= half * (z**2).sum(0)
-    if isinstance(z, np.ndarray):
-        return np.exp(np.minimum(kernel, 0.0, out=kernel), out=kernel)
-    return kernel.clamp_(max=0.0).exp_()
+@dataclass(frozen=True)
+class Window:
+    """Where a law is learnt: rest (K, h, w) what GLP-HS's regression leaves, low (l, h, w) the standardised D z, both NaN where invalid;
+    z (l, H, W) the standardised MSI itself, z_mask (H, W), and D between them.
+    """
+
+    rest: np.ndarray
+    low: np.ndarray
+    z: np.ndarray
+    z_mask: np.ndarray
+    down: Degradation
 
 
-def fit_kernel(rest: list[np.ndarray], low: list[np.ndarray], weight: np.ndarray) -> KernelFit:
-    """Fit to maps of blocks at the coarse scale: rest (K, h, w) what GLP-HS's regression leaves, low (l, h, w) the standardised D z; NaN where invalid.
+def fit_kernel(windows: list[Window], weight: np.ndarray) -> KernelFit:
+    """Fit the law f to windows of a scene: `rest` is D f(z), as the HSI sees what holds at the fine scale, and f(D z) where pixels are pure.
+
+    The first alone is what was observed, but few pixels do not tell what D hides; the second alone is never true of mixed ones. Both together
+    do better than either.
 
     How well a width and a ridge do is seen one scale up: fitted to means of 2 x 2, they predict what such means hide, in all four ways to lay
     them. The best width is taken, and of it all ridges, weighed by what they explain: which one is best, few pixels cannot tell. `weight` (K,)
-    says how much each coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks.
+    says how much each coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks, of coarse and of fine pixels.
     """
-    laid = [(r[:, top:, left:], x[:, top:, left:]) for r, x in zip(rest, low) for top, left in OFFSETS]
-    inputs, targets = _samples(low, rest)
-    inputs_up, targets_up = _samples([_halved(x) for _, x in laid], [_halved(r) for r, _ in laid])
-    rng = np.random.default_rng(0)
-    count = max(1, min(LANDMARKS, len(inputs) // 2))
-    landmarks = inputs[rng.choice(len(inputs), count, replace=False)]
-    limit = np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
-    squared = _squared_distances(landmarks, landmarks)
-    apart = squared[np.triu_indices(count, 1)]
+    inputs, targets = _samples([w.low for w in windows]), _samples([w.rest for w in windows])
+    landmarks = _landmarks(windows, inputs)
+    axes = np.linalg.eigh(covariance(inputs))[1][:, -AXES:]
+    limit = LIMIT_FACTOR * np.quantile(np.abs(targets), LIMIT_QUANTILE, axis=0)
+    apart = _squared_distances(landmarks, landmarks)[np.triu_indices(len(landmarks), 1)]
     median = float(np.sqrt(np.median(apart[apart > 0]))) if (apart > 0).any() else 1.0
-    best: tuple[float, float, np.ndarray, np.ndarray] | None = None  # best share, width, its ridges' shares and gains
-    for factor in WIDTHS:
-        width = factor * median
-        among = np.exp(-0.5 / width**2 * squared)
-        said = _moments(inputs_up, targets_up, landmarks, width)
-        # Means that overlap say no more than a quarter as many that do not.
-        fits = [_solve(*said, among, len(OFFSETS) * ridge) for ridge in RIDGES]
-        power, gains = _explained(fits, limit, laid, landmarks, width)
-        shares = gains @ (power * weight**2) / (power @ weight**2)
-        if best is None or shares.max() > best[0]:
-            best = float(shares.max()), width, shares, gains
-    _, width, shares, gains = best  # type: ignore[misc]
-    trust = np.exp((shares - shares.max()) / TEMPERATURE)
+    tried = (_Trial.of(windows, Features(landmarks, factor * median, axes), limit, weight) for factor in WIDTHS)
+    best = max(tried, key=lambda trial: float(trial.shares.max()))
+    trust = np.exp((best.shares - best.shares.max()) / TEMPERATURE)
     trust /= trust.sum()
-    picks = rng.choice(len(inputs), min(MOST_SAMPLES, len(inputs)), replace=False)
-    said, among = _moments(inputs[picks], targets[picks], landmarks, width), np.exp(-0.5 / width**2 * squared)
-    weights = sum(t * _solve(*said, among, ridge) for t, ridge in zip(trust, RIDGES))
-    return KernelFit(landmarks, width, weights, limit, trust @ gains)
+    weights = sum(t * best.evidence.solved(best.features.penalty(), ridge) for t, ridge in zip(trust, RIDGES))
+    return KernelFit(landmarks, best.features.width, axes, weights, limit, trust @ best.gains)
+
+
+def _landmarks(windows: list[Window], inputs: np.ndarray) -> np.ndarray:
+    """(m, l): one half of the coarse pixels `inputs` (N, l), the other of the MSI's."""
+    rng = np.random.default_rng(0)
+    count = min(LANDMARKS, len(inputs))
+    coarse = inputs[rng.choice(len(inputs), max(1, count // 2), replace=False)]
+    valid = [np.flatnonzero(w.z_mask) for w in windows]
+    picks = rng.choice(sum(map(len, valid)), count - len(coarse), replace=False)
+    start, fine = 0, []
+    for window, known in zip(windows, valid):
+        here = picks[(picks >= start) & (picks < start + len(known))] - start
+        fine.append(window.z.reshape(len(window.z), -1)[:, known[here]].T)
+        start += len(known)
+    return np.concatenate([coarse, *fine]).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Sums over pixels of features' products, gram (n, n), and of features times targets, cross (n, K)."""
+
+    gram: np.ndarray
+    cross: np.ndarray
+
+    @classmethod
+    def of(cls, seen: list[np.ndarray], coarse: list[np.ndarray], targets: list[np.ndarray]) -> _Evidence:
+        """Of maps (n, h, w) of D phi(z) and of phi(D z), weighed, and (K, h, w); pixels that are NaN take no part."""
+        gram: Any = 0.0
+        cross: Any = 0.0
+        for share, features in ((1.0 - COARSE_SHARE, seen), (COARSE_SHARE, coarse)):
+            for phi, wanted in zip(features, targets):
+                known = np.isfinite(phi[0]) & np.isfinite(wanted[0])
+                gram = gram + share * (phi[:, known] @ phi[:, known].T)
+                cross = cross + share * (phi[:, known] @ wanted[:, known].T)
+        return cls(gram, cross)
+
+    def solved(self, penalty: np.ndarray, ridge: float) -> np.ndarray:
+        """Weights (n, K) of the ridge regression."""
+        return np.linalg.solve(self.gram + ridge * penalty + LEAST_RIDGE * np.eye(len(penalty)), self.cross)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Features of one width, the evidence of the windows, and the share and the gains (K,) that each ridge explains one scale up."""
+
+    features: Features
+    evidence: _Evidence
+    shares: np.ndarray
+    gains: np.ndarray
+
+    @classmethod
+    def of(cls, windows: list[Window], features: Features, limit: np.ndarray, weight: np.ndarray) -> _Trial:
+        rest, low = [w.rest for w in windows], [w.low for w in windows]
+        seen = [_through(window, features) for window in windows]
+        laid = [tuple(image[:, t:, x:] for image in images) for images in zip(rest, low, seen) for t, x in OFFSETS]
+        evidence_up = _Evidence.of(
+            [_halved(phi) for _, _, phi in laid],
+            [features(_halved(x)) for _, x, _ in laid],
+            [_halved(r) for r, _, _ in laid],
+        )
+        # Means that overlap say no more than a quarter as many that do not.
+        fits = [evidence_up.solved(features.penalty(), len(OFFSETS) * ridge) for ridge in RIDGES]
+        power, gains = _explained(fits, features, limit, [(r, x) for r, x, _ in laid])
+        evidence = _Evidence.of(seen, [features(x) for x in low], rest)
+        return cls(features, evidence, gains @ (power * weight**2) / (power @ weight**2), gains)
+
+
+def _through(window: Window, features: Features) -> np.ndarray:
+    """D phi(z) (n, h, w), NaN where the window's residual is; some rows of z at a time."""
+    down, mask = window.down, window.z_mask
+    step = max(1, VALUES_AT_ONCE // (len(features.penalty()) * window.z.shape[2]))
+    found: Any = 0.0
+    for top in range(0, window.z.shape[1], step):
+        rows = slice(top, top + step)
+        found = found + down.rows[:, rows] @ ((features(window.z[:, rows]) * mask[rows]) @ like(down.cols.T, window.z))
+    found /= np.maximum(down(mask), down.least_support)
+    found[:, ~np.isfinite(window.rest[0])] = np.nan
+    return found
 
 
 @dataclass(frozen=True)
 class _Hidden:
-    """What means of 2 x 2 hide of a block's residual, truth (K, h, w), where it is known, bool (h, w); low (l, h w): the MSI, 0 if unknown."""
+    """What means of 2 x 2 hide of a window's residual, truth (K, h, w), where it is known, bool (h, w); low (l, h, w): the MSI, 0 if unknown."""
 
     truth: np.ndarray
     known: np.ndarray
@@ -111,32 +232,27 @@ class _Hidden:
     @classmethod
     def of(cls, rest: np.ndarray, low: np.ndarray) -> _Hidden:
         truth = _without_mean(rest)
-        return cls(truth, np.isfinite(truth[0]), np.nan_to_num(_even(low)).reshape(len(low), -1))
+        return cls(truth, np.isfinite(truth[0]), np.nan_to_num(_even(low)))
 
 
 def _explained(
-    fits: list[np.ndarray],
-    limit: np.ndarray,
-    laid: list[tuple[np.ndarray, np.ndarray]],
-    landmarks: np.ndarray,
-    width: float,
+    fits: list[np.ndarray], features: Features, limit: np.ndarray, laid: list[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (m, K) predicts: (fits, K)."""
+    """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (n, K) predicts: (fits, K)."""
     power, left = np.zeros(len(limit)), np.zeros((len(fits), len(limit)))
     for part in (_Hidden.of(rest, low) for rest, low in laid):
-        kernel = _features(part.low, landmarks, width)  # of one block at a time: it is larger than what it comes from
+        phi = features(part.low)  # of one window at a time: it is larger than what it comes from
         power += (part.truth[:, part.known] ** 2).sum(axis=1)
         for number, weights in enumerate(fits):
-            predicted = np.clip(weights.T @ kernel, -limit[:, None], limit[:, None]).reshape(part.truth.shape)
+            predicted = np.clip(mix(weights.T, phi), -limit[:, None, None], limit[:, None, None])
             left[number] += ((part.truth - _without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
     power = np.maximum(power, 1e-30)
     return power, np.clip(1.0 - left / power, -1.0, 1.0)
 
 
-def _samples(low: list[np.ndarray], rest: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Valid pixels of all blocks: (N, l) and (N, K)."""
-    valid = [np.isfinite(x[0]) & np.isfinite(r[0]) for x, r in zip(low, rest)]
-    return tuple(np.concatenate([m[:, v].T for m, v in zip(maps, valid)]) for maps in (low, rest))  # type: ignore[return-value]
+def _samples(maps: list[np.ndarray]) -> np.ndarray:
+    """(N, n) of maps (n, h, w): the pixels that are not NaN."""
+    return np.concatenate([m[:, np.isfinite(m[0])].T for m in maps])
 
 
 def _even(image: np.ndarray) -> np.ndarray:
@@ -157,25 +273,3 @@ def _without_mean(image: np.ndarray) -> np.ndarray:
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2.0 * a @ b.T, 0.0)
-
-
-def _kernel(inputs: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
-    return np.exp(-0.5 / width**2 * _squared_distances(inputs, landmarks))
-
-
-def _moments(
-    inputs: np.ndarray, targets: np.ndarray, landmarks: np.ndarray, width: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """K_nm' K_nm (m, m) and K_nm' targets (m, K), some pixels at a time: K_nm itself may be the largest array of an estimate."""
-    gram, cross = np.zeros((len(landmarks), len(landmarks))), np.zeros((len(landmarks), targets.shape[1]))
-    for start in range(0, len(inputs), PIXELS_AT_ONCE):
-        part = slice(start, start + PIXELS_AT_ONCE)
-        seen = _kernel(inputs[part], landmarks, width)
-        gram += seen.T @ seen
-        cross += seen.T @ targets[part]
-    return gram, cross
-
-
-def _solve(gram: np.ndarray, cross: np.ndarray, among: np.ndarray, ridge: float) -> np.ndarray:
-    """Nystroem kernel ridge: (K_nm' K_nm + ridge K_mm) W = K_nm' targets."""
-    return np.linalg.solve(gram + ridge * among + 1e-6 * np.eye(len(among)), cross)
