@@ -9,7 +9,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import Block, coarse_samples, valid_pixels, whole_block
+from hsfusion.models.scene.blocks import Block, coarse_samples, middle, part, sample, valid_pixels, whole_block
 
 SAMPLING = Sampling(4, 1.2, 1.2)
 
@@ -55,6 +55,22 @@ def test_blocks_with_a_halo_give_the_samples_of_the_whole(block):
     whole, cuts = coarse_samples([block], SAMPLING), coarse_samples(parts, SAMPLING)
     assert len(whole.low) == len(cuts.low)
     np.testing.assert_allclose(np.sort(cuts.low, axis=0), np.sort(whole.low, axis=0), rtol=1e-5)
+
+
+def test_a_part_says_what_the_whole_says_there(block):
+    there = part(block, slice(4, 10), slice(7, 24), 4)
+    assert (there.coarse_rows, there.coarse_cols) == (range(4, 10), range(7, 24))
+    whole = block.degradation(SAMPLING)(block.z)
+    np.testing.assert_allclose(there.degradation(SAMPLING)(there.z), whole[:, 4:10, 7:24], rtol=1e-5)
+    assert middle(block, 6, 4).coarse_cols == range(9, 15)
+
+
+def test_a_sample_is_all_where_that_is_little_and_else_windows_spread_over_each_block(block):
+    assert sample([block], 480, 4, 4) == [block]
+    parts = sample([block, block], 400, 5, 4)
+    assert len(parts) == 2 * 2 * 2 and sum(p.y[0].size for p in parts) <= 400
+    assert all(p.y.shape == (6, 5, 5) for p in parts)
+    assert {(p.coarse_rows.start, p.coarse_cols.start) for p in parts} == {(2, 3), (2, 15), (12, 3), (12, 15)}
 
 
 def test_masked_pixels_take_no_part(block):
