@@ -21,10 +21,8 @@ from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
-MOST_PIXELS, WINDOW = (
-    2500,
-    16,
-)  # coarse pixels that the nonlinear law is learnt from, and how large the windows of a larger scene are
+MOST_PIXELS = 2500  # coarse pixels that the nonlinear law is learnt from ...
+WINDOW = 16  # ... and the size of the windows that are taken of a larger scene
 MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never noise (PSF and SRF are estimates)
 
 

@@ -58,8 +58,8 @@ class ClosedForms:
 
     @cached_property
     def map(self) -> Any:
-        """The maximum a posteriori estimate around the mean of LOC and the mixtures, which err unlike each other."""
-        return self._map(0.5 * (self.loc + self._mixtures[0]))
+        """The maximum a posteriori estimate around the mean of LOC, the nonlinear law and the mixtures, which err unlike each other."""
+        return self._map((self.loc + self.nonlinear + self._mixtures[0]) / 3)
 
     @cached_property
     def average(self) -> Any:
