@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 
@@ -66,27 +67,6 @@ def middle(block: Block, size: int, ratio: float) -> Block:
     return part(block, rows, cols, ratio)
 
 
-def sample(blocks: list[Block], most: int, size: int, ratio: float) -> list[Block]:
-    """The blocks themselves, or, where they hold more than `most` coarse pixels, windows of size x size spread evenly over each of them."""
-    if sum(block.y[0].size for block in blocks) <= most:
-        return blocks
-    per_axis = max(1, int(np.sqrt(most / len(blocks)) / size))
-    return [
-        part(block, rows, cols, ratio)
-        for block in blocks
-        for rows in _spread(block.y.shape[-2], size, per_axis)
-        for cols in _spread(block.y.shape[-1], size, per_axis)
-    ]
-
-
-def _spread(length: int, size: int, count: int) -> list[slice]:
-    """`count` pieces of an axis, in the middle of as many equal shares of it; the whole axis where it is short."""
-    if length <= size * count:
-        return [slice(0, length)]
-    starts = (np.arange(count) + 0.5) * length / count - size / 2
-    return [slice(int(start), int(start) + size) for start in starts]
-
-
 def whole_block(
     y: np.ndarray, z: np.ndarray, y_mask: np.ndarray | None = None, z_mask: np.ndarray | None = None
 ) -> Block:
@@ -110,6 +90,21 @@ def valid_pixels(block: Block, sampling: Sampling) -> np.ndarray:
     """Coarse pixels whose PSF lies almost wholly on valid MSI pixels, bool (h, w)."""
     support = block.degradation(sampling)(block.z_mask.astype(np.float32))
     return (block.y_mask > 0) & (support > WHOLE_SUPPORT)
+
+
+def windows(blocks: list[Block], sampling: Sampling, most: int, size: int) -> list[Block]:
+    """The blocks themselves, or, where they hold more than `most` coarse pixels, windows of size x size spread over them, at least half valid."""
+    if sum(block.y[0].size for block in blocks) <= most:
+        return blocks
+    found = []
+    for block in blocks:
+        valid = valid_pixels(block, sampling)
+        cuts = [[slice(s, s + size) for s in range(0, max(n - size, 0) + 1, size)] for n in valid.shape]
+        found += [(block, rows, cols) for rows, cols in product(*cuts) if valid[rows, cols].mean() >= 0.5]
+    if not found:
+        return blocks
+    picks = np.linspace(0, len(found) - 1, min(len(found), max(1, most // size**2))).round().astype(int)
+    return [part(*found[pick], sampling.ratio) for pick in picks]
 
 
 def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:

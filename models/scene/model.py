@@ -9,7 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..observation import Sampling
-from .blocks import WHOLE_SUPPORT, Block, coarse_samples, sample
+from .blocks import WHOLE_SUPPORT, Block, coarse_samples, windows
 from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
 from .estimation import estimate_response, msi_noise
 from .moments import covariance, parts
@@ -200,9 +200,9 @@ def fit_scene(
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     passed, passed_quiet = (np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (textured, noise))
-    windows = [
+    seen = [
         _window(block, sampling, subspace, regression, intercept, z_mean, z_scale)
-        for block in sample(blocks, MOST_PIXELS, WINDOW, sampling.ratio)
+        for block in windows(blocks, sampling, MOST_PIXELS, WINDOW)
     ]
     check()
     coefficients = CoefficientModel(
@@ -220,7 +220,7 @@ def fit_scene(
         loc_ridge=ridge,
         loc_gain=_loc_gain(samples.valid, rest, low, ridge),
         weight=weight,
-        kernel=fit_kernel(windows, weight),
+        kernel=fit_kernel(seen, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
     )
     check()

@@ -9,7 +9,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import Block, coarse_samples, middle, part, sample, valid_pixels, whole_block
+from hsfusion.models.scene.blocks import Block, coarse_samples, middle, part, valid_pixels, whole_block, windows
 
 SAMPLING = Sampling(4, 1.2, 1.2)
 
@@ -65,12 +65,21 @@ def test_a_part_says_what_the_whole_says_there(block):
     assert middle(block, 6, 4).coarse_cols == range(9, 15)
 
 
-def test_a_sample_is_all_where_that_is_little_and_else_windows_spread_over_each_block(block):
-    assert sample([block], 480, 4, 4) == [block]
-    parts = sample([block, block], 400, 5, 4)
-    assert len(parts) == 2 * 2 * 2 and sum(p.y[0].size for p in parts) <= 400
-    assert all(p.y.shape == (6, 5, 5) for p in parts)
-    assert {(p.coarse_rows.start, p.coarse_cols.start) for p in parts} == {(2, 3), (2, 15), (12, 3), (12, 15)}
+def test_windows_are_the_blocks_where_these_are_small_and_else_spread_over_all_of_them(block):
+    assert windows([block], SAMPLING, 480, 4) == [block]
+    parts = windows([block, block], SAMPLING, 400, 5)
+    assert len(parts) == 16 and all(p.y.shape == (6, 5, 5) for p in parts)
+    assert {p.coarse_rows.start for p in parts} == {0, 5, 10, 15}
+    assert {p.coarse_cols.start for p in parts} == {0, 5, 10, 15}
+
+
+def test_windows_lie_where_both_images_are_valid(block):
+    mask = block.z_mask.copy()
+    mask[:, :50] = 0.0
+    parts = windows([replace(block, z_mask=mask)], SAMPLING, 100, 5)
+    assert len(parts) == 4 and all(p.coarse_cols.start >= 10 for p in parts)
+    nothing = replace(block, z_mask=np.zeros_like(mask))
+    assert windows([nothing], SAMPLING, 100, 5) == [nothing]
 
 
 def test_masked_pixels_take_no_part(block):
