@@ -50,19 +50,20 @@ def conditions(
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """(8K, H, W) from the closed forms of one tile (torch tensors), one after the other."""
-    scale = target_scale(model, forms.glp)
+    glp = forms.glp
+    scale = target_scale(model, glp)
     parts: tuple[Callable[[], Tensor], ...] = (
         lambda: forms.y_up,
-        lambda: forms.glp - forms.y_up,
+        lambda: glp - forms.y_up,
         lambda: 4.0 * forms.misfit / scale,
-        lambda: (forms.loc - forms.glp) / scale,
-        lambda: (forms.map_of_glp - forms.glp) / scale,
-        lambda: (forms.nonlinear - forms.glp) / scale,
-        lambda: (forms.map_of_mixtures - forms.glp) / scale,
+        lambda: (forms.loc_of_glp - glp) / scale,
+        lambda: (forms.map_of_glp - glp) / scale,
+        lambda: (forms.nonlinear - glp) / scale,
+        lambda: (forms.map_of_mixtures - glp) / scale,
         lambda: 4.0 * forms.mixtures_misfit / scale,
     )
-    count, *size = forms.glp.shape
-    found = torch.empty(1, len(parts) * count, *size, dtype=dtype, device=forms.glp.device, memory_format=layout)[0]
+    count, *size = glp.shape
+    found = torch.empty(1, len(parts) * count, *size, dtype=dtype, device=glp.device, memory_format=layout)[0]
     for number, part in enumerate(parts):
         found[number * count : (number + 1) * count] = part().clamp(-LIMIT, LIMIT)
     return found

@@ -56,9 +56,10 @@ def loc(
     ridge: float,
     up: Upsampling,
 ) -> Any:
-    """GLP-HS plus a locally windowed ridge regression of what the global one leaves at the coarse scale.
+    """`base` plus a locally windowed ridge regression of what the global one leaves at the coarse scale.
 
-    base (..., K, H, W) is `glp`; low (..., l, h, w) is D z; mask (h, w) is 1 where both y and low are known; regression (K, l), intercept (K,)
+    base (..., K, H, W) is `glp`, perhaps with more detail, of which y is then without its share; low (..., l, h, w) is D z; mask (h, w) is 1
+    where both y and low are known; regression (K, l), intercept (K,)
     the global fit.
     ridge: in variance of the standardised MSI. The local slopes are interpolated and multiply the detail.
     """

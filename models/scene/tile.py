@@ -43,23 +43,26 @@ class ClosedForms:
         """The interpolated HSI."""
         return self._up.masked(self._y, self._y_mask)[0]
 
-    @cached_property
+    @property
     def glp(self) -> Any:
         """GLP-HS."""
         return cf.glp(self.y_up, self._detail, self._model.regression)
 
+    @property
+    def nonlinear(self) -> Any:
+        """GLP-HS and the detail that the scene's own nonlinear law adds."""
+        return self._law[0]
+
     @cached_property
     def loc(self) -> Any:
-        """GLP-HS and a local regression of what it leaves."""
-        m, both = self._model, self._y_mask * (self._support > WHOLE_SUPPORT)
-        return cf.loc(
-            self.glp, self._y, self._low, both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up
-        )
+        """GLP-HS, the nonlinear law and a local regression of what both leave."""
+        law, low = self._law
+        return self._local(law, self._y - low)
 
     @cached_property
     def map(self) -> Any:
-        """The maximum a posteriori estimate around the mean of LOC, the nonlinear law and the mixtures, which err unlike each other."""
-        return self._map((self.loc + self.nonlinear + self._mixtures[0]) / 3)
+        """The maximum a posteriori estimate around the mean of LOC and the mixtures, which err unlike each other."""
+        return self._map(0.5 * (self.loc + self._mixtures[0]))
 
     @cached_property
     def average(self) -> Any:
@@ -67,16 +70,16 @@ class ClosedForms:
         return 0.5 * (self.loc + self.map)
 
     @cached_property
-    def nonlinear(self) -> Any:
-        """GLP-HS and the detail that the scene's own nonlinear law adds."""
-        return self.glp + cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)[2]
-
-    @cached_property
     def misfit(self) -> Any:
         """What GLP-HS leaves of the HSI, interpolated."""
         return self._up((self._y - self._down(self.glp)) * self._y_mask)
 
-    # What the subspace network sees beside them, and what it adds to: as it was trained.
+    # What the subspace network sees beside them, and what it adds to: as it was trained. It puts the law and LOC together itself.
+
+    @cached_property
+    def loc_of_glp(self) -> Any:
+        """GLP-HS and a local regression of what it leaves."""
+        return self._local(self.glp, self._y)
 
     @cached_property
     def map_of_glp(self) -> Any:
@@ -90,13 +93,23 @@ class ClosedForms:
 
     @cached_property
     def base(self) -> Any:
-        """The mean of LOC and `map_of_glp`: what the network's residual is counted from."""
-        return 0.5 * (self.loc + self.map_of_glp)
+        """The mean of `loc_of_glp` and `map_of_glp`: what the network's residual is counted from."""
+        return 0.5 * (self.loc_of_glp + self.map_of_glp)
 
     @property
     def mixtures_misfit(self) -> Any:
         """What mixtures of the scene's endmembers leave of the HSI, interpolated."""
         return self._up(self._mixtures[1])
+
+    @cached_property
+    def _law(self) -> tuple[Any, Any]:
+        """GLP-HS with the nonlinear law's detail, and the law as the HSI sees it."""
+        low, _, detail = cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)
+        return self.glp + detail, low
+
+    def _local(self, base: Any, y: Any) -> Any:
+        m, both = self._model, self._y_mask * (self._support > WHOLE_SUPPORT)
+        return cf.loc(base, y, self._low, both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up)
 
     @cached_property
     def _mixtures(self) -> tuple[Any, Any]:

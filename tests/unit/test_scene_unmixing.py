@@ -49,7 +49,7 @@ def psnr(found: np.ndarray, scene: Mixture) -> float:
 
 def test_mixtures_know_what_no_linear_law_does(ambiguous: Mixture) -> None:
     forms, _ = forms_of(ambiguous.block)
-    best = max(psnr(x, ambiguous) for x in (forms.glp, forms.loc, forms.map_of_glp))
+    best = max(psnr(x, ambiguous) for x in (forms.glp, forms.loc_of_glp, forms.map_of_glp))
     assert psnr(forms.map_of_mixtures, ambiguous) > best + 0.5
 
 
