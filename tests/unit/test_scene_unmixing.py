@@ -53,6 +53,12 @@ def test_mixtures_know_what_no_linear_law_does(ambiguous: Mixture) -> None:
     assert psnr(forms.map_of_mixtures, ambiguous) > best + 0.5
 
 
+def test_the_nonlinear_law_knows_it_too_and_loc_with_it(ambiguous: Mixture) -> None:
+    forms, _ = forms_of(ambiguous.block)
+    assert psnr(forms.nonlinear, ambiguous) > psnr(forms.glp, ambiguous) + 1.0
+    assert psnr(forms.loc, ambiguous) > psnr(forms.loc_of_glp, ambiguous) + 1.0
+
+
 def test_updates_lower_the_misfit_and_keep_what_is_nil_at_nil() -> None:
     random = np.random.default_rng(0)
     spectra, truth = random.uniform(0.1, 1, (5, 4)), random.dirichlet(np.ones(4), 50).T
