@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,16 @@ class Features:
             found[number] = found[pair] * along[c]
         return found
 
+    @property
+    def count(self) -> int:
+        """n, of the Gaussians and the products together."""
+        along = self.axes.shape[1]
+        return len(self.landmarks) + comb(along + 1, 2) + comb(along + 2, 3)
+
     def penalty(self) -> np.ndarray:
         """(n, n) of the weights: the kernel's own norm, and the sum of the products' squares."""
-        count, products = len(self.landmarks), len(self.products(self.axes[:, :1]))
-        found = PRODUCTS_RIDGE * np.eye(count + products)
+        count = len(self.landmarks)
+        found = PRODUCTS_RIDGE * np.eye(self.count)
         found[:count, :count] = np.exp(-0.5 / self.width**2 * _squared_distances(self.landmarks, self.landmarks))
         return found
 
@@ -211,7 +218,7 @@ class _Trial:
 def _through(window: Window, features: Features) -> np.ndarray:
     """D phi(z) (n, h, w), NaN where the window's residual is; some rows of z at a time."""
     down, mask = window.down, window.z_mask
-    step = max(1, VALUES_AT_ONCE // (len(features.penalty()) * window.z.shape[2]))
+    step = max(1, VALUES_AT_ONCE // (features.count * window.z.shape[2]))
     found: Any = 0.0
     for top in range(0, window.z.shape[1], step):
         rows = slice(top, top + step)
