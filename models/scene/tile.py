@@ -43,7 +43,7 @@ class ClosedForms:
         """The interpolated HSI."""
         return self._up.masked(self._y, self._y_mask)[0]
 
-    @property
+    @cached_property
     def glp(self) -> Any:
         """GLP-HS."""
         return cf.glp(self.y_up, self._detail, self._model.regression)
@@ -51,12 +51,12 @@ class ClosedForms:
     @property
     def nonlinear(self) -> Any:
         """GLP-HS and the detail that the scene's own nonlinear law adds."""
-        return self._law[0]
+        return self._law()[0]
 
     @cached_property
     def loc(self) -> Any:
         """GLP-HS, the nonlinear law and a local regression of what both leave."""
-        law, low = self._law
+        law, low = self._law()
         return self._local(law, self._y - low)
 
     @cached_property
@@ -101,7 +101,6 @@ class ClosedForms:
         """What mixtures of the scene's endmembers leave of the HSI, interpolated."""
         return self._up(self._mixtures[1])
 
-    @cached_property
     def _law(self) -> tuple[Any, Any]:
         """GLP-HS with the nonlinear law's detail, and the law as the HSI sees it."""
         low, _, detail = cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)
