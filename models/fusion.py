@@ -17,7 +17,7 @@ from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
 from .networks.grown import grown
-from .networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
+from .networks.inputs import OBJECTIVE, TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
 from .nonlocal_means import MARGIN, nonlocal_means, worth_it
@@ -77,7 +77,14 @@ class SubspaceRunner:
     def __init__(
         self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu", precision: str = FLOAT32
     ) -> None:
-        """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any case."""
+        """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any case.
+
+        HSFusionError where the weights were trained on other closed forms.
+        """
+        if card.get("objective") != OBJECTIVE:
+            raise HSFusionError(
+                f"The model {card['name']} was trained on other closed forms than this version makes: use a model of this version, or adapt one."
+            )
         self.components = int(card["components"])
         self.signals = from_card(card["schedule"])
         self.default_steps = int(card["default_steps"])
@@ -145,7 +152,7 @@ class SubspaceRunner:
 
         The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and the consistency.
         """
-        base, place = forms.base, job.place
+        base, place = forms.average, job.place
         seen = [
             network_range(core, window, self.halo)
             for core, window in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols))

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.full_band import FullBandRunner
 from hsfusion.models.fusion import SubspaceRunner
+from hsfusion.models.networks.inputs import OBJECTIVE
 from hsfusion.models.training.card import make_card
 from hsfusion.models.training.config import TrainingConfig
 from hsfusion.models.training.distributed import World
@@ -51,6 +52,8 @@ class Run(ABC):
 
 
 class SubspaceRun(Run):
+    trainer: Trainer
+
     def __init__(self, config: TrainingConfig, data: Path, workers: int, device: str, world: World) -> None:
         self.config = config
         scenes = {name: read_scene(find_scene(data, name)) for name in (*config.scenes, *config.held_out)}
@@ -117,6 +120,8 @@ def start_from(run: Run, model: Path) -> None:
     """Begin with the weights of a model file; its card's account of their training goes into the new card."""
     card = read_card(model)
     run.trainer.start_from(load_state(model))
+    if isinstance(run, SubspaceRun) and card.get("objective") != OBJECTIVE:
+        run.trainer.forget()
     run.started_from = {"name": card["name"], "sha256": sha256(model), "training": card["training"]}
 
 

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from ..scene.model import CoefficientModel
+from ..scene.slopes import SlopesFit
 from ..scene.tile import ClosedForms
 
+# What weights were trained to say, and of which closed forms: their card tells, and others' residuals are not these.
+OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
 CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "mixtures", "mixtures_misfit")
 SCALARS_PER_COMPONENT = 6
 COMMON_SCALARS = 5
@@ -56,8 +59,8 @@ def conditions(
         lambda: forms.y_up,
         lambda: glp - forms.y_up,
         lambda: 4.0 * forms.misfit / scale,
-        lambda: (forms.loc_of_glp - glp) / scale,
-        lambda: (forms.map_of_glp - glp) / scale,
+        lambda: (forms.loc - glp) / scale,
+        lambda: (forms.map - glp) / scale,
         lambda: (forms.nonlinear - glp) / scale,
         lambda: (forms.map_of_mixtures - glp) / scale,
         lambda: 4.0 * forms.mixtures_misfit / scale,
@@ -117,6 +120,8 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
         limit=np.concatenate([kernel.limit, np.zeros(missing)]),
         gain=np.concatenate([kernel.gain, np.zeros(missing)]),
     )
+    slopes = model.slopes.weights
+    values["slopes"] = SlopesFit(np.concatenate([slopes, np.zeros((*slopes.shape[:2], missing))], axis=2))
     unmixing = model.unmixing
     values["unmixing"] = replace(
         unmixing,

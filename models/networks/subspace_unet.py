@@ -127,6 +127,14 @@ class SubspaceUNet(nn.Module):
             mean = torch.addcmul(mean, self._head(x, 2 + number), form)
         return Estimate(mean, self._head(x, 1))
 
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Let the residual and the gates begin at zero again; what is seen, and the expected error, stay as they were learnt."""
+        rows = 4 * self.components
+        for parameter in (self.head.weight, self.head.bias):
+            parameter[:rows] = 0.0
+            parameter[2 * rows :] = 0.0
+
     def _head(self, x: Tensor, part: int) -> Tensor:
         """One part of the head's output, (B, K, H, W) float32; all at once they would be the most that a tile ever needs."""
         own = slice(4 * self.components * part, 4 * self.components * (part + 1))

@@ -14,6 +14,7 @@ from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
 from .estimation import estimate_response, msi_noise
 from .moments import covariance, parts
 from .nonlinear import KernelFit, Window, fit_kernel
+from .slopes import SlopesFit, fit_slopes
 from .subspace import Subspace, fit_subspace
 from .texture import noise_unlike_hsi, noise_without_texture
 from .unmixing import Evidence, Unmixing, fit_unmixing
@@ -35,7 +36,8 @@ class CoefficientModel:
     leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; passed_std (K,) that noise
     alone, without such texture; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
     coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
-    kernel: the scene's own law from the MSI to what GLP-HS leaves; unmixing: its endmembers, and how both images bear on abundances.
+    kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by the spectrum around;
+    unmixing: its endmembers, and how both images bear on abundances.
     """
 
     sampling: Sampling
@@ -53,6 +55,7 @@ class CoefficientModel:
     loc_gain: np.ndarray
     weight: np.ndarray
     kernel: KernelFit
+    slopes: SlopesFit
     unmixing: Unmixing
 
     def error_share(self) -> np.ndarray:
@@ -71,6 +74,7 @@ class CoefficientModel:
         values["sampling"] = Sampling(**plain["sampling"])
         values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
         values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
+        values["slopes"] = SlopesFit(**_arrays(plain["slopes"]))
         unmixing = _arrays(plain["unmixing"])
         values["unmixing"] = Unmixing(
             **{**unmixing, **{name: Evidence(**_arrays(unmixing[name])) for name in ("hsi", "msi")}}
@@ -205,6 +209,8 @@ def fit_scene(
         for block in windows(blocks, sampling, MOST_PIXELS, WINDOW)
     ]
     check()
+    kernel = fit_kernel(seen, weight)
+    check()
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -220,7 +226,8 @@ def fit_scene(
         loc_ridge=ridge,
         loc_gain=_loc_gain(samples.valid, rest, low, ridge),
         weight=weight,
-        kernel=fit_kernel(seen, weight),
+        kernel=kernel,
+        slopes=fit_slopes(seen, kernel, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
     )
     check()
@@ -248,14 +255,14 @@ def _window(
     z_mean: np.ndarray,
     z_scale: np.ndarray,
 ) -> Window:
-    """A block as the nonlinear law sees it."""
+    """A block as the laws of the scene see it."""
     down = block.degradation(sampling)
     z = ((block.z - z_mean[:, None, None]) / z_scale[:, None, None]).astype(np.float32)
     low, support = down.masked(z, block.z_mask)
     valid = (block.y_mask > 0) & (support > WHOLE_SUPPORT)
     low = np.where(valid, low.astype(np.float64), np.nan)
-    rest = np.where(valid, subspace.project(block.y) - column(intercept, block.y), np.nan) - mix(regression, low)
-    return Window(rest, low, z, block.z_mask, down)
+    y = np.where(valid, subspace.project(block.y), np.nan)
+    return Window(y, y - mix(regression, low) - column(intercept, low), low, z, block.z_mask, down)
 
 
 def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 from ..observation import Degradation
 from ..observation.axis import like
 from .closed_forms import mix
+from .halving import OFFSETS, even, halved, without_mean
 from .moments import covariance
 
 AXES = 6  # leading principal components of the MSI, whose products of two and of three are regressors
@@ -26,7 +27,6 @@ PRODUCTS_RIDGE = 3.0  # of the products' weights, in units of the kernel's
 LEAST_RIDGE = 1e-4  # of all weights alike: larger ones would cancel each other to no more digits than float32 has
 TEMPERATURE = 0.1  # explained share by which a ridge must be better than another to count e times as much
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.995, 1.5  # of the coarse residuals' size: the law says hardly more than it has seen
-OFFSETS = ((0, 0), (0, 1), (1, 0), (1, 1))  # of the pairs of rows and columns that make means of 2 x 2
 PIXELS_AT_ONCE = 2048  # whose features fit into the cache
 VALUES_AT_ONCE = 1_000_000  # of features at the fine scale, before D
 
@@ -115,10 +115,11 @@ class KernelFit:
 
 @dataclass(frozen=True)
 class Window:
-    """Where a law is learnt: rest (K, h, w) what GLP-HS's regression leaves, low (l, h, w) the standardised D z, both NaN where invalid;
-    z (l, H, W) the standardised MSI itself, z_mask (H, W), and D between them.
+    """Where a law is learnt: y (K, h, w) the HSI, rest (K, h, w) what GLP-HS's regression leaves of it, low (l, h, w) the standardised D z, all
+    NaN where invalid; z (l, H, W) the standardised MSI itself, z_mask (H, W), and D between them.
     """
 
+    y: np.ndarray
     rest: np.ndarray
     low: np.ndarray
     z: np.ndarray
@@ -204,9 +205,9 @@ class _Trial:
         seen = [_through(window, features) for window in windows]
         laid = [tuple(image[:, t:, x:] for image in images) for images in zip(rest, low, seen) for t, x in OFFSETS]
         evidence_up = _Evidence.of(
-            [_halved(phi) for _, _, phi in laid],
-            [features(_halved(x)) for _, x, _ in laid],
-            [_halved(r) for r, _, _ in laid],
+            [halved(phi) for _, _, phi in laid],
+            [features(halved(x)) for _, x, _ in laid],
+            [halved(r) for r, _, _ in laid],
         )
         # Means that overlap say no more than a quarter as many that do not.
         fits = [evidence_up.solved(features.penalty(), len(OFFSETS) * ridge) for ridge in RIDGES]
@@ -238,8 +239,8 @@ class _Hidden:
 
     @classmethod
     def of(cls, rest: np.ndarray, low: np.ndarray) -> _Hidden:
-        truth = _without_mean(rest)
-        return cls(truth, np.isfinite(truth[0]), np.nan_to_num(_even(low)))
+        truth = without_mean(rest)
+        return cls(truth, np.isfinite(truth[0]), np.nan_to_num(even(low)))
 
 
 def _explained(
@@ -252,7 +253,7 @@ def _explained(
         power += (part.truth[:, part.known] ** 2).sum(axis=1)
         for number, weights in enumerate(fits):
             predicted = np.clip(mix(weights.T, phi), -limit[:, None, None], limit[:, None, None])
-            left[number] += ((part.truth - _without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
+            left[number] += ((part.truth - without_mean(predicted))[:, part.known] ** 2).sum(axis=1)
     power = np.maximum(power, 1e-30)
     return power, np.clip(1.0 - left / power, -1.0, 1.0)
 
@@ -260,22 +261,6 @@ def _explained(
 def _samples(maps: list[np.ndarray]) -> np.ndarray:
     """(N, n) of maps (n, h, w): the pixels that are not NaN."""
     return np.concatenate([m[:, np.isfinite(m[0])].T for m in maps])
-
-
-def _even(image: np.ndarray) -> np.ndarray:
-    return image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
-
-
-def _halved(image: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 pixels; NaN where one is missing."""
-    image = _even(image)
-    bands, rows, cols = image.shape
-    return image.reshape(bands, rows // 2, 2, cols // 2, 2).mean(axis=(2, 4))
-
-
-def _without_mean(image: np.ndarray) -> np.ndarray:
-    """What the means of 2 x 2 pixels hide."""
-    return _even(image) - _halved(image).repeat(2, axis=1).repeat(2, axis=2)
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

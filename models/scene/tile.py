@@ -50,14 +50,15 @@ class ClosedForms:
 
     @property
     def nonlinear(self) -> Any:
-        """GLP-HS and the detail that the scene's own nonlinear law adds."""
-        return self._law()[0]
+        """GLP-HS and the detail that the scene's own laws add."""
+        return self._laws()[0]
 
     @cached_property
     def loc(self) -> Any:
-        """GLP-HS, the nonlinear law and a local regression of what both leave."""
-        law, low = self._law()
-        return self._local(law, self._y - low)
+        """GLP-HS, the scene's own laws and a local regression of what they leave."""
+        law, low = self._laws()
+        m, rest = self._model, self._y - low
+        return cf.loc(law, rest, self._low, self._both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up)
 
     @cached_property
     def map(self) -> Any:
@@ -65,8 +66,13 @@ class ClosedForms:
         return self._map(0.5 * (self.loc + self._mixtures[0]))
 
     @cached_property
+    def map_of_mixtures(self) -> Any:
+        """The maximum a posteriori estimate around the mixtures alone."""
+        return self._map(self._mixtures[0])
+
+    @cached_property
     def average(self) -> Any:
-        """The mean of LOC and MAP, the safest of the four where nothing is known of a scene."""
+        """The mean of LOC and MAP, the safest of the four where nothing is known of a scene, and what the network's residual is counted from."""
         return 0.5 * (self.loc + self.map)
 
     @cached_property
@@ -74,41 +80,23 @@ class ClosedForms:
         """What GLP-HS leaves of the HSI, interpolated."""
         return self._up((self._y - self._down(self.glp)) * self._y_mask)
 
-    # What the subspace network sees beside them, and what it adds to: as it was trained. It puts the law and LOC together itself.
-
-    @cached_property
-    def loc_of_glp(self) -> Any:
-        """GLP-HS and a local regression of what it leaves."""
-        return self._local(self.glp, self._y)
-
-    @cached_property
-    def map_of_glp(self) -> Any:
-        """The maximum a posteriori estimate around GLP-HS."""
-        return self._map(self.glp)
-
-    @cached_property
-    def map_of_mixtures(self) -> Any:
-        """The maximum a posteriori estimate around the mixtures."""
-        return self._map(self._mixtures[0])
-
-    @cached_property
-    def base(self) -> Any:
-        """The mean of `loc_of_glp` and `map_of_glp`: what the network's residual is counted from."""
-        return 0.5 * (self.loc_of_glp + self.map_of_glp)
-
     @property
     def mixtures_misfit(self) -> Any:
         """What mixtures of the scene's endmembers leave of the HSI, interpolated."""
         return self._up(self._mixtures[1])
 
-    def _law(self) -> tuple[Any, Any]:
-        """GLP-HS with the nonlinear law's detail, and the law as the HSI sees it."""
-        low, _, detail = cf.detail_image(self._model.kernel(self._z), self._z_mask, self._down, self._up)
-        return self.glp + detail, low
+    @property
+    def _both(self) -> Any:
+        """Where both images are known, on the HSI's grid."""
+        return self._y_mask * (self._support > WHOLE_SUPPORT)
 
-    def _local(self, base: Any, y: Any) -> Any:
-        m, both = self._model, self._y_mask * (self._support > WHOLE_SUPPORT)
-        return cf.loc(base, y, self._low, both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up)
+    def _laws(self) -> tuple[Any, Any]:
+        """GLP-HS with the detail of the nonlinear law and of the slopes, and what both say of the HSI's own pixels."""
+        added = self._model.kernel(self._z)
+        low, _ = self._down.masked(added, self._z_mask)
+        added += self._model.slopes(self._detail, self.y_up)
+        low = low + self._model.slopes.at_coarse(self._low, self._y, self._both)
+        return self.glp + cf.detail_image(added, self._z_mask, self._down, self._up)[2], low
 
     @cached_property
     def _mixtures(self) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..networks.inputs import OBJECTIVE
 from ..networks.subspace_unet import MULTIPLE
 from ..version import VERSION
 from .config import TrainingConfig
@@ -27,7 +28,7 @@ def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[
         "fwhm": list(map(float, sensors.fwhm)),
         "snr_db": list(map(float, sensors.snr_db)),
         "msi_bands": [int(sensors.msi_bands[0]), int(sensors.msi_bands[1])],
-        "objective": "x0 of the residual to the mean of LOC and of MAP around GLP-HS, in units of its expected spread",
+        "objective": OBJECTIVE,
         "schedule": {"kind": "zero-terminal-cosine", "steps": config.diffusion_steps},
         "default_steps": config.default_steps,
         "normalisation": "unit variance per noise-whitened component over the scene",

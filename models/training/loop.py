@@ -58,6 +58,12 @@ class Trainer(TrainerBase):
         """Also the weights of a network that knew fewer closed forms."""
         return super().suited(grown(state, self.network))
 
+    def forget(self) -> None:
+        """Residuals of other closed forms are not these: begin at these forms themselves."""
+        for part in (self.network.first, self.network.second):
+            part.forget()
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
     def close(self) -> None:
         """End the drawing of patches."""
         self.pool.close()

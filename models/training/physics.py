@@ -56,12 +56,12 @@ class ScenePhysics:
         """From the closed forms of a scene without gaps, y (K, h, w) and the standardised z (l, H, W)."""
         scale = target_scale(model, y)
         weights, covariance = given_msi(model.response, model.z_std, CONSISTENCY_SPREAD * model.target_std)
-        unseen = z - mix(model.response, forms.base) - z.new_tensor(model.offset)[:, None, None]
+        unseen = z - mix(model.response, forms.average) - z.new_tensor(model.offset)[:, None, None]
         y_std = y.new_tensor(model.y_std)[:, None, None]
         return cls(
             down,
             model,
-            ((y - down(forms.base)) / y_std).float().numpy(),
+            ((y - down(forms.average)) / y_std).float().numpy(),
             (mix(covariance @ weights, unseen) / scale).float().numpy(),
             target.float().numpy(),
         )

@@ -146,7 +146,7 @@ def example(observed: Observed, components: int) -> Example:
     low, high, *masks = (torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask))
     forms = ClosedForms(low, high, *masks, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]
-    target = ((torch.from_numpy(truth) - forms.base) / scale).clamp(-TARGET_LIMIT, TARGET_LIMIT)
+    target = ((torch.from_numpy(truth) - forms.average) / scale).clamp(-TARGET_LIMIT, TARGET_LIMIT)
     return Example(
         conditions(forms, model),
         target,
