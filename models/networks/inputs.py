@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..scene.model import CoefficientModel
-from ..scene.slopes import SlopesFit
 from ..scene.tile import ClosedForms
 
 # What weights were trained to say, and of which closed forms: their card tells, and others' residuals are not these.
@@ -120,8 +119,9 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
         limit=np.concatenate([kernel.limit, np.zeros(missing)]),
         gain=np.concatenate([kernel.gain, np.zeros(missing)]),
     )
-    slopes = model.slopes.weights
-    values["slopes"] = SlopesFit(np.concatenate([slopes, np.zeros((*slopes.shape[:2], missing))], axis=2))
+    slopes = model.slopes
+    empty = np.zeros((*slopes.weights.shape[:2], missing))
+    values["slopes"] = replace(slopes, weights=np.concatenate([slopes.weights, empty], axis=2))
     unmixing = model.unmixing
     values["unmixing"] = replace(
         unmixing,

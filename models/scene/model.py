@@ -20,7 +20,7 @@ from .texture import noise_unlike_hsi, noise_without_texture
 from .unmixing import Evidence, Unmixing, fit_unmixing
 from .unresolved import fine_std, neighbour_products
 
-COMPONENTS = 8  # of the closed forms by themselves; a network's card says its own
+COMPONENTS = 12  # as many as the bundled network has, so that a closed form is the same beside it and by itself; a card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
 MOST_PIXELS = 2500  # coarse pixels that the nonlinear law is learnt from ...
 WINDOW = 16  # ... and the size of the windows that are taken of a larger scene

@@ -26,21 +26,30 @@ AROUND, REACH = 1.0, 4  # std and cut, in coarse pixels, of the window that mean
 
 @dataclass(frozen=True)
 class SlopesFit:
-    """weights (l, 1 + k, K): what a detail of each MSI band adds, and how much more of it for each of the k leading coefficients around."""
+    """weights (l, 1 + k, K): what a detail of each MSI band adds, and how much more of it for each of the k leading coefficients around.
+
+    least, most (k,): the coefficients that it was learnt from; beyond them slopes are those of the nearest.
+    """
 
     weights: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
 
     def __call__(self, detail: Any, around: Any) -> Any:
         """(K, H, W) of the MSI's detail (l, H, W) and the smooth spectrum (at least k, H, W), numpy or torch."""
-        count = self.weights.shape[1] - 1
+        known = self._within(around[: len(self.least)])
         total: Any = 0.0
         for weights, band in zip(self.weights, detail):  # one at a time, in place: all slopes would be l times the tile
-            added = mix(weights[1:].T, around[:count])
+            added = mix(weights[1:].T, known)
             added += column(weights[0], added)
             added *= band
             added += total
             total = added
         return total
+
+    def _within(self, around: Any) -> Any:
+        least, most = (column(limit, around) for limit in (self.least, self.most))
+        return np.clip(around, least, most) if isinstance(around, np.ndarray) else around.clamp(least, most)
 
     def at_coarse(self, low: Any, y: Any, mask: Any) -> Any:
         """The same (K, h, w) of the coarse pixels themselves: D z (l, h, w) against its mean around, y (K, h, w); mask (h, w): both known."""
@@ -99,8 +108,9 @@ def fit_slopes(windows: list[Window], kernel: KernelFit, weight: np.ndarray) -> 
     trust = np.exp((shares - shares.max()) / TEMPERATURE)
     trust *= (shares.max() > 0) / trust.sum()
     weights = sum(t * every.solved(ridge) for t, ridge in zip(trust, RIDGES))
+    spectra = np.concatenate([w.y[:LEADING, np.isfinite(w.y[0])] for w in windows], axis=1)
     bands = len(windows[0].low)
-    return SlopesFit(weights.reshape(bands, -1, len(weight)))
+    return SlopesFit(weights.reshape(bands, -1, len(weight)), spectra.min(axis=1), spectra.max(axis=1))
 
 
 def _folds(windows: list[Window], kernel: KernelFit) -> list[_Sums]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hsfusion.models import fusion
 from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.fusion import SubspaceRunner, TileRequest, build_network, network_range
-from hsfusion.models.networks.inputs import TARGET_LIMIT
+from hsfusion.models.networks.inputs import OBJECTIVE, TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.nonlocal_means import nonlocal_means
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
@@ -28,6 +28,8 @@ from hsfusion.models.training.card import HALO
 
 SETTINGS = {"components": 5, "width": 16, "depth": 1}
 CARD = {
+    "name": "small",
+    "objective": OBJECTIVE,
     "components": 5,
     "settings": SETTINGS,
     "schedule": {"kind": "zero-terminal-cosine", "steps": 100},
@@ -280,7 +282,7 @@ def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
     monkeypatch.setattr(fusion, "worth_it", lambda model: False)
     tile = scene.whole()
     t = scene.tensors(tile)
-    expected = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).base
+    expected = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).average
     plain, soft = (scene.run(silent, tile, consistency=c) for c in (False, True))
     np.testing.assert_allclose(plain["x"][0], expected, atol=1e-4)
     moved = np.abs(soft["x"][0] - expected).mean(axis=(1, 2))
@@ -288,6 +290,12 @@ def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
     monkeypatch.setattr(fusion, "worth_it", lambda model: True)
     quiet = nonlocal_means(torch.from_numpy(expected.astype(np.float32)), scene.model.coefficients)
     np.testing.assert_allclose(scene.run(silent, tile, consistency=False)["x"][0], quiet, atol=1e-4)
+
+
+@pytest.mark.parametrize("objective", [None, "x0 of the residual to interpolation"])
+def test_weights_of_other_closed_forms_are_refused(objective):
+    with pytest.raises(HSFusionError, match="model small was trained on other closed forms.*use a model of this version"):
+        SubspaceRunner({**CARD, "objective": objective}, random_state(SETTINGS))
 
 
 def test_consistency_brings_the_result_closer_to_both_images(scene, runner):

@@ -93,7 +93,7 @@ def score_of_base(scene: Scene, case: Case) -> tuple[float, float]:
     block = whole_block(pair.hsi, pair.msi)
     fitted = Fitted.to(block, pair.sampling, components=3)
     forms = ClosedForms(fitted.y, fitted.z, block.y_mask, block.z_mask, fitted.scene.coefficients, fitted.place)
-    found = scores(pair.truth, fitted.expand(forms.base))
+    found = scores(pair.truth, fitted.expand(forms.average))
     return found["psnr"], found["sam"]
 
 

@@ -111,6 +111,25 @@ def test_a_run_is_averaged_with_the_model_that_it_started_from(trainer, tmp_path
         one.average_with([model])
 
 
+def test_weights_of_another_objective_keep_what_they_see_and_say_nothing_yet(trainer, tmp_path):
+    """The residual and the gates begin at zero, in both networks; the rest, the expected error with it, is as it was learnt."""
+    learnt, fresh = trainer(), trainer(replace(CONFIG, seed=1))
+    run(learnt, tmp_path / "learnt.safetensors")
+    fresh.start_from(learnt.average)
+    fresh.forget()
+    rows = 4 * CONFIG.components
+    for name, value in fresh.average.items():
+        if ".head." in name and "norm" not in name:
+            assert not value[:rows].any() and not value[2 * rows :].any(), name
+            assert torch.equal(value[rows : 2 * rows], learnt.average[name][rows : 2 * rows]), name
+        else:
+            assert torch.equal(value, learnt.average[name]), name
+        assert torch.equal(value, fresh.network.state_dict()[name]), name
+    before = {name: value.clone() for name, value in fresh.average.items()}
+    run(fresh, tmp_path / "fresh.safetensors")
+    assert (fresh.average["first.head.weight"] != before["first.head.weight"]).any()
+
+
 def test_another_seed_is_another_training(trainer, tmp_path):
     a, b = trainer(), trainer(replace(CONFIG, seed=1))
     run(a, tmp_path / "a", steps=2)

@@ -56,7 +56,7 @@ def _images(observed: Observed, drawn) -> tuple[np.ndarray, np.ndarray, np.ndarr
     y, z = scene.subspace.project(observed.hsi).astype(np.float32), scene.standardise(observed.msi)
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
     forms = ClosedForms(y, z, block.y_mask, block.z_mask, drawn.physics.model, place)
-    return forms.base.astype(np.float32), y, z
+    return forms.average.astype(np.float32), y, z
 
 
 def test_the_truth_stays_where_it_is_and_a_wrong_estimate_comes_closer(make_scene) -> None:

@@ -29,7 +29,8 @@ def window(z: np.ndarray, law: np.ndarray, mask: np.ndarray | None = None) -> Wi
     mask = np.ones(shape, np.float32) if mask is None else mask
     values, support = down.masked(np.concatenate([law, z]).astype(np.float64), mask)
     values[:, support < 0.98] = np.nan
-    return Window(values[: len(law)], values[len(law) :], z, mask, down)
+    rest = values[: len(law)]
+    return Window(rest, rest, values[len(law) :], z, mask, down)
 
 
 def left(fit: KernelFit, z: np.ndarray, law: np.ndarray) -> np.ndarray:

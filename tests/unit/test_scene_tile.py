@@ -18,11 +18,8 @@ NAMES = (
     "misfit",
     "average",
     "nonlinear",
-    "loc_of_glp",
-    "map_of_glp",
     "map_of_mixtures",
     "mixtures_misfit",
-    "base",
 )
 
 
@@ -70,7 +67,6 @@ def test_every_closed_form_beats_interpolation(truth, sampling):
     for name in ("glp", "loc", "map", "average"):
         assert fused.rmse(getattr(forms, name), everywhere) < 0.3 * interpolated
     np.testing.assert_array_equal(forms.average, 0.5 * (forms.loc + forms.map))
-    np.testing.assert_array_equal(forms.base, 0.5 * (forms.loc_of_glp + forms.map_of_glp))
 
 
 def test_what_glp_leaves_of_the_hsi_is_the_misfit(truth):
