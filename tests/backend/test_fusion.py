@@ -294,7 +294,9 @@ def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
 
 @pytest.mark.parametrize("objective", [None, "x0 of the residual to interpolation"])
 def test_weights_of_other_closed_forms_are_refused(objective):
-    with pytest.raises(HSFusionError, match="model small was trained on other closed forms.*use a model of this version"):
+    with pytest.raises(
+        HSFusionError, match="model small was trained on other closed forms.*use a model of this version"
+    ):
         SubspaceRunner({**CARD, "objective": objective}, random_state(SETTINGS))
 
 
