@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from .errors import HSFusionError
 
 SUFFIX = ".safetensors"
 REQUIRED = ("name", "architecture", "spectral_mode")
+# What weights of a spectral subspace were trained to say, and beside which closed forms: others' residuals are not these.
+OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
 _LONGEST_HEADER = 100_000_000  # the format's own limit
 
 
@@ -101,6 +103,14 @@ def check_weights(path: Path) -> bool:
             f"The weights in {path} are damaged (their checksum is wrong): copy or download the model again."
         )
     return True
+
+
+def check_objective(card: Mapping[str, Any]) -> None:
+    """ModelError where the weights of a subspace model were trained beside other closed forms than this version makes."""
+    if card.get("objective") != OBJECTIVE:
+        raise ModelError(
+            f"The model {card['name']} was trained beside the closed forms of another version of HSFusion: choose hsfusion-base, or adapt it anew."
+        )
 
 
 def sha256(path: Path) -> str:

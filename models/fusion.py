@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cards import check_objective
 from .diffusion.samplers import ddim
 from .diffusion.schedules import from_card, subsequence
 from .errors import HSFusionError, RunCancelled
 from .networks.grown import grown
-from .networks.inputs import OBJECTIVE, TARGET_LIMIT, conditions, pad_components, scalars, target_scale
+from .networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
 from .nonlocal_means import MARGIN, nonlocal_means, worth_it
@@ -79,12 +80,9 @@ class SubspaceRunner:
     ) -> None:
         """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any case.
 
-        HSFusionError where the weights were trained on other closed forms.
+        ModelError where the weights were trained beside other closed forms.
         """
-        if card.get("objective") != OBJECTIVE:
-            raise HSFusionError(
-                f"The model {card['name']} was trained on other closed forms than this version makes: use a model of this version, or adapt one."
-            )
+        check_objective(card)
         self.components = int(card["components"])
         self.signals = from_card(card["schedule"])
         self.default_steps = int(card["default_steps"])

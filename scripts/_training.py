@@ -12,10 +12,10 @@ from _scenes import find_scene, read_scene
 from _sources import observed_scenes, simulated_response
 from tqdm import tqdm
 
+from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.full_band import FullBandRunner
 from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.networks.inputs import OBJECTIVE
 from hsfusion.models.training.card import make_card
 from hsfusion.models.training.config import TrainingConfig
 from hsfusion.models.training.distributed import World

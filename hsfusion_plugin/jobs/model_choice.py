@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...models.cards import find_model, model_files, model_info
+from ...models.cards import check_objective, find_model, model_files, model_info
 from ..backend.client import Client
 from ..errors import HSFusionError
 from .band_fit import BandFit, fit_bands
@@ -102,6 +102,7 @@ def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
         raise HSFusionError(
             f"The model {name} works in mode '{card.get('spectral_mode')}', which this version of HSFusion does not know: update HSFusion, or choose {AUTO}."
         )
+    check_objective(card)
     ratio = pair.alignment.ratio
     low, high = card.get("ratios", [1.0, 1e9])
     if not low <= ratio <= high:

@@ -13,8 +13,6 @@ from torch import Tensor
 from ..scene.model import CoefficientModel
 from ..scene.tile import ClosedForms
 
-# What weights were trained to say, and of which closed forms: their card tells, and others' residuals are not these.
-OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
 CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "mixtures", "mixtures_misfit")
 SCALARS_PER_COMPONENT = 6
 COMMON_SCALARS = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..networks.inputs import OBJECTIVE
+from ..cards import OBJECTIVE
 from ..networks.subspace_unet import MULTIPLE
 from ..version import VERSION
 from .config import TrainingConfig

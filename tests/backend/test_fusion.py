@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hsfusion.models import fusion
+from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.fusion import SubspaceRunner, TileRequest, build_network, network_range
-from hsfusion.models.networks.inputs import OBJECTIVE, TARGET_LIMIT
+from hsfusion.models.networks.inputs import TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.nonlocal_means import nonlocal_means
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
@@ -295,7 +296,7 @@ def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
 @pytest.mark.parametrize("objective", [None, "x0 of the residual to interpolation"])
 def test_weights_of_other_closed_forms_are_refused(objective):
     with pytest.raises(
-        HSFusionError, match="model small was trained on other closed forms.*use a model of this version"
+        HSFusionError, match="model small was trained beside the closed forms of another version.*choose hsfusion-base"
     ):
         SubspaceRunner({**CARD, "objective": objective}, random_state(SETTINGS))
 

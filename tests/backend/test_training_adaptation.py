@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hsfusion.models.cards import check_weights, model_info
+from hsfusion.models.cards import OBJECTIVE, check_weights, model_info
 from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.fusion import SubspaceRunner, build_network
-from hsfusion.models.networks.inputs import OBJECTIVE
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.model import fit_scene

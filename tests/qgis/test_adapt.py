@@ -29,10 +29,12 @@ import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 import torch
 from hsfusion.models.fusion import build_network
+from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.weights import save_model
 settings = {"components": 4, "width": 8, "depth": 1}
 card = {
     "name": "wrong", "architecture": "subspace-unet", "settings": settings, "spectral_mode": "subspace", "components": 4,
+    "objective": OBJECTIVE,
     "ratios": [2.0, 8.0], "schedule": {"kind": "zero-terminal-cosine", "steps": 1000}, "default_steps": 1, "tile_multiple": 8, "halo": 32,
 }
 network = build_network(settings)

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fusion import _shipped
 from hsfusion.hsfusion_plugin.jobs.guard import Verdict
-from hsfusion.hsfusion_plugin.jobs.model_choice import beyond_training
+from hsfusion.hsfusion_plugin.jobs.model_choice import beyond_training, check_card
 
 CARD = {"fwhm": [0.7, 2.1], "snr_db": [21.0, 50.0]}
 
@@ -45,3 +46,10 @@ def test_what_the_guard_ships_has_an_expected_error_that_says_what_it_is(residua
     assert shipped.name == "average"
     np.testing.assert_array_equal(shipped.band_std, std)
     assert len(heard) == 1 and said in heard[0]
+
+
+def test_weights_that_were_trained_beside_other_closed_forms_are_refused_before_anything_is_computed():
+    """A file that an earlier version's adaptation wrote, say."""
+    card = {"name": "mine", "spectral_mode": "subspace", "objective": "x0 of the residual to something else"}
+    with pytest.raises(HSFusionError, match="The model mine was trained beside the closed forms of another version"):
+        check_card("mine", card, SimpleNamespace())

@@ -21,10 +21,11 @@ UNTRAINED = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 from hsfusion.models.fusion import build_network
+from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.weights import save_model
 settings = {"components": 8, "width": 16, "depth": 1}
 card = {
-    "name": "untrained", "architecture": "subspace-unet", "settings": settings, "spectral_mode": "subspace", "components": 8,
+    "name": "untrained", "architecture": "subspace-unet", "settings": settings, "spectral_mode": "subspace", "components": 8, "objective": OBJECTIVE,
     "ratios": [2.0, 8.0], "schedule": {"kind": "zero-terminal-cosine", "steps": 1000}, "default_steps": 2,
     "tile_multiple": 8, "halo": 48,
 }
