@@ -13,7 +13,7 @@ from torch import Tensor
 from ..scene.model import CoefficientModel
 from ..scene.tile import ClosedForms
 
-CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "nonlinear", "mixtures", "mixtures_misfit")
+CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "laws", "mixtures", "mixtures_misfit")
 SCALARS_PER_COMPONENT = 6
 COMMON_SCALARS = 5
 LIMIT = (
@@ -58,7 +58,7 @@ def conditions(
         lambda: 4.0 * forms.misfit / scale,
         lambda: (forms.loc - glp) / scale,
         lambda: (forms.map - glp) / scale,
-        lambda: (forms.nonlinear - glp) / scale,
+        lambda: (forms.laws - glp) / scale,
         lambda: (forms.map_of_mixtures - glp) / scale,
         lambda: 4.0 * forms.mixtures_misfit / scale,
     )

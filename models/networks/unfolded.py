@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .inputs import channel_of, condition_channels, scalar_count
 from .subspace_unet import Estimate, SubspaceUNet
 
-GATES = ("loc", "map", "nonlinear", "mixtures")
+GATES = ("loc", "map", "laws", "mixtures")
 FIRST_LEVELS, LEVELS = 2, 3
 
 

@@ -49,7 +49,7 @@ class ClosedForms:
         return cf.glp(self.y_up, self._detail, self._model.regression)
 
     @property
-    def nonlinear(self) -> Any:
+    def laws(self) -> Any:
         """GLP-HS and the detail that the scene's own laws add."""
         return self._laws()[0]
 

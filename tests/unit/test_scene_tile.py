@@ -17,7 +17,7 @@ NAMES = (
     "map",
     "misfit",
     "average",
-    "nonlinear",
+    "laws",
     "map_of_mixtures",
     "mixtures_misfit",
 )

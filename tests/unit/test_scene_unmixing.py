@@ -64,7 +64,7 @@ def test_mixtures_know_what_no_linear_law_does(ambiguous: Mixture) -> None:
 
 def test_the_scenes_own_laws_know_it_too_and_loc_with_them(ambiguous: Mixture) -> None:
     (forms, _), linear = forms_of(ambiguous.block), linear_forms_of(ambiguous.block)
-    assert psnr(forms.nonlinear, ambiguous) > psnr(linear.glp, ambiguous) + 1.0
+    assert psnr(forms.laws, ambiguous) > psnr(linear.glp, ambiguous) + 1.0
     assert psnr(forms.loc, ambiguous) > psnr(linear.loc, ambiguous) + 1.0
 
 
