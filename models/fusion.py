@@ -251,7 +251,7 @@ class SubspaceRunner:
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp().clamp(max=TARGET_LIMIT)
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            drawn = [tile.finished(residual[place]) for residual in residuals[: job.samples] or [mean]]
+            drawn = [tile.finished(residual[place], mean[place]) for residual in residuals[: job.samples] or [mean]]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
@@ -287,8 +287,11 @@ class Prepared:
         x[part] += self.scale * self.inside(residual)
         return x
 
-    def finished(self, residual: Tensor) -> Tensor:
-        """The core's coefficients (K found, rows, cols), with what noise is left averaged away."""
+    def finished(self, residual: Tensor, mean: Tensor) -> Tensor:
+        """The core's coefficients (K found, rows, cols), with what noise is left averaged away among pixels that the mean estimate finds alike.
+
+        One sample by itself would find fewer of them, and the mean of samples would be noisier than the mean estimate.
+        """
         job, x = self.job, self.added(residual)
         if not worth_it(job.model):
             return self.core(x)
@@ -301,7 +304,8 @@ class Prepared:
             slice(core.start - seen.start - part.start, core.stop - seen.start - part.start)
             for (core, seen), part in zip(ranges, around)
         )
-        return nonlocal_means(x[(slice(0, self.found), *around)], job.model)[(slice(None), *inner)]
+        part = (slice(0, self.found), *around)
+        return nonlocal_means(x[part], job.model, self.added(mean)[part])[(slice(None), *inner)]
 
     def coefficients(self, residual: Tensor) -> Tensor:
         """Of a residual, consistent with both images where that is wanted."""

@@ -26,13 +26,16 @@ def worth_it(model: CoefficientModel) -> bool:
     return bool(share.mean() > LEAST_SHARE)
 
 
-def nonlocal_means(x: Tensor, model: CoefficientModel) -> Tensor:
-    """x (K, H, W) with its noise averaged; K are the model's components. The border reflects."""
+def nonlocal_means(x: Tensor, model: CoefficientModel, alike: Tensor | None = None) -> Tensor:
+    """x (K, H, W) with its noise averaged; K are the model's components. The border reflects.
+
+    alike (K, H, W): the estimate that says which pixels are alike; x itself where none is given.
+    """
     power = (model.weight * model.target_std) ** 2
     leading = power >= LEAST_POWER * power.max()  # the others tell no two pixels apart that these do not
     noise = ((model.weight * model.passed_std) ** 2).sum() ** 0.5
     scale = x.new_tensor(model.weight[leading] / (STRENGTH * noise * (2 * PATCH + 1)))
-    kept = x[torch.from_numpy(leading).to(x.device)] * scale[:, None, None]
+    kept = (x if alike is None else alike)[torch.from_numpy(leading).to(x.device)] * scale[:, None, None]
     compared = F.pad(kept[None], (MARGIN,) * 4, mode="reflect")[0]
     averaged = F.pad(x[None], (REACH,) * 4, mode="reflect")[0]
     height, width = x.shape[1:]

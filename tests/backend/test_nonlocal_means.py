@@ -82,3 +82,15 @@ def test_a_pixel_depends_on_its_margin_alone(model):
 
 def test_it_is_left_out_where_there_is_no_noise(model):
     assert not worth_it(noisy(model, 0.1)) and worth_it(noisy(model, 0.5))
+
+
+def test_which_pixels_are_alike_is_asked_of_another_estimate_where_one_is_given(model):
+    """Then the averages of two images are the average of the image between them: noise of a sample hides no pixel like it."""
+    generator, clean = torch.Generator().manual_seed(4), two_fields()
+    noise = 0.3 * torch.randn(2, COMPONENTS, SIZE, SIZE, generator=generator)
+    model = noisy(model, 0.4)
+    first, second = (nonlocal_means(clean + one, model, clean) for one in noise)
+    torch.testing.assert_close((first + second) / 2, nonlocal_means(clean + noise.mean(dim=0), model, clean))
+    alone = nonlocal_means(clean + noise[0], model)
+    assert (first - clean).square().mean() < 0.5 * (alone - clean).square().mean()
+    torch.testing.assert_close(nonlocal_means(clean, model, clean), nonlocal_means(clean, model))
