@@ -51,12 +51,12 @@ class ClosedForms:
     @property
     def laws(self) -> Any:
         """GLP-HS and the detail that the scene's own laws add."""
-        return self._laws()[0]
+        return self._laws[0]
 
     @cached_property
     def loc(self) -> Any:
         """GLP-HS, the scene's own laws and a local regression of what they leave."""
-        law, low = self._laws()
+        law, low = self._laws
         m, rest = self._model, self._y - low
         return cf.loc(law, rest, self._low, self._both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up)
 
@@ -90,6 +90,7 @@ class ClosedForms:
         """Where both images are known, on the HSI's grid."""
         return self._y_mask * (self._support > WHOLE_SUPPORT)
 
+    @cached_property
     def _laws(self) -> tuple[Any, Any]:
         """GLP-HS with the detail of the nonlinear law and of the slopes, and what both say of the HSI's own pixels."""
         added = self._model.kernel(self._z)
