@@ -59,6 +59,7 @@ class TrainingConfig:
     error_head_weight: float = 0.05
     terminal_share: float = 0.7
     synthetic_share: float = 0.0
+    gains_share: float = 0.0
     diffusion_steps: int = 1000
     default_steps: int = 1
     draws_per_chunk: int = 48
@@ -94,6 +95,7 @@ def load_config(path: Path | str) -> TrainingConfig | FullBandConfig:
     for key, share in (
         ("terminal_share", config.terminal_share),
         ("synthetic_share", config.synthetic_share),
+        ("gains_share", config.gains_share),
         *((k, v) for k, v in vars(config.sensors).items() if k.endswith("_share")),
     ):
         if not 0 <= share <= 1:

@@ -18,8 +18,9 @@ from .mismatch import mismatched
 from .physics import Physics, ScenePhysics
 from .synthetic import synthetic_scene
 
-LARGEST_VIEW = 120  # fine pixels
+LEAST_VIEW, LARGEST_VIEW = 96, 120  # fine pixels
 MOST_ATTEMPTS = 20  # drawings for each one that is used
+GAIN_KNOTS, GAIN_STD = 6, 0.4  # of the logarithm of random gains along the spectrum
 LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 
@@ -60,9 +61,11 @@ def random_response(rng: np.random.Generator, bands: int, msi_bands: int, visibl
 
 
 def random_view(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
-    """The scene with some of its bands, cut to at most LARGEST_VIEW pixels, flipped and turned."""
+    """The scene with some of its bands, cut to at most LARGEST_VIEW pixels or continued by its mirror image towards LEAST_VIEW, flipped and turned."""
     top, left = (int(rng.integers(0, max(n - LARGEST_VIEW, 0) + 1)) for n in scene.shape[1:])
     scene = scene[:, top : top + LARGEST_VIEW, left : left + LARGEST_VIEW]
+    missing = ((0, min(max(LEAST_VIEW - n, 0), n)) for n in scene.shape[1:])
+    scene = np.pad(scene, ((0, 0), *missing), mode="symmetric")
     bands = scene.shape[0]
     start = rng.integers(0, max(1, bands // 3)) if rng.random() < 0.3 else 0
     view = scene[start :: rng.integers(1, 4)] if bands > 60 else scene
@@ -156,14 +159,23 @@ def example(observed: Observed, components: int) -> Example:
     )
 
 
+def random_gains(rng: np.random.Generator, bands: int) -> np.ndarray:
+    """(L, 1, 1) float32: a smooth gain of every band, as another sun, atmosphere or calibration would give it; it turns the scene's subspace."""
+    knots = GAIN_STD * rng.standard_normal(GAIN_KNOTS)
+    log_gain = np.interp(np.linspace(0, GAIN_KNOTS - 1, bands), np.arange(GAIN_KNOTS), knots)
+    return np.exp(log_gain).astype(np.float32)[:, None, None]
+
+
 def draw_view(
-    rng: np.random.Generator, scenes: list[np.ndarray], shares: np.ndarray, synthetic_share: float
+    rng: np.random.Generator, scenes: list[np.ndarray], shares: np.ndarray, config: TrainingConfig
 ) -> np.ndarray:
-    """A view of a scene, or of a synthetic one made of two."""
+    """A view of a scene, or of a synthetic one made of two, some with other gains of their bands."""
     view = random_view(rng, scenes[rng.choice(len(scenes), p=shares)])
-    if rng.random() < synthetic_share:
+    if rng.random() < config.synthetic_share:
         spectra = scenes[rng.choice(len(scenes), p=shares)]
         view = synthetic_scene(rng, spectra[:: rng.integers(1, 4)] if len(spectra) > 60 else spectra, view)
+    if rng.random() < config.gains_share:
+        view = view * random_gains(rng, len(view))
     return np.ascontiguousarray(view)
 
 
@@ -179,7 +191,7 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
             raise HSFusionError(
                 f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios."
             )
-        observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config.synthetic_share), config.sensors)
+        observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config), config.sensors)
         if observed is None:
             continue
         try:

@@ -15,7 +15,7 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.networks.inputs import LIMIT, TARGET_LIMIT, condition_channels, scalar_count
 from hsfusion.models.training.config import Sensors, TrainingConfig
 from hsfusion.models.training.pool import PatchPool
-from hsfusion.models.training.simulation import draw_chunk, random_response
+from hsfusion.models.training.simulation import LEAST_VIEW, draw_chunk, draw_view, random_response, random_view
 
 CONFIG = TrainingConfig(
     "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
@@ -50,6 +50,26 @@ def test_patches_have_the_promised_shapes_and_limits(scenes):
         assert patch.scalars.shape == (scalar_count(3),) and patch.error_share.shape == (3,)
         assert np.abs(patch.conditions).max() <= LIMIT and np.abs(patch.target).max() <= TARGET_LIMIT
         assert all(np.isfinite(array).all() for array in arrays(patch))
+
+
+def test_a_scene_smaller_than_a_view_is_continued_by_its_mirror_image(make_scene):
+    scene = make_scene(4, 50, 60, seed=3)
+    view = random_view(np.random.default_rng(0), scene)
+    assert view.shape == (4, LEAST_VIEW, LEAST_VIEW)
+    known = {tuple(spectrum) for spectrum in scene.reshape(4, -1).T}
+    assert {tuple(spectrum) for spectrum in view.reshape(4, -1).T} == known
+
+
+def test_gains_change_every_band_by_a_smooth_factor(make_scene):
+    scene = make_scene(40, 96, 96, seed=4)
+    plain, gained = (
+        draw_view(np.random.default_rng(0), [scene], np.ones(1), TrainingConfig("tiny", ("a",), gains_share=share))
+        for share in (0.0, 1.0)
+    )
+    ratio = gained / plain
+    np.testing.assert_allclose(ratio, ratio[:, :1, :1] * np.ones_like(ratio), rtol=1e-5)
+    gains = ratio[:, 0, 0]
+    assert np.log(gains).std() > 0.1 and np.abs(np.diff(np.log(gains))).max() < np.log(gains).std()
 
 
 def test_another_process_draws_the_same(scenes):
@@ -90,9 +110,9 @@ def test_the_window_moves_on():
 
 def test_scenes_too_small_for_the_patch_are_an_error_not_a_wait(make_scene):
     with pytest.raises(HSFusionError, match="too small"):
-        draw_chunk([make_scene(6, 18, 18)], CONFIG, 0)
+        draw_chunk([make_scene(6, 9, 9)], CONFIG, 0)
     with pytest.raises(HSFusionError, match="too small"):
-        draw_chunk([make_scene(6, 28, 200)], TrainingConfig("t", ("a",), patch=32, draws_per_chunk=2), 0)
+        draw_chunk([make_scene(6, 28, 200)], TrainingConfig("t", ("a",), patch=64, draws_per_chunk=2), 0)
 
 
 def test_random_sensors_are_sensors():
