@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Callable
 
 import numpy as np
 
@@ -84,6 +86,17 @@ class Samples:
     spectra: np.ndarray
     low: np.ndarray
     valid: list[np.ndarray] = field(default_factory=list)  # per block, bool (h, w)
+
+    def maps(self, values: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
+        """Values (n, m) that a call makes for some of the N samples, back in their places: one (m, h, w) per block, NaN where invalid."""
+        start = 0
+        for good in self.valid:
+            count = int(good.sum())
+            there = values(slice(start, start + count))
+            image = np.full((there.shape[1], *good.shape), np.nan)
+            image[:, good] = there.T
+            yield image
+            start += count
 
 
 def valid_pixels(block: Block, sampling: Sampling) -> np.ndarray:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Callable
 
 import numpy as np
 
 from ..observation import Sampling
-from .blocks import WHOLE_SUPPORT, Block, coarse_samples, windows
+from .blocks import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
 from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
 from .estimation import estimate_response, msi_noise
-from .moments import covariance, parts
+from .moments import parts
 from .nonlinear import KernelFit, Window, fit_kernel
+from .outside import fit_outside
+from .regression import ridge_regression
 from .slopes import SlopesFit, fit_slopes
 from .subspace import Subspace, fit_subspace
 from .texture import noise_unlike_hsi, noise_without_texture
 from .unmixing import Evidence, Unmixing, fit_unmixing
-from .unresolved import fine_std, neighbour_products
 
 COMPONENTS = 12  # as many as the bundled network has, so that a closed form is the same beside it and by itself; a card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
@@ -180,26 +180,10 @@ def fit_scene(
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
 
     check()
-    # What lies outside the subspace is made block by block: all of it would be as large as the spectra themselves.
-    beyond = np.eye(len(subspace.mean)) - subspace.basis @ subspace.analysis
-    slopes, spectra_intercept = ridge_regression(low, samples.spectra, 1e-3)
-    outside, outside_intercept = beyond @ slopes, beyond @ (spectra_intercept - subspace.mean)
+    outside = fit_outside(samples, low, subspace, sampling, check)
     check()
-
-    def spectra_outside(rows: slice) -> np.ndarray:
-        return (samples.spectra[rows] - subspace.mean) @ beyond.T
-
-    def rest_outside(rows: slice) -> np.ndarray:
-        return spectra_outside(rows) - low[rows] @ outside.T - outside_intercept
-
-    variance = ((beyond @ covariance(samples.spectra)) * beyond).sum(axis=1)
-    check()
-    gate = _signal_share(_made(samples.valid, spectra_outside), variance)
-    check()
-    outside_std = fine_std(_made(samples.valid, rest_outside), sampling)
-    check()
-    ridge = 0.1 * _local_variance(samples.valid, low)
-    prior_std = _expected_spread(samples.valid, rest, y_std)
+    ridge = 0.1 * _local_variance(samples, low)
+    prior_std = _expected_spread(samples, rest, y_std)
     check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
@@ -224,7 +208,7 @@ def fit_scene(
         target_std=np.sqrt(prior_std**2 + passed**2),
         passed_std=passed_quiet,
         loc_ridge=ridge,
-        loc_gain=_loc_gain(samples.valid, rest, low, ridge),
+        loc_gain=_loc_gain(samples, rest, low, ridge),
         weight=weight,
         kernel=kernel,
         slopes=fit_slopes(seen, kernel, weight),
@@ -236,9 +220,9 @@ def fit_scene(
         coefficients=coefficients,
         z_mean=z_mean,
         z_scale=z_scale,
-        outside=outside,
-        gate=gate,
-        outside_std=outside_std,
+        outside=outside.regression,
+        gate=outside.gate,
+        outside_std=outside.std,
         spectral_response=spectral.response,
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,
@@ -270,37 +254,13 @@ def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
     return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
 
 
-def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes (m, n) and intercepts (m,) of y (N, m) on x (N, n), ridge relative to the mean variance of x."""
-    gram = covariance(x)
-    slopes = np.linalg.solve(gram + strength * np.trace(gram) / len(gram) * np.eye(len(gram)), covariance(x, y)).T
-    return slopes, y.mean(axis=0) - slopes @ x.mean(axis=0)
-
-
-def _maps(valid: list[np.ndarray], values: np.ndarray) -> Iterator[np.ndarray]:
-    """Values (N, m) back in their places: one (m, h, w) per block, NaN where invalid."""
-    return _made(valid, values.__getitem__)
-
-
-def _made(valid: list[np.ndarray], values: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
-    """The same of values that a call makes for some of the N samples."""
-    start = 0
-    for good in valid:
-        count = int(good.sum())
-        there = values(slice(start, start + count))
-        image = np.full((there.shape[1], *good.shape), np.nan)
-        image[:, good] = there.T
-        yield image
-        start += count
-
-
-def _expected_spread(valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
+def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
     """How far GLP-HS is expected to be off, per coefficient: the fine half of what the regression leaves at the coarse scale.
 
     Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is missing; noise is taken off.
     """
     power, count = np.zeros(rest.shape[1]), 0
-    for image in _maps(valid, rest):
+    for image in samples.maps(rest.__getitem__):
         for step in (np.diff(image, axis=1), np.diff(image, axis=2)):
             good = np.isfinite(step)
             power += (np.where(good, step, 0.0) ** 2).sum(axis=(1, 2)) / 2
@@ -309,25 +269,19 @@ def _expected_spread(valid: list[np.ndarray], rest: np.ndarray, y_std: np.ndarra
     return SPREAD_FACTOR * np.sqrt(np.maximum(spread - y_std**2, 0.05 * spread) + 1e-8)
 
 
-def _loc_gain(valid: list[np.ndarray], rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
+def _loc_gain(samples: Samples, rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
     """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
     without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
-    for rest_map, low_map, good in zip(_maps(valid, rest), _maps(valid, low), valid):
+    for rest_map, low_map, good in zip(samples.maps(rest.__getitem__), samples.maps(low.__getitem__), samples.valid):
         sums = loc_gain(np.nan_to_num(rest_map), np.nan_to_num(low_map), good.astype(np.float64), ridge)
         without, with_slopes = without + sums[0], with_slopes + sums[1]
     return np.clip(1.0 - with_slopes / np.maximum(without, 1e-30), -1.0, 1.0)
 
 
-def _signal_share(outside: Iterator[np.ndarray], variance: np.ndarray) -> np.ndarray:
-    """Wiener gate per band: neighbouring pixels share signal and not noise, so their covariance over the variance (L,) tells the signal's share."""
-    (shared,) = neighbour_products(outside, (1,))
-    return np.clip(1.6 * shared / np.maximum(variance, 1e-30), 0.0, 1.0)
-
-
-def _local_variance(valid: list[np.ndarray], low: np.ndarray) -> float:
+def _local_variance(samples: Samples, low: np.ndarray) -> float:
     """Mean variance of the standardised MSI inside LOC's window, at the coarse scale."""
     reach, power, count = int(np.ceil(2 * LOC_WINDOW)), 0.0, 0
-    for image in _maps(valid, low):
+    for image in samples.maps(low.__getitem__):
         for lag in range(1, reach + 1):
             weight = np.exp(-0.25 * (lag / LOC_WINDOW) ** 2)
             for step in (image[:, lag:] - image[:, :-lag], image[:, :, lag:] - image[:, :, :-lag]):

@@ -14,7 +14,8 @@ import numpy as np
 
 from .blocks import Block, coarse_samples
 from .closed_forms import column, mix
-from .model import SceneModel, ridge_regression
+from .model import SceneModel
+from .regression import ridge_regression
 from .windows import inner, interpolated, upsampling
 
 FLOOR = 0.05  # of a band's root mean square: a low-pass below it is dark, and the ratio would blow noise up

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..observation.axis import SIGMA_PER_FWHM, TAILS, separable
 from .closed_forms import mix
-from .model import ridge_regression
+from .regression import ridge_regression
 
 SHARP = 1.2  # own pixel size, in the raster's pixels, up to which a band counts as sharp
 SMOOTHED = (
