@@ -14,6 +14,7 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.fusion import SubspaceRunner
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.model import COMPONENTS
 from hsfusion.models.training.validation import Fitted, guarded, scores
 from hsfusion.models.weights import load_state, read_card
 
@@ -56,7 +57,7 @@ def _scored(
     fit: Callable[[int], Fitted], runner: SubspaceRunner, card: dict, truth: np.ndarray
 ) -> dict[str, tuple[float, float]]:
     """method -> (PSNR, SAM) inside the border."""
-    plain, fitted = fit(8), fit(int(card["components"]))
+    plain, fitted = fit(COMPONENTS), fit(int(card["components"]))
     fused = {**plain.fuse(), card["name"]: fitted.fuse(runner)["network"]}
     choice = guarded(fitted, runner)
     fused["guarded"] = fused[card["name"] if choice == "network" else choice]
