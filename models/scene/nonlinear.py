@@ -17,6 +17,7 @@ from ..observation.axis import like
 from .closed_forms import mix
 from .halving import OFFSETS, even, halved, without_mean
 from .moments import covariance
+from .regression import NormalEquations
 
 AXES = 6  # leading principal components of the MSI, whose products of two and of three are regressors
 LANDMARKS = 128
@@ -74,12 +75,12 @@ class Features:
         along = self.axes.shape[1]
         return len(self.landmarks) + comb(along + 1, 2) + comb(along + 2, 3)
 
-    def penalty(self) -> np.ndarray:
-        """(n, n) of the weights: the kernel's own norm, and the sum of the products' squares."""
+    def penalty(self, ridge: float) -> np.ndarray:
+        """(n, n) of the weights: the kernel's own norm, and the sum of the products' squares; a little of all alike."""
         count = len(self.landmarks)
         found = PRODUCTS_RIDGE * np.eye(self.count)
         found[:count, :count] = np.exp(-0.5 / self.width**2 * _squared_distances(self.landmarks, self.landmarks))
-        return found
+        return ridge * found + LEAST_RIDGE * np.eye(self.count)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def fit_kernel(windows: list[Window], weight: np.ndarray) -> KernelFit:
     best = max(tried, key=lambda trial: float(trial.shares.max()))
     trust = np.exp((best.shares - best.shares.max()) / TEMPERATURE)
     trust /= trust.sum()
-    weights = sum(t * best.evidence.solved(best.features.penalty(), ridge) for t, ridge in zip(trust, RIDGES))
+    weights = sum(t * best.evidence.solved(best.features.penalty(ridge)) for t, ridge in zip(trust, RIDGES))
     return KernelFit(landmarks, best.features.width, axes, weights, limit, trust @ best.gains)
 
 
@@ -166,28 +167,19 @@ def _landmarks(windows: list[Window], inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([coarse, *fine]).astype(np.float64)
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """Sums over pixels of features' products, gram (n, n), and of features times targets, cross (n, K)."""
+def _evidence(seen: list[np.ndarray], coarse: list[np.ndarray], targets: list[np.ndarray]) -> NormalEquations:
+    """Of maps (n, h, w) of D phi(z) and of phi(D z), weighed, and (K, h, w)."""
+    return NormalEquations.total(
+        _known(phi, wanted).counted(share)
+        for share, features in ((1.0 - COARSE_SHARE, seen), (COARSE_SHARE, coarse))
+        for phi, wanted in zip(features, targets)
+    )
 
-    gram: np.ndarray
-    cross: np.ndarray
 
-    @classmethod
-    def of(cls, seen: list[np.ndarray], coarse: list[np.ndarray], targets: list[np.ndarray]) -> _Evidence:
-        """Of maps (n, h, w) of D phi(z) and of phi(D z), weighed, and (K, h, w); pixels that are NaN take no part."""
-        gram: Any = 0.0
-        cross: Any = 0.0
-        for share, features in ((1.0 - COARSE_SHARE, seen), (COARSE_SHARE, coarse)):
-            for phi, wanted in zip(features, targets):
-                known = np.isfinite(phi[0]) & np.isfinite(wanted[0])
-                gram = gram + share * (phi[:, known] @ phi[:, known].T)
-                cross = cross + share * (phi[:, known] @ wanted[:, known].T)
-        return cls(gram, cross)
-
-    def solved(self, penalty: np.ndarray, ridge: float) -> np.ndarray:
-        """Weights (n, K) of the ridge regression."""
-        return np.linalg.solve(self.gram + ridge * penalty + LEAST_RIDGE * np.eye(len(penalty)), self.cross)
+def _known(phi: np.ndarray, wanted: np.ndarray) -> NormalEquations:
+    """Of one map each; pixels that are NaN take no part."""
+    known = np.isfinite(phi[0]) & np.isfinite(wanted[0])
+    return NormalEquations.of(phi[:, known], wanted[:, known])
 
 
 @dataclass(frozen=True)
@@ -195,7 +187,7 @@ class _Trial:
     """Features of one width, the evidence of the windows, and the share and the gains (K,) that each ridge explains one scale up."""
 
     features: Features
-    evidence: _Evidence
+    evidence: NormalEquations
     shares: np.ndarray
     gains: np.ndarray
 
@@ -204,15 +196,15 @@ class _Trial:
         rest, low = [w.rest for w in windows], [w.low for w in windows]
         seen = [_through(window, features) for window in windows]
         laid = [tuple(image[:, t:, x:] for image in images) for images in zip(rest, low, seen) for t, x in OFFSETS]
-        evidence_up = _Evidence.of(
+        evidence_up = _evidence(
             [halved(phi) for _, _, phi in laid],
             [features(halved(x)) for _, x, _ in laid],
             [halved(r) for r, _, _ in laid],
         )
         # Means that overlap say no more than a quarter as many that do not.
-        fits = [evidence_up.solved(features.penalty(), len(OFFSETS) * ridge) for ridge in RIDGES]
+        fits = [evidence_up.solved(features.penalty(len(OFFSETS) * ridge)) for ridge in RIDGES]
         power, gains = _explained(fits, features, limit, [(r, x) for r, x, _ in laid])
-        evidence = _Evidence.of(seen, [features(x) for x in low], rest)
+        evidence = _evidence(seen, [features(x) for x in low], rest)
         return cls(features, evidence, gains @ (power * weight**2) / (power @ weight**2), gains)
 
 

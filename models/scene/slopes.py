@@ -16,6 +16,7 @@ from ..observation.axis import separable
 from .closed_forms import column, mix
 from .halving import OFFSETS, doubled, halved, without_mean
 from .nonlinear import KernelFit, Window
+from .regression import NormalEquations
 
 LEADING = 6  # coefficients of the spectrum that slopes follow
 RIDGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # in mean squares of the regressors
@@ -64,35 +65,6 @@ def _around(size: int) -> np.ndarray:
     return np.exp(-0.5 * (distance / AROUND) ** 2) * (np.abs(distance) <= REACH)
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Over some pixels: regressors' products, gram (n, n), of regressors and targets, cross (n, K), and the targets' squares, power (K,)."""
-
-    gram: np.ndarray
-    cross: np.ndarray
-    power: np.ndarray
-
-    @classmethod
-    def of(cls, regressors: np.ndarray, targets: np.ndarray) -> _Sums:
-        """Of (n, N) and (K, N)."""
-        return cls(regressors @ regressors.T, regressors @ targets.T, (targets**2).sum(axis=1))
-
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(self.gram + other.gram, self.cross + other.cross, self.power + other.power)
-
-    def __sub__(self, other: _Sums) -> _Sums:
-        return _Sums(self.gram - other.gram, self.cross - other.cross, self.power - other.power)
-
-    def solved(self, ridge: float) -> np.ndarray:
-        """Weights (n, K) of the ridge regression."""
-        strength = ridge * max(np.trace(self.gram) / len(self.gram), 1e-12)
-        return np.linalg.solve(self.gram + strength * np.eye(len(self.gram)), self.cross)
-
-    def left(self, weights: np.ndarray) -> np.ndarray:
-        """(K,): the squares that weights (n, K) leave."""
-        return self.power - 2 * (weights * self.cross).sum(axis=0) + ((self.gram @ weights) * weights).sum(axis=0)
-
-
 def fit_slopes(windows: list[Window], kernel: KernelFit, weight: np.ndarray) -> SlopesFit:
     """Fit the slopes to what the regression and the nonlinear law leave, one scale up: detail is what means of 2 x 2 HSI pixels hide, in all
     four ways to lay them, and their spectrum is the one around.
@@ -101,21 +73,27 @@ def fit_slopes(windows: list[Window], kernel: KernelFit, weight: np.ndarray) -> 
     `weight` (K,) says how much each coefficient counts.
     """
     folds = _folds(windows, kernel)
-    every = sum(folds[1:], start=folds[0])
-    left = np.stack([sum(fold.left((every - fold).solved(ridge)) for fold in folds) for ridge in RIDGES])
+    every = NormalEquations.total(folds)
+    left = np.stack([sum(fold.left(_solved(every - fold, ridge)) for fold in folds) for ridge in RIDGES])
     counts = weight**2
     shares = 1.0 - (left @ counts) / max(every.power @ counts, 1e-30)
     trust = np.exp((shares - shares.max()) / TEMPERATURE)
     trust *= (shares.max() > 0) / trust.sum()
-    weights = sum(t * every.solved(ridge) for t, ridge in zip(trust, RIDGES))
+    weights = sum(t * _solved(every, ridge) for t, ridge in zip(trust, RIDGES))
     spectra = np.concatenate([w.y[:LEADING, np.isfinite(w.y[0])] for w in windows], axis=1)
     bands = len(windows[0].low)
     return SlopesFit(weights.reshape(bands, -1, len(weight)), spectra.min(axis=1), spectra.max(axis=1))
 
 
-def _folds(windows: list[Window], kernel: KernelFit) -> list[_Sums]:
-    """The sums over each fold."""
-    found: list[list[_Sums]] = [[] for _ in range(FOLDS)]
+def _solved(pixels: NormalEquations, ridge: float) -> np.ndarray:
+    """Weights (n, K) of the ridge regression, however the regressors are scaled together."""
+    count = len(pixels.gram)
+    return pixels.solved(ridge * max(np.trace(pixels.gram) / count, 1e-12) * np.eye(count))
+
+
+def _folds(windows: list[Window], kernel: KernelFit) -> list[NormalEquations]:
+    """What each fold says."""
+    found: list[list[NormalEquations]] = [[] for _ in range(FOLDS)]
     for window in windows:
         seen, _ = window.down.masked(kernel(window.z), window.z_mask)
         for top, left in OFFSETS:
@@ -124,10 +102,10 @@ def _folds(windows: list[Window], kernel: KernelFit) -> list[_Sums]:
             regressors = _regressors(detail, doubled(halved(y[:LEADING])))
             known = np.isfinite(regressors[0]) & np.isfinite(targets[0])
             parts = _parts(known.shape)
-            for number, sums in enumerate(found):
+            for number, fold in enumerate(found):
                 here = known & (parts == number)
-                sums.append(_Sums.of(regressors[:, here], targets[:, here]))
-    return [sum(sums[1:], start=sums[0]) for sums in found]
+                fold.append(NormalEquations.of(regressors[:, here], targets[:, here]))
+    return [NormalEquations.total(fold) for fold in found]
 
 
 def _regressors(detail: np.ndarray, around: np.ndarray) -> np.ndarray:
