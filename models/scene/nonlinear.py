@@ -6,6 +6,7 @@ Materials that share a colour share a correction wherever they lie in the scene;
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations_with_replacement
 from math import comb
 from typing import Any
@@ -30,6 +31,13 @@ TEMPERATURE = 0.1  # explained share by which a ridge must be better than anothe
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.995, 1.5  # of the coarse residuals' size: the law says hardly more than it has seen
 PIXELS_AT_ONCE = 2048  # whose features fit into the cache
 VALUES_AT_ONCE = 1_000_000  # of features at the fine scale, before D
+
+
+@cache
+def _factors(count: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Products of two of `count` components as pairs of their numbers, and of three as that of a pair and the number of the third."""
+    pairs = list(combinations_with_replacement(range(count), 2))
+    return pairs, [(pairs.index((a, b)), c) for a, b, c in combinations_with_replacement(range(count), 3)]
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,7 @@ class Features:
     def products(self, z: Any) -> Any:
         """(q, N) of pixels z (l, N), numpy or torch."""
         along = like(self.axes.T, z) @ z
-        count = len(along)
-        pairs = list(combinations_with_replacement(range(count), 2))
-        triples = [(pairs.index(t[:2]), t[2]) for t in combinations_with_replacement(range(count), 3)]
+        pairs, triples = _factors(len(along))
         size = (len(pairs) + len(triples), along.shape[1])
         found = np.empty(size, z.dtype) if isinstance(z, np.ndarray) else z.new_empty(size)
         for number, (a, b) in enumerate(pairs):

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..observation import Sampling, coarse_shape
-from .closed_forms import map_kernel
+from .closed_forms import LOC_REACH, map_kernel
 from .model import CoefficientModel
 from .tile import Place
 
-COARSE_HALO = 8  # HSI pixels: LOC's window, the PSF and the interpolation
+COARSE_HALO = (
+    LOC_REACH + 2
+)  # HSI pixels: LOC's window, the PSF and the interpolation; of what the slopes see around those, too little is left
 LARGEST_HALO = 32  # HSI pixels: what MAP may need more, see `coarse_halo`
 KERNEL_TAIL = 1e-5  # share of MAP's kernel beyond which the data range no longer feels it
 
