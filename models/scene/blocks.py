@@ -87,8 +87,12 @@ class Samples:
     low: np.ndarray
     valid: list[np.ndarray] = field(default_factory=list)  # per block, bool (h, w)
 
-    def maps(self, values: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
-        """Values (n, m) that a call makes for some of the N samples, back in their places: one (m, h, w) per block, NaN where invalid."""
+    def maps(self, values: np.ndarray) -> Iterator[np.ndarray]:
+        """Values (N, m) of the samples back in their places: one (m, h, w) per block, NaN where invalid."""
+        return self.made(values.__getitem__)
+
+    def made(self, values: Callable[[slice], np.ndarray]) -> Iterator[np.ndarray]:
+        """The same of values (n, m) that a call makes for some of the N samples at a time."""
         start = 0
         for good in self.valid:
             count = int(good.sum())

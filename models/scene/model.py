@@ -260,7 +260,7 @@ def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> n
     Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is missing; noise is taken off.
     """
     power, count = np.zeros(rest.shape[1]), 0
-    for image in samples.maps(rest.__getitem__):
+    for image in samples.maps(rest):
         for step in (np.diff(image, axis=1), np.diff(image, axis=2)):
             good = np.isfinite(step)
             power += (np.where(good, step, 0.0) ** 2).sum(axis=(1, 2)) / 2
@@ -272,7 +272,7 @@ def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> n
 def _loc_gain(samples: Samples, rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
     """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
     without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
-    for rest_map, low_map, good in zip(samples.maps(rest.__getitem__), samples.maps(low.__getitem__), samples.valid):
+    for rest_map, low_map, good in zip(samples.maps(rest), samples.maps(low), samples.valid):
         sums = loc_gain(np.nan_to_num(rest_map), np.nan_to_num(low_map), good.astype(np.float64), ridge)
         without, with_slopes = without + sums[0], with_slopes + sums[1]
     return np.clip(1.0 - with_slopes / np.maximum(without, 1e-30), -1.0, 1.0)
@@ -281,7 +281,7 @@ def _loc_gain(samples: Samples, rest: np.ndarray, low: np.ndarray, ridge: float)
 def _local_variance(samples: Samples, low: np.ndarray) -> float:
     """Mean variance of the standardised MSI inside LOC's window, at the coarse scale."""
     reach, power, count = int(np.ceil(2 * LOC_WINDOW)), 0.0, 0
-    for image in samples.maps(low.__getitem__):
+    for image in samples.maps(low):
         for lag in range(1, reach + 1):
             weight = np.exp(-0.25 * (lag / LOC_WINDOW) ** 2)
             for step in (image[:, lag:] - image[:, :-lag], image[:, :, lag:] - image[:, :, :-lag]):

@@ -48,7 +48,7 @@ def fit_outside(
     variance = ((beyond @ covariance(samples.spectra)) * beyond).sum(axis=1)
     check()
     # A Wiener gate: neighbouring pixels share signal and not noise.
-    (shared,) = neighbour_products(samples.maps(part), (1,))
+    (shared,) = neighbour_products(samples.made(part), (1,))
     gate = np.clip(UNSHARED * shared / np.maximum(variance, 1e-30), 0.0, 1.0)
     check()
-    return OutsideFit(regression, gate, fine_std(samples.maps(rest), sampling))
+    return OutsideFit(regression, gate, fine_std(samples.made(rest), sampling))

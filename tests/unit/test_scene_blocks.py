@@ -9,7 +9,16 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import Block, coarse_samples, middle, part, valid_pixels, whole_block, windows
+from hsfusion.models.scene.blocks import (
+    Block,
+    Samples,
+    coarse_samples,
+    middle,
+    part,
+    valid_pixels,
+    whole_block,
+    windows,
+)
 
 SAMPLING = Sampling(4, 1.2, 1.2)
 
@@ -102,3 +111,14 @@ def test_too_few_valid_pixels_are_refused(block):
     z_mask[:20, :20] = 1.0
     with pytest.raises(HSFusionError, match="at least 36"):
         coarse_samples([replace(block, z_mask=z_mask)], SAMPLING)
+
+
+def test_samples_go_back_to_their_places():
+    """Values of the valid pixels of two blocks, whole or made a part at a time; what is invalid is NaN."""
+    valid = [np.array([[True, False], [True, True]]), np.array([[False, True]])]
+    samples = Samples(np.zeros((4, 1)), np.zeros((4, 1)), valid)
+    values = np.arange(8.0).reshape(4, 2)
+    for maps in (samples.maps(values), samples.made(lambda rows: values[rows])):
+        first, second = maps
+        np.testing.assert_array_equal(first[0], [[0, np.nan], [2, 4]])
+        np.testing.assert_array_equal(second[1], [[np.nan, 7]])
