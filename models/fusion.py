@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -26,7 +26,7 @@ from .observation import gaussian_field
 from .precision import BFLOAT16, FLOAT32
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
-from .scene.tile import ClosedForms, Place
+from .scene.tile import ClosedForms, Place, denoised
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 # Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
@@ -133,7 +133,9 @@ class SubspaceRunner:
         )
         found = y.shape[0]
         y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
-        model = pad_components(job.model, self.components)
+        z, quiet = denoised(z, z_mask, job.model, job.place)
+        job = replace(job, model=quiet)
+        model = pad_components(quiet, self.components)
         forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
         correct = self.consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
         return self.prepare(job, found, forms, model, correct)

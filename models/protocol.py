@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import HSFusionError
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 """Counts up when the meaning of HSFusion's own tensors or parameters changes in a way that the other end must know."""
 
 HEAD_LENGTH = "Inference-Header-Content-Length"

@@ -9,7 +9,7 @@ from qgis.core import QgsProcessingContext
 from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from .fusing import CLOSED_FORMS, FusionAlgorithm
-from .parameters import advanced, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
+from .parameters import advanced, boolean, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
 from .strings import tr
 
 
@@ -19,6 +19,7 @@ class FuseClassical(FusionAlgorithm):
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
             choice("METHOD", tr("Method"), CLOSED_FORMS, CLOSED_FORMS[0]),
+            advanced(boolean("DENOISE", tr("Filter the noise of the multispectral raster first"), False)),
             extent(),
             advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
             *(advanced(parameter) for parameter in sensor_set()),
@@ -44,7 +45,10 @@ class FuseClassical(FusionAlgorithm):
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> FusionRequest:
         return self.fusion_request(
-            parameters, context, method=self.parameterAsEnumString(parameters, "METHOD", context)
+            parameters,
+            context,
+            method=self.parameterAsEnumString(parameters, "METHOD", context),
+            denoise=self.parameterAsBool(parameters, "DENOISE", context),
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import HSFusionError
 from .estimation import Estimates, estimate
 from .full_band import FULL_BAND, FullBand, full_band_method
 from .fusion_report import write_report
@@ -26,13 +27,17 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
 def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dict[str, Any]:
     """Fuse with the method `name` of CLASSICAL, whichever algorithm asks for it."""
     clock = Clock()
+    if request.denoise and name in FULL_BAND:
+        raise HSFusionError(
+            f"METHOD {name} works on the MSI as it is: switch DENOISE off, or choose one of {', '.join(CLOSED_FORMS)}."
+        )
     check_outputs(request)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
     say_estimates(pair, estimates, progress)
-    method = _method(name, pair, estimates, progress.part(0.2, 0.7))
+    method = _method(name, request.denoise, pair, estimates, progress.part(0.2, 0.7))
     estimates = estimates.without_blocks()
     result = fuse_scene(pair, estimates, method, request, {"method": method.name}, clock, progress.part(0.2, 1.0))
     say_times(clock.seconds, pair.alignment.output_pixels, progress)
@@ -45,5 +50,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     }
 
 
-def _method(name: str, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
-    return full_band_method(name, pair, estimates, progress) if name in FULL_BAND else ClosedForm(name)
+def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
+    if name in FULL_BAND:
+        return full_band_method(name, pair, estimates, progress)
+    return ClosedForm(name, denoise=denoise)

@@ -43,7 +43,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
             {**_model(record), **reports.software_versions()},
             {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
-        estimates=_estimates(pair, estimates),
+        estimates=[*_estimates(pair, estimates), *_filtered(record)],
         numbers=(
             reports.Quantity(
                 "Agreement with the HSI",
@@ -102,6 +102,16 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),
     ]
+
+
+def _filtered(record: dict[str, Any]) -> list[reports.Quantity]:
+    """How much of the MSI's noise was filtered, where it was."""
+    noise = record["noise"]
+    if "msi_filtered_std" not in noise:
+        return []
+    shares = 100 * (np.asarray(noise["msi_filtered_std"]) / np.maximum(noise["msi_std"], 1e-300)) ** 2
+    text = "of its power in each band, before fusion: local Wiener filter of wavelets"
+    return [reports.Quantity("Noise of the MSI filtered", ", ".join(f"{share:.0f}" for share in shares), "%", text)]
 
 
 def _model(record: dict[str, Any]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Protocol
 import numpy as np
 
 from ...models.scene.model import COMPONENTS, CoefficientModel
-from ...models.scene.tile import ClosedForms
+from ...models.scene.tile import ClosedForms, denoised
 from ...models.scene.tiling import Tile, plan_tiles
 from ..backend.client import Client
 from ..backend.errors import TileTooLarge
@@ -28,15 +28,19 @@ class Arrays:
     y_mask: np.ndarray
     z_mask: np.ndarray
 
-    def closed_forms(self, model: CoefficientModel, tile: Tile) -> ClosedForms:
-        """Of these pixels, which are those of the tile's place; what several have in common is made once."""
+    def closed_forms(self, model: CoefficientModel, tile: Tile, denoise: bool = False) -> ClosedForms:
+        """Of these pixels, which are those of the tile's place, the MSI filtered first or not; what several have in common is made once."""
+        if denoise:
+            z, quiet = denoised(self.z, self.z_mask, model, tile.place)
+            return ClosedForms(self.y, z, self.y_mask, self.z_mask, quiet, tile.place)
         return ClosedForms(self.y, self.z, self.y_mask, self.z_mask, model, tile.place)
 
 
 class Method(Protocol):
     """name: what the user is told; halo and multiple: what a tile of it needs, in fine pixels.
 
-    band_std (L,): its error per band where it is known for the whole scene only; components: the K of the subspace that it works in.
+    band_std (L,): its error per band where it is known for the whole scene only; components: the K of the subspace that it works in; denoise:
+    whether it filters the MSI's noise first.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Method(Protocol):
     multiple: int
     band_std: np.ndarray | None
     components: int
+    denoise: bool
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
         """Fused coefficients (K, rows, cols) of the tile's core and, where the method knows it, their standard deviation."""
@@ -51,16 +56,17 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """GLP-HS, LOC, MAP or the average of the last two."""
+    """GLP-HS, LOC, MAP or the average of the last two; denoise: of the MSI with less noise (models/scene/denoising.py)."""
 
     name: str
     halo: int = 0
     multiple: int = 1
     band_std: np.ndarray | None = None
     components: int = COMPONENTS
+    denoise: bool = False
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.of(arrays.closed_forms(model, tile))[(slice(None), *tile.inner)], None
+        return self.of(arrays.closed_forms(model, tile, self.denoise))[(slice(None), *tile.inner)], None
 
     def of(self, forms: ClosedForms) -> np.ndarray:
         """Its coefficients (K, H, W) among all closed forms of a tile."""
@@ -83,6 +89,7 @@ class Diffusion:
     warn: Callable[[str], None]
     band_std: np.ndarray | None = None
     components: int = COMPONENTS
+    denoise: bool = True
     fits: list[int] = field(default_factory=list)
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:

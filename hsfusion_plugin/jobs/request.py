@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Extent = tuple[float, float, float, float]
+CLASSICAL_ONLY = ("method", "denoise")
 DIFFUSION_ONLY = (
     "model",
     "model_file",
@@ -36,6 +37,7 @@ class FusionRequest:
     model: str = "auto"
     model_file: str | None = None
     method: str | None = None
+    denoise: bool = False
     sensor: str = "estimate"
     srf_file: str | None = None
     msi_gsd: str | None = None
@@ -64,7 +66,7 @@ class FusionRequest:
 
     def parameters(self) -> dict[str, Any]:
         """The algorithm's parameters under their public names, for provenance."""
-        others = ("method",) if self.method is None else DIFFUSION_ONLY
+        others = CLASSICAL_ONLY if self.method is None else DIFFUSION_ONLY
         plain = {name.upper(): value for name, value in asdict(self).items() if name not in others}
         if self.extent is not None:
             xmin, ymin, xmax, ymax = self.extent

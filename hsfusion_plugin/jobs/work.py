@@ -21,7 +21,7 @@ from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .estimation import Estimates
 from .memory import CLOSED_FORM_TILE, tile_size
-from .methods import ClosedForm, Method
+from .methods import ClosedForm, Diffusion, Method
 from .outputs import msi_ranges, open_outputs, outside_range
 from .pair import Pair
 from .progress import Progress
@@ -84,6 +84,8 @@ def fuse_scene(
     )
     consistency = Consistency(scene)
     record = {**provenance(pair, estimates, request), **about}
+    if isinstance(method, (ClosedForm, Diffusion)) and method.denoise:
+        record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
     calls = CallTimes()
     give_back()
     make_room(

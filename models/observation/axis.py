@@ -55,6 +55,13 @@ def cubic_axis(fine: range, coarse: range, size: int, ratio: float, shift: float
     return _assemble(taps, weights, coarse, size)
 
 
+def filter_axis(weights: np.ndarray, step: int, window: range, size: int) -> np.ndarray:
+    """A filter of an odd number of taps, `step` pixels apart, on a window of a scene of `size` pixels: (len(window), len(window))."""
+    reach = len(weights) // 2
+    taps = np.arange(window.start, window.stop)[:, None] + step * np.arange(-reach, reach + 1)[None, :]
+    return _assemble(taps, np.broadcast_to(weights, taps.shape), window, size)
+
+
 def _assemble(taps: np.ndarray, weights: np.ndarray, window: range, size: int) -> np.ndarray:
     """Rows of weights over `window`; what falls beyond the scene [0, size) is reflected, beyond the window left out, rows sum to 1."""
     period = 2 * size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..observation import Sampling
 from .blocks import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
 from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
+from .denoising import Denoising, fit_denoising
 from .estimation import estimate_response, msi_noise
 from .moments import parts
 from .nonlinear import KernelFit, Window, fit_kernel
@@ -37,7 +38,7 @@ class CoefficientModel:
     alone, without such texture; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
     coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
     kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by the spectrum around;
-    unmixing: its endmembers, and how both images bear on abundances.
+    unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's noise is filtered before the network's tiles.
     """
 
     sampling: Sampling
@@ -57,6 +58,18 @@ class CoefficientModel:
     kernel: KernelFit
     slopes: SlopesFit
     unmixing: Unmixing
+    denoising: Denoising
+
+    def denoised(self) -> CoefficientModel:
+        """The model of the same scene where the MSI is what `denoising` leaves of it: what the filter took off is no noise of it any more."""
+        removed = self.denoising.removed**2
+        passed = self.regression**2 @ removed
+        return replace(
+            self,
+            z_std=np.sqrt(self.z_std**2 - removed),
+            target_std=np.sqrt(self.target_std**2 - passed),
+            passed_std=np.sqrt(self.passed_std**2 - passed),
+        )
 
     def error_share(self) -> np.ndarray:
         """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a closed form leaves it."""
@@ -74,6 +87,7 @@ class CoefficientModel:
         values["sampling"] = Sampling(**plain["sampling"])
         values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
         values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
+        values["denoising"] = Denoising(**_arrays(plain["denoising"]))
         values["slopes"] = SlopesFit(**_arrays(plain["slopes"]))
         unmixing = _arrays(plain["unmixing"])
         values["unmixing"] = Unmixing(
@@ -213,6 +227,7 @@ def fit_scene(
         kernel=kernel,
         slopes=fit_slopes(seen, kernel, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
+        denoising=fit_denoising(seen, noise / z_scale),
     )
     check()
     return SceneModel(

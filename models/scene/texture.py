@@ -21,7 +21,7 @@ def noise_without_texture(blocks: list[Block]) -> np.ndarray:
     """
     plain = msi_noise(blocks)
     most = max(1, MOST_PATCHES // len(blocks))
-    patches = np.concatenate([_whole_patches(block.z, block.z_mask, most) for block in blocks], axis=1)
+    patches = np.concatenate([whole_patches(block.z, block.z_mask, most) for block in blocks], axis=1)
     if patches.shape[1] < LEAST_PATCHES or len(patches) < 2:
         return plain
     noise = np.empty(len(patches))
@@ -29,9 +29,14 @@ def noise_without_texture(blocks: list[Block]) -> np.ndarray:
         others = np.delete(patches, band, axis=0)
         quiet = np.argsort((image**2).mean(axis=1))[: max(LEAST_PATCHES, len(image) // 2)]
         weights, *_ = np.linalg.lstsq(others[:, quiet].reshape(len(others), -1).T, image[quiet].ravel(), rcond=None)
-        power = np.sort(((image - np.tensordot(weights, others, axes=1)) ** 2).mean(axis=1))
-        noise[band] = np.sqrt(power[: max(1, len(power) // 10)].mean() / 36.0 / QUIET)
+        noise[band] = quiet_power(image - np.tensordot(weights, others, axes=1)) ** 0.5
     return np.minimum(plain, noise)
+
+
+def quiet_power(patches: np.ndarray) -> float:
+    """Variance of the noise of one band from patches (n, 64) of it after Immerkaer's mask: what the quietest tenth shows."""
+    power = np.sort((patches**2).mean(axis=1))
+    return float(power[: max(1, len(power) // 10)].mean() / 36.0 / QUIET)
 
 
 def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_gain: float) -> np.ndarray:
@@ -47,7 +52,7 @@ def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_
     return np.sqrt(np.maximum(apart - of_hsi, LEAST_SHARE * apart)) / noise_gain
 
 
-def _whole_patches(z: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
+def whole_patches(z: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
     """(l, patches, 64) float64: Immerkaer's mask on z (l, H, W), in up to `most` patches of 8 x 8, spread evenly, whose pixels are all valid."""
     bad = mask <= 0
     rows = bad[:-2] | bad[1:-1] | bad[2:]

@@ -27,6 +27,12 @@ class Place:
         return Degradation(*where), Upsampling(*where)
 
 
+def denoised(z: Any, z_mask: Any, model: CoefficientModel, place: Place) -> tuple[Any, CoefficientModel]:
+    """The standardised MSI (l, H, W) of a tile with less noise, and the model of its scene that knows so."""
+    down, _ = place.operators(model)
+    return model.denoising(z, z_mask, down), model.denoised()
+
+
 class ClosedForms:
     """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
 

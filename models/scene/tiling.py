@@ -8,6 +8,7 @@ import numpy as np
 
 from ..observation import Sampling, coarse_shape
 from .closed_forms import LOC_REACH, map_kernel
+from .denoising import REACH
 from .model import CoefficientModel
 from .tile import Place
 
@@ -40,12 +41,12 @@ def plan_tiles(
 ) -> list[Tile]:
     """Tiles over the output window `rows` x `cols`, cut at absolute multiples of `size`.
 
-    halo: fine pixels that the network needs around the core. A window holds that and the closed forms' own `coarse_halo`, whichever is
-    more: where the network's halo ends, the closed forms need not be right to the last digit. Windows start at multiples of `multiple`
+    halo: fine pixels that the network needs around the core. A window holds that and the closed forms' own `coarse_halo` of filtered pixels,
+    whichever is more: where the network's halo ends, the closed forms need not be right to the last digit. Windows start at multiples of `multiple`
     and end there too, or at the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
-    reach = max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)))
+    reach = max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)) + REACH)
     return [
         Tile(core_rows, core_cols, place_of(core_rows, core_cols, model.scene_shape, model.sampling, reach, multiple))
         for core_rows in _cuts(rows, size)

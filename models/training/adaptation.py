@@ -23,7 +23,7 @@ from ..networks.inputs import pad_components, target_scale
 from ..networks.subspace_unet import MULTIPLE
 from ..scene.reduced import Reduced
 from ..scene.splits import CHOOSE, TEST, TRAIN
-from ..scene.tile import ClosedForms, Place
+from ..scene.tile import ClosedForms, Place, denoised
 from ..scene.tiling import coarse_range
 from .loop import LEAST_WEIGHT
 
@@ -185,7 +185,8 @@ class _Prepared:
 
     def __init__(self, runner: SubspaceRunner, block: Reduced) -> None:
         self.runner, self.place = runner, block.place
-        self.model = pad_components(block.model, runner.components)
+        z, quiet = denoised(block.z, block.z_mask, block.model, block.place)
+        self.model = pad_components(quiet, runner.components)
         missing = runner.components - len(block.y)
 
         def tensor(image: np.ndarray, components: bool = False) -> Tensor:
@@ -195,7 +196,7 @@ class _Prepared:
             return torch.from_numpy(image).to(runner.device)
 
         self.y, self.truth = tensor(block.y, True), tensor(block.truth, True)
-        self.z, self.y_mask, self.z_mask = tensor(block.z), tensor(block.y_mask), tensor(block.z_mask)
+        self.z, self.y_mask, self.z_mask = tensor(z), tensor(block.y_mask), tensor(block.z_mask)
         self.roles = torch.from_numpy(np.ascontiguousarray(block.roles)).to(runner.device)
         self._forms: ClosedForms | None = None
         self._flips: dict[tuple[bool, bool], _Prepared] = {(False, False): self}

@@ -12,7 +12,7 @@ from ..networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars
 from ..observation import Degradation, Sampling, coarse_shape, noise_std
 from ..scene.blocks import whole_block
 from ..scene.model import fit_scene
-from ..scene.tile import ClosedForms, Place
+from ..scene.tile import ClosedForms, Place, denoised
 from .config import Sensors, TrainingConfig
 from .mismatch import mismatched
 from .physics import Physics, ScenePhysics
@@ -142,10 +142,10 @@ def example(observed: Observed, components: int) -> Example:
     scene = fit_scene([block], observed.assumed, components)
     y = scene.subspace.project(observed.hsi).astype(np.float32)
     truth = scene.subspace.project(observed.truth).astype(np.float32)
-    z = scene.standardise(observed.msi)
-    model = pad_components(scene.coefficients, components)
-    y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    z, quiet = denoised(scene.standardise(observed.msi), block.z_mask, scene.coefficients, place)
+    model = pad_components(quiet, components)
+    y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))
     low, high, *masks = (torch.from_numpy(a.astype(np.float32)) for a in (y, z, block.y_mask, block.z_mask))
     forms = ClosedForms(low, high, *masks, model, place)
     scale = torch.from_numpy(model.target_std.astype(np.float32))[:, None, None]

@@ -275,21 +275,23 @@ def test_a_pair_of_samples_is_moved_towards_the_mean_estimate(scene, runner, mon
 
 
 def test_a_network_that_says_nothing_leaves_the_average(scene, monkeypatch):
-    """Zero heads: x is LOC and MAP's average, or that without its noise, consistency moves it by no more than the expected spread."""
+    """Zero heads: x is LOC and MAP's average of the filtered MSI, or that without what noise is left, consistency moves it by no more than the
+    expected spread."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
-    from hsfusion.models.scene.tile import ClosedForms
+    from hsfusion.models.scene.tile import ClosedForms, denoised
 
     monkeypatch.setattr(fusion, "worth_it", lambda model: False)
     tile = scene.whole()
     t = scene.tensors(tile)
-    expected = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], scene.model.coefficients, tile.place).average
+    z, model = denoised(t["z"], t["z_mask"], scene.model.coefficients, tile.place)
+    expected = ClosedForms(t["y"], z, t["y_mask"], t["z_mask"], model, tile.place).average
     plain, soft = (scene.run(silent, tile, consistency=c) for c in (False, True))
     np.testing.assert_allclose(plain["x"][0], expected, atol=1e-4)
     moved = np.abs(soft["x"][0] - expected).mean(axis=(1, 2))
-    assert (moved < scene.model.coefficients.target_std).all() and (soft["std"] > 0).all()
+    assert (moved < model.target_std).all() and (soft["std"] > 0).all()
     monkeypatch.setattr(fusion, "worth_it", lambda model: True)
-    quiet = nonlocal_means(torch.from_numpy(expected.astype(np.float32)), scene.model.coefficients)
+    quiet = nonlocal_means(torch.from_numpy(expected.astype(np.float32)), model)
     np.testing.assert_allclose(scene.run(silent, tile, consistency=False)["x"][0], quiet, atol=1e-4)
 
 
@@ -379,7 +381,7 @@ def test_no_error_is_expected_beyond_what_training_ever_showed(scene):
     components = SETTINGS["components"]
     state["second.head.bias"][4 * components : 8 * components] += 200.0  # the errors' part of the head
     found = scene.run(SubspaceRunner(CARD, state), scene.whole())["std"]
-    largest = TARGET_LIMIT * np.sqrt(np.pi / 2) * scene.model.coefficients.target_std
+    largest = TARGET_LIMIT * np.sqrt(np.pi / 2) * scene.model.coefficients.denoised().target_std
     np.testing.assert_allclose(found, np.broadcast_to(largest[:, None, None], found.shape), rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from hsfusion.models.fusion import SubspaceRunner, build_network
 from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.tile import ClosedForms
+from hsfusion.models.scene.tile import ClosedForms, denoised
 from hsfusion.models.training.card import make_card
 from hsfusion.models.training.config import load_config
 from hsfusion.models.training.validation import (
@@ -92,13 +92,14 @@ def score_of_average(scene: Scene, case: Case) -> tuple[float, float]:
     pair = simulate(scene, case)
     block = whole_block(pair.hsi, pair.msi)
     fitted = Fitted.to(block, pair.sampling, components=3)
-    forms = ClosedForms(fitted.y, fitted.z, block.y_mask, block.z_mask, fitted.scene.coefficients, fitted.place)
+    z, model = denoised(fitted.z, block.z_mask, fitted.scene.coefficients, fitted.place)
+    forms = ClosedForms(fitted.y, z, block.y_mask, block.z_mask, model, fitted.place)
     found = scores(pair.truth, fitted.expand(forms.average))
     return found["psnr"], found["sam"]
 
 
 def test_held_out_scenes_are_scored_with_every_method(config_file, make_scene, monkeypatch):
-    """A network that says nothing scores as the closed forms' average, where no noise is averaged away after it."""
+    """A network that says nothing scores as the closed forms' average of the filtered MSI, where no noise is averaged away after it."""
     monkeypatch.setattr("hsfusion.models.fusion.worth_it", lambda model: False)
     torch.set_num_threads(1)
     config = load_config(config_file)

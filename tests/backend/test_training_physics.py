@@ -49,12 +49,13 @@ def _images(observed: Observed, drawn) -> tuple[np.ndarray, np.ndarray, np.ndarr
     """The average of the closed forms and both images as the example made them."""
     from hsfusion.models.scene.blocks import whole_block
     from hsfusion.models.scene.model import fit_scene
-    from hsfusion.models.scene.tile import ClosedForms, Place
+    from hsfusion.models.scene.tile import ClosedForms, Place, denoised
 
     block = whole_block(observed.hsi, observed.msi)
     scene = fit_scene([block], observed.assumed, 5)
-    y, z = scene.subspace.project(observed.hsi).astype(np.float32), scene.standardise(observed.msi)
+    y = scene.subspace.project(observed.hsi).astype(np.float32)
     place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    z, _ = denoised(scene.standardise(observed.msi), block.z_mask, scene.coefficients, place)
     forms = ClosedForms(y, z, block.y_mask, block.z_mask, drawn.physics.model, place)
     return forms.average.astype(np.float32), y, z
 

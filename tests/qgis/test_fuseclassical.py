@@ -58,6 +58,46 @@ def test_every_method_beats_interpolation(pair, tmp_path, method):
     assert rmse(tmp_path / "fused.tif", pair.truth) < 0.5 * np.sqrt(np.mean((nearest - pair.truth) ** 2))
 
 
+@pytest.fixture(scope="module")
+def noisy(pair, tmp_path_factory) -> pairs.Pair:
+    """The pair with ten times the noise in its MSI."""
+    fine = read(pair.msi) + np.random.default_rng(9).normal(0, 80, (4, *pairs.FINE))
+    folder = tmp_path_factory.mktemp("noisy")
+    msi = pairs.write(folder / "msi.tif", fine, pairs.PIXEL, wavelengths=pairs.MSI_WAVELENGTHS)
+    return pairs.Pair(pair.hsi, msi, pair.truth)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_noise_of_the_msi_is_filtered_where_that_is_wanted(noisy, tmp_path, method):
+    run(noisy, tmp_path / "noisy.tif", method=method)
+    run(noisy, tmp_path / "quiet.tif", method=method, denoise=True)
+    assert rmse(tmp_path / "quiet.tif", noisy.truth) < 0.85 * rmse(tmp_path / "noisy.tif", noisy.truth)
+    records = [json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in ("noisy", "quiet")]
+    assert [record["parameters"]["DENOISE"] for record in records] == [False, True]
+    filtered = np.array(records[1]["noise"]["msi_filtered_std"]) / records[1]["noise"]["msi_std"]
+    assert ((filtered > 0.2) & (filtered < 1)).all() and "msi_filtered_std" not in records[0]["noise"]
+
+
+def test_the_filter_does_not_know_tiles(noisy, tmp_path):
+    """A part of the output is that part of the whole, its noise filtered too."""
+    whole = run(noisy, tmp_path / "whole.tif", method="average", denoise=True)
+    x, y = pairs.CORNER
+    extent = (x + 30 * pairs.PIXEL, y - 80 * pairs.PIXEL, x + 90 * pairs.PIXEL, y - 20 * pairs.PIXEL)
+    part = run(noisy, tmp_path / "part.tif", method="average", denoise=True, extent=extent)
+    inside = read(whole["OUTPUT"])[:, 20:80, 30:90]
+    assert np.abs(read(part["OUTPUT"]) - inside).max() < 1e-4 * np.ptp(inside)
+
+
+def test_denoise_through_qgis_process(qgis_process, noisy, tmp_path):
+    given = {"HSI": noisy.hsi, "MSI": noisy.msi, "DENOISE": "true"}
+    qgis_process(
+        "hsfusion:fuseclassical", **given, METHOD="map", OUTPUT=tmp_path / "f.tif", REPORT=tmp_path / "report.html"
+    )
+    assert "Noise of the MSI filtered" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    refused = qgis_process("hsfusion:fuseclassical", **given, METHOD="gsa", OUTPUT=tmp_path / "g.tif", check=False)
+    assert refused.code != 0 and "switch DENOISE off" in refused.error and not (tmp_path / "g.tif").exists()
+
+
 def test_given_sensor_and_psf(pair, tmp_path):
     outputs = run(pair, tmp_path / "fused.tif", psf_fwhm=1.1, psf_fwhm_y=1.21, sensor="Sentinel-2A")
     assert outputs["PSF_FWHM_USED"] == pytest.approx(1.1 * 1.1**0.5)
