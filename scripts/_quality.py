@@ -39,7 +39,7 @@ from hsfusion.models.training.validation import (
 )
 from hsfusion.models.weights import load_state, read_card
 
-YARDSTICK, UNGATED = "glp-hs*", "glp-hs* ungated"
+YARDSTICK, UNGATED, FILTERED = "glp-hs*", "glp-hs* ungated", "average, MSI filtered"
 COMPARED = 72  # coarse pixels per axis that the PSF and the shift are searched in, as hsfusion:fuse does
 MISJUDGED = 1.25  # factor on the PSF's width
 STRENGTHS = (
@@ -105,6 +105,7 @@ def run_case(
     sampling = blind_sampling(block, pair.sampling.ratio)
     plain, fitted = Fitted.to(block, sampling), Fitted.to(block, sampling, components=components)
     fused.update(plain.fuse())
+    fused[FILTERED] = plain.expand(plain.average(denoise=True))
     if job.thorough:
         for method in FULL_BAND:
             fused[method] = _or_nothing(method, block, plain)

@@ -7,9 +7,9 @@ python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
 Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);
-interpolation (cubic), the closed forms and the model, blind; guarded = what hsfusion:fuse ships after Wald's protocol. --thorough adds gsa,
-sfim-hs, cnmf, hysure, a denoising baseline, the model told the true PSF and one a quarter too wide. Ceiling: PSNR at which the error equals
-the reference's own noise. The peak is the reference's maximum.
+interpolation (cubic), the closed forms, their average of the MSI with its noise filtered as the model does, and the model, blind; guarded = what
+hsfusion:fuse ships after Wald's protocol. --thorough adds gsa, sfim-hs, cnmf, hysure, a denoising baseline, the model told the true PSF and one a
+quarter too wide. Ceiling: PSNR at which the error equals the reference's own noise. The peak is the reference's maximum.
 """
 
 from __future__ import annotations

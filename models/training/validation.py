@@ -15,7 +15,7 @@ from ..scene.estimation import estimate_psf
 from ..scene.fusion import expand_tile, outside_part
 from ..scene.model import COMPONENTS, SceneModel, fit_scene
 from ..scene.subspace import fit_subspace
-from ..scene.tile import ClosedForms, Place
+from ..scene.tile import ClosedForms, Place, denoised
 from ..scene.wald import excess_rmse, reduced_block, reduced_sampling, verdict
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
@@ -153,10 +153,12 @@ class Fitted:
             fused["network"] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
         return fused
 
-    def average(self) -> np.ndarray:
-        """The coefficients (K, H, W) of LOC and MAP's average."""
-        block = self.block
-        return ClosedForms(self.y, self.z, block.y_mask, block.z_mask, self.scene.coefficients, self.place).average
+    def average(self, denoise: bool = False) -> np.ndarray:
+        """The coefficients (K, H, W) of LOC and MAP's average, the MSI filtered first or not."""
+        block, z, model = self.block, self.z, self.scene.coefficients
+        if denoise:
+            z, model = denoised(z, block.z_mask, model, self.place)
+        return ClosedForms(self.y, z, block.y_mask, block.z_mask, model, self.place).average
 
     def expand(self, x: np.ndarray) -> np.ndarray:
         """Spectra (L, H, W) of fused coefficients (K, H, W)."""

@@ -94,6 +94,7 @@ def score_of_average(scene: Scene, case: Case) -> tuple[float, float]:
     fitted = Fitted.to(block, pair.sampling, components=3)
     z, model = denoised(fitted.z, block.z_mask, fitted.scene.coefficients, fitted.place)
     forms = ClosedForms(fitted.y, z, block.y_mask, block.z_mask, model, fitted.place)
+    np.testing.assert_array_equal(forms.average, fitted.average(denoise=True))
     found = scores(pair.truth, fitted.expand(forms.average))
     return found["psnr"], found["sam"]
 
