@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable
 
 import numpy as np
@@ -21,7 +21,6 @@ from .networks.grown import grown
 from .networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from .networks.subspace_unet import MULTIPLE, Estimate
 from .networks.unfolded import build_network
-from .nonlocal_means import MARGIN, nonlocal_means, worth_it
 from .observation import gaussian_field
 from .precision import BFLOAT16, FLOAT32
 from .scene.closed_forms import maximum_a_posteriori
@@ -134,7 +133,6 @@ class SubspaceRunner:
         found = y.shape[0]
         y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
         z, quiet = denoised(z, z_mask, job.model, job.place)
-        job = replace(job, model=quiet)
         model = pad_components(quiet, self.components)
         forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
         correct = self.consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
@@ -253,7 +251,7 @@ class SubspaceRunner:
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp().clamp(max=TARGET_LIMIT)
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            drawn = [tile.finished(residual[place], mean[place]) for residual in residuals[: job.samples] or [mean]]
+            drawn = [tile.core(tile.added(residual[place])) for residual in residuals[: job.samples] or [mean]]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
@@ -288,26 +286,6 @@ class Prepared:
         x = self.base.clone()
         x[part] += self.scale * self.inside(residual)
         return x
-
-    def finished(self, residual: Tensor, mean: Tensor) -> Tensor:
-        """The core's coefficients (K found, rows, cols), with what noise is left averaged away among pixels that the mean estimate finds alike.
-
-        One sample by itself would find fewer of them, and the mean of samples would be noisier than the mean estimate.
-        """
-        job, x = self.job, self.added(residual)
-        if not worth_it(job.model):
-            return self.core(x)
-        ranges = (job.core_rows, job.place.fine_rows), (job.core_cols, job.place.fine_cols)
-        around = tuple(
-            slice(max(core.start - MARGIN, seen.start) - seen.start, min(core.stop + MARGIN, seen.stop) - seen.start)
-            for core, seen in ranges
-        )
-        inner = tuple(
-            slice(core.start - seen.start - part.start, core.stop - seen.start - part.start)
-            for (core, seen), part in zip(ranges, around)
-        )
-        part = (slice(0, self.found), *around)
-        return nonlocal_means(x[part], job.model, self.added(mean)[part])[(slice(None), *inner)]
 
     def coefficients(self, residual: Tensor) -> Tensor:
         """Of a residual, consistent with both images where that is wanted."""

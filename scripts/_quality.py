@@ -105,7 +105,7 @@ def run_case(
     sampling = blind_sampling(block, pair.sampling.ratio)
     plain, fitted = Fitted.to(block, sampling), Fitted.to(block, sampling, components=components)
     fused.update(plain.fuse())
-    fused[FILTERED] = plain.expand(plain.average(denoise=True))
+    fused[FILTERED] = plain.expand(plain.closed_forms(denoise=True).average)
     if job.thorough:
         for method in FULL_BAND:
             fused[method] = _or_nothing(method, block, plain)
@@ -120,7 +120,7 @@ def run_case(
         fused[f"{name}, told PSF"] = Fitted.to(block, pair.sampling, components=components).fuse(runner)["network"]
         fused.update(misjudged(block, pair.sampling, runner, components, name))
     choice = guarded(fitted, runner)
-    fused["guarded"] = fused[name if choice == "network" else choice]
+    fused["guarded"] = fused[name] if choice == "network" else fitted.fuse(denoise=True)[choice]
     return {method: cube for method, cube in fused.items() if cube is not None}, trust
 
 
@@ -147,7 +147,7 @@ def denoised(plain: Fitted, truth: np.ndarray) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
     model = plain.scene.coefficients
-    forms_average = plain.average()
+    forms_average = plain.closed_forms().average
     noise = np.sqrt((model.regression**2) @ (plain.scene.msi_noise / plain.scene.z_scale) ** 2 + model.y_std**2)
     best: tuple[float, np.ndarray] | None = None
     for strength in STRENGTHS:

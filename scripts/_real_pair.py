@@ -60,7 +60,7 @@ def _scored(
     plain, fitted = fit(COMPONENTS), fit(int(card["components"]))
     fused = {**plain.fuse(), card["name"]: fitted.fuse(runner)["network"]}
     choice = guarded(fitted, runner)
-    fused["guarded"] = fused[card["name"] if choice == "network" else choice]
+    fused["guarded"] = fused[card["name"]] if choice == "network" else fitted.fuse(denoise=True)[choice]
     inside = (slice(None), slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     found = {name: scores(truth[inside], cube[inside]) for name, cube in fused.items() if name != YARDSTICK}
     return {name: (s["psnr"], s["sam"]) for name, s in found.items()}

@@ -17,7 +17,7 @@ from .classical import fuse_classical
 from .estimation import estimate
 from .fusion_report import write_report
 from .guard import Verdict, decide
-from .methods import ClosedForm, Method
+from .methods import Method
 from .model_choice import (
     beyond_training,
     check_model,
@@ -148,14 +148,14 @@ def _shipped(
         return method
     if verdict.residual is None:
         band_std, known = (
-            scene.expected_std(),
+            scene.denoised().expected_std(),
             "what the estimates expect to be left, which this small scene cannot check",
         )
     else:
         band_std, known = verdict.residual, f"the error of {verdict.shipped} at reduced resolution"
     if request.uncertainty:
         progress.warn(f"UNCERTAINTY is {known}, one number per band.")
-    return ClosedForm(verdict.shipped, band_std=band_std)
+    return verdict.closed_form(band_std)
 
 
 def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:

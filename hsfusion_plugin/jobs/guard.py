@@ -1,4 +1,7 @@
-"""The guard: Wald's protocol on blocks of the scene compares a method with the closed forms where the truth is known."""
+"""The guard: Wald's protocol on blocks of the scene compares a method with the closed forms where the truth is known.
+
+The closed forms, and what is shipped of them, work on the MSI with its noise filtered, as the model does.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 from ...models.scene.blocks import Block, middle
 from ...models.scene.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, margin_db, verdict
 from .estimation import Estimates
-from .methods import Method
+from .methods import ClosedForm, Method
 from .progress import Progress
 from .published import Published
 from .rehearsal import Rehearsal, Stage
@@ -36,6 +39,10 @@ class Verdict:
     residual: np.ndarray | None
     gain: float
     margin: float = MARGIN_DB
+
+    def closed_form(self, band_std: np.ndarray | None = None) -> ClosedForm:
+        """What is shipped instead of the guarded method, as it was checked; band_std (L,): its expected error."""
+        return ClosedForm(self.shipped, band_std=band_std, denoise=True)
 
     def sentence(self, guarded: str) -> str:
         """What the check found, for the log and the report."""

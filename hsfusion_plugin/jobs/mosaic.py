@@ -87,7 +87,7 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, _method(verdict.shipped, estimates), largest, about)
+            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, about)
     return Mosaic(request, estimates.scene, None, largest, about)
 
 

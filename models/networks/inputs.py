@@ -104,7 +104,6 @@ def pad_components(model: CoefficientModel, components: int) -> CoefficientModel
         ("y_std", 1.0),
         ("prior_std", 1.0),
         ("target_std", 1.0),
-        ("passed_std", 0.0),
         ("loc_gain", 0.0),
         ("weight", 0.0),
     ):

@@ -34,11 +34,11 @@ class CoefficientModel:
 
     sampling and scene_shape place a tile; regression (K, l) and intercept (K,) are GLP-HS; response (l, K) and offset (l,) map coefficients
     to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std (K,) is the spread that GLP-HS is expected to
-    leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; passed_std (K,) that noise
-    alone, without such texture; loc_ridge, loc_gain (K,): LOC's ridge and the share of the
-    coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square 1.
-    kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by the spectrum around;
-    unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's noise is filtered before the network's tiles.
+    leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; loc_ridge, loc_gain (K,):
+    LOC's ridge and the share of the coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's
+    units, mean square 1. kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by
+    the spectrum around; unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's noise is filtered before
+    the network's tiles.
     """
 
     sampling: Sampling
@@ -51,7 +51,6 @@ class CoefficientModel:
     z_std: np.ndarray
     prior_std: np.ndarray
     target_std: np.ndarray
-    passed_std: np.ndarray
     loc_ridge: float
     loc_gain: np.ndarray
     weight: np.ndarray
@@ -63,12 +62,10 @@ class CoefficientModel:
     def denoised(self) -> CoefficientModel:
         """The model of the same scene where the MSI is what `denoising` leaves of it: what the filter took off is no noise of it any more."""
         removed = self.denoising.removed**2
-        passed = self.regression**2 @ removed
         return replace(
             self,
             z_std=np.sqrt(self.z_std**2 - removed),
-            target_std=np.sqrt(self.target_std**2 - passed),
-            passed_std=np.sqrt(self.passed_std**2 - passed),
+            target_std=np.sqrt(self.target_std**2 - self.regression**2 @ removed),
         )
 
     def error_share(self) -> np.ndarray:
@@ -129,6 +126,10 @@ class SceneModel:
     spectral_offset: np.ndarray
     unexplained: np.ndarray
     msi_noise: np.ndarray
+
+    def denoised(self) -> SceneModel:
+        """The same scene where the MSI is what the filter of its noise leaves."""
+        return replace(self, coefficients=self.coefficients.denoised())
 
     def expected_std(self) -> np.ndarray:
         """How far a closed form is expected to be off, per band (L,): the spread of the coefficients it leaves, and what lies outside."""
@@ -201,7 +202,6 @@ def fit_scene(
     check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
-    passed, passed_quiet = (np.sqrt(regression**2 @ (std / z_scale) ** 2) for std in (textured, noise))
     seen = [
         _window(block, sampling, subspace, regression, intercept, z_mean, z_scale)
         for block in windows(blocks, sampling, MOST_PIXELS, WINDOW)
@@ -219,8 +219,7 @@ def fit_scene(
         y_std=y_std,
         z_std=z_std,
         prior_std=prior_std,
-        target_std=np.sqrt(prior_std**2 + passed**2),
-        passed_std=passed_quiet,
+        target_std=np.sqrt(prior_std**2 + regression**2 @ (textured / z_scale) ** 2),
         loc_ridge=ridge,
         loc_gain=_loc_gain(samples, rest, low, ridge),
         weight=weight,

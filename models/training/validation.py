@@ -142,10 +142,10 @@ class Fitted:
         place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
         return cls(scene, block, place, y, scene.standardise(block.z))
 
-    def fuse(self, runner: Runner | None = None, **options: Any) -> dict[str, np.ndarray]:
-        """Every method: name -> (L, H, W); `network` where a runner is given, with the options of its request."""
-        block, scene, place = self.block, self.scene, self.place
-        forms = ClosedForms(self.y, self.z, block.y_mask, block.z_mask, scene.coefficients, place)
+    def fuse(self, runner: Runner | None = None, denoise: bool = False, **options: Any) -> dict[str, np.ndarray]:
+        """Every method: name -> (L, H, W), closed forms of the MSI as it is or, with `denoise`, with its noise filtered; `network` where a
+        runner is given, with the options of its request."""
+        forms = self.closed_forms(denoise)
         fused = {"interpolation": self.interpolate()}
         for name, x in zip(CLOSED_FORMS, (forms.glp, forms.loc, forms.map, forms.average)):
             fused[name] = self.expand(x)
@@ -153,12 +153,12 @@ class Fitted:
             fused["network"] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
         return fused
 
-    def average(self, denoise: bool = False) -> np.ndarray:
-        """The coefficients (K, H, W) of LOC and MAP's average, the MSI filtered first or not."""
+    def closed_forms(self, denoise: bool = False) -> ClosedForms:
+        """Coefficients (K, H, W) by all closed forms, the MSI's noise filtered first or not."""
         block, z, model = self.block, self.z, self.scene.coefficients
         if denoise:
             z, model = denoised(z, block.z_mask, model, self.place)
-        return ClosedForms(self.y, z, block.y_mask, block.z_mask, model, self.place).average
+        return ClosedForms(self.y, z, block.y_mask, block.z_mask, model, self.place)
 
     def expand(self, x: np.ndarray) -> np.ndarray:
         """Spectra (L, H, W) of fused coefficients (K, H, W)."""
@@ -187,7 +187,7 @@ def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
     rows, cols = reduced.scene_shape
     truth = fitted.block.y[:, :rows, :cols]
     local = Fitted.to(reduced, reduced_sampling(sampling), components=scene.subspace.components)
-    fused = local.fuse(runner, **options)
+    fused = local.fuse(runner, denoise=True, **options)
     errors = {name: ((fused[name] - truth) ** 2).mean(axis=(1, 2)) for name in (*CLOSED_FORMS, "network")}
     found = {name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}
     return verdict(found, "network", float(reduced.y_mask.sum()))[0]

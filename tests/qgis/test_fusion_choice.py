@@ -36,14 +36,15 @@ def test_what_lies_outside_is_said(fwhm, snr_db, said):
 )
 def test_what_the_guard_ships_has_an_expected_error_that_says_what_it_is(residual, std, said):
     heard = []
+    quiet = SimpleNamespace(expected_std=lambda: np.array([3.0, 4.0]))
     shipped = _shipped(
         SimpleNamespace(name="m"),
         Verdict("average", {}, residual, 0.0),
-        SimpleNamespace(expected_std=lambda: np.array([3.0, 4.0])),
+        SimpleNamespace(denoised=lambda: quiet),
         SimpleNamespace(uncertainty="std.tif"),
         SimpleNamespace(warn=heard.append),
     )
-    assert shipped.name == "average"
+    assert shipped.name == "average" and shipped.denoise, "of the filtered MSI, as it was checked"
     np.testing.assert_array_equal(shipped.band_std, std)
     assert len(heard) == 1 and said in heard[0]
 

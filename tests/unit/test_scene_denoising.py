@@ -129,7 +129,7 @@ def test_the_model_knows_that_there_is_less_noise(make_scene) -> None:
     z, after = denoised(scene.standardise(block.z), block.z_mask, before, place)
     assert (after.z_std < before.z_std).all() and (after.z_std > 0).all()
     assert (after.target_std <= before.target_std).all() and (after.target_std >= before.prior_std).all()
-    assert (after.passed_std >= np.sqrt(0.99 * (1 - MOST_REMOVED)) * before.passed_std).all()
+    assert (before.denoising.removed**2 <= 1.01 * MOST_REMOVED * before.denoising.noise**2).all()
     assert z.dtype == np.float32 and (z != scene.standardise(block.z)).any()
 
 
