@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ..errors import HSFusionError
 from ..observation import Sampling
 from .blocks import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
 from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
@@ -264,7 +265,12 @@ def _window(
 
 
 def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
+    """Per MSI band (l,); HSFusionError where no band shows anything."""
     pixels = np.concatenate([block.z[:, block.z_mask > 0] for block in blocks], axis=1).astype(np.float64)
+    if not np.any(pixels.max(axis=1) > pixels.min(axis=1)):
+        raise HSFusionError(
+            "The multispectral raster is constant where the two rasters overlap: there is nothing to sharpen with."
+        )
     return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.blocks import Block, whole_block
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
@@ -48,6 +49,16 @@ def test_the_response_predicts_the_msi_from_the_truths_coefficients(truth, snr_d
     np.testing.assert_allclose(
         scene.spectral_response @ truth.mean(axis=(1, 2)) + scene.spectral_offset, scene.z_mean, rtol=0.02
     )
+
+
+def test_an_msi_that_shows_nothing_is_refused_and_one_empty_band_is_not(truth):
+    block = pair(truth)
+    with pytest.raises(HSFusionError, match="multispectral raster is constant .* nothing to sharpen with"):
+        fit_scene([replace(block, z=np.full_like(block.z, 0.1))], SAMPLING)
+    empty = block.z.copy()
+    empty[1] = 0.0
+    scene = fit_scene([replace(block, z=empty)], SAMPLING)
+    assert np.isfinite(scene.coefficients.regression).all() and np.isfinite(scene.coefficients.denoised().z_std).all()
 
 
 def test_the_standardised_msi_has_zero_mean_and_unit_variance(truth):
