@@ -16,8 +16,9 @@ import numpy as np
 from ..observation import Degradation
 from ..observation.axis import filter_axis, separable
 from .closed_forms import mix
+from .estimation import quiet_power
 from .nonlinear import Window
-from .texture import LEAST_PATCHES, MOST_PATCHES, quiet_power, whole_patches
+from .texture import LEAST_PATCHES, MOST_PATCHES, whole_patches
 
 LEVELS = 2  # of wavelets; a third finds nothing more
 SPLINE = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
@@ -67,7 +68,8 @@ def fit_denoising(windows: list[Window], noise: np.ndarray) -> Denoising:
     axes = np.linalg.eigh(np.tensordot(patches, patches, axes=((1, 2), (1, 2))))[1]
     if patches.shape[1] >= LEAST_PATCHES:
         along = np.tensordot(axes.T, patches, axes=1)
-        noise = np.maximum(noise * min(1.0, *(quiet_power(one) ** 0.5 for one in along)), LEAST_NOISE)
+        quietest = min(quiet_power((one**2).mean(axis=1)) for one in along)
+        noise = np.maximum(noise * min(1.0, quietest**0.5), LEAST_NOISE)
     found = Denoising(noise, axes, np.zeros_like(noise))
     power = np.array([(found.taken(w.z, w.z_mask, w.down) ** 2).sum(axis=(1, 2), dtype=np.float64) for w in windows])
     power = power.sum(axis=0) / max(1.0, sum(float(w.z_mask.sum()) for w in windows))

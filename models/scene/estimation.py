@@ -12,6 +12,7 @@ from .moments import covariance
 from .subspace import Subspace
 
 FWHM_RANGE = (0.4, 3.0)
+QUIET = 0.62  # mean of the lowest tenth of patch variances of pure noise, relative to the true variance
 NOMINAL_FWHM = 1.0  # HSI pixels; the rule for pushbroom imagers, used where the pair cannot tell
 
 
@@ -133,11 +134,15 @@ def msi_noise(blocks: list[Block]) -> np.ndarray:
     """
     quiet = []
     for band in range(blocks[0].z.shape[0]):
-        patches = [_patch_power(block.z[band], block.z_mask) for block in blocks]
-        power = np.sort(np.concatenate(patches))
-        # The mean of the lowest tenth of patch variances underestimates: for pure noise by the factor that 36 dependent samples give.
-        quiet.append(np.sqrt(power[: max(1, len(power) // 10)].mean() / 36.0 / 0.62) if len(power) else 0.0)
+        power = np.concatenate([_patch_power(block.z[band], block.z_mask) for block in blocks])
+        quiet.append(np.sqrt(quiet_power(power)) if len(power) else 0.0)
     return np.array(quiet)
+
+
+def quiet_power(power: np.ndarray) -> float:
+    """Variance of white noise from the mean squares (n,) of patches after Immerkaer's mask, whose own gain is 36: what the quietest tenth shows."""
+    lowest = np.sort(power)[: max(1, len(power) // 10)]
+    return float(lowest.mean() / 36.0 / QUIET)
 
 
 def _patch_power(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

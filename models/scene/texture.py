@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .blocks import Block
-from .estimation import msi_noise
+from .estimation import msi_noise, quiet_power
 
 PATCH = 8  # fine pixels
 LEAST_PATCHES, MOST_PATCHES = 20, 4000  # of all blocks together; more than that only cost time
 LEAST_SHARE = 0.25  # of what keeps the images apart, which the HSI's noise, an upper estimate itself, does not explain
-QUIET = 0.62  # mean of the lowest tenth of patch variances of pure noise, relative to the true variance
 
 
 def noise_without_texture(blocks: list[Block]) -> np.ndarray:
@@ -29,14 +28,9 @@ def noise_without_texture(blocks: list[Block]) -> np.ndarray:
         others = np.delete(patches, band, axis=0)
         quiet = np.argsort((image**2).mean(axis=1))[: max(LEAST_PATCHES, len(image) // 2)]
         weights, *_ = np.linalg.lstsq(others[:, quiet].reshape(len(others), -1).T, image[quiet].ravel(), rcond=None)
-        noise[band] = quiet_power(image - np.tensordot(weights, others, axes=1)) ** 0.5
+        alone = image - np.tensordot(weights, others, axes=1)
+        noise[band] = quiet_power((alone**2).mean(axis=1)) ** 0.5
     return np.minimum(plain, noise)
-
-
-def quiet_power(patches: np.ndarray) -> float:
-    """Variance of the noise of one band from patches (n, 64) of it after Immerkaer's mask: what the quietest tenth shows."""
-    power = np.sort((patches**2).mean(axis=1))
-    return float(power[: max(1, len(power) // 10)].mean() / 36.0 / QUIET)
 
 
 def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_gain: float) -> np.ndarray:
