@@ -19,7 +19,7 @@ INTERFACE = {
         ["OUTPUT", "UNCERTAINTY", "REPORT", *USED, "GUARD_GAIN"],
     ),
     "fuseclassical": (
-        ["HSI", "MSI", "MASK", "METHOD", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "REPORT"],
+        ["HSI", "MSI", "MASK", "METHOD", "DENOISE", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "REPORT"],
         ["OUTPUT", "REPORT", *USED],
     ),
     "adapt": (
