@@ -23,7 +23,7 @@ import rasterio
 import torch
 from _speed_calls import calls_alone, run_lines, some_of
 from _speed_pair import RATIO, write_pair
-from _speed_runs import FUSE, transport, whole_run
+from _speed_runs import UNGUARDED, transport, whole_run
 from rasterio.windows import Window
 from torch.nn.functional import conv2d
 
@@ -288,9 +288,9 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
         for label, (seconds, record) in whole_run(given.folder, given.hsi, given.msi, timed, with_qgis).items():
             found[label], records[label] = seconds, record
         rows |= {n: Time(t.wall / everything, t.cpu / everything) for n, t in found.items() if t is not None}
-    if FUSE in records:
-        record = records[FUSE]
-        lines += run_lines(record["seconds"], record["network_calls"], found[FUSE].wall, calls, everything)
+    if UNGUARDED in records:
+        record = records[UNGUARDED]
+        lines += run_lines(record["seconds"], record["network_calls"], found[UNGUARDED].wall, calls, everything)
     lines += [
         "",
         "## Parts of a run against the network calls",

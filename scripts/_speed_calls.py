@@ -67,7 +67,7 @@ def run_lines(
 ) -> list[str]:
     """Markdown: where the time of a whole run went, and its ratio to the calls. seconds: its phases; sent: its `network_calls`."""
     rest = whole - sum(value for name, value in seconds.items() if name != "network")
-    apart = whole - seconds.get("estimation", 0.0) - seconds.get("guard", 0.0)
+    apart = whole - seconds.get("estimation", 0.0)
     lines = [
         "",
         "## A whole run and its network calls",
@@ -75,13 +75,13 @@ def run_lines(
         f"{sent['sent']:.0f} tiles are sent, {100 * sent['halo_share']:.0f} % of their pixels are halo; the backend works on "
         f"{alone.together} at a time with {alone.threads} thread(s) each.",
         "",
-        "| part of hsfusion:fuse | s | share of the run |",
+        "| part of hsfusion:fuse without guard | s | share of the run |",
         "|---|---|---|",
         *(f"| {n} | {v:.2f} | {100 * v / whole:.0f} % |" for n, v in seconds.items() if n != "network"),
         f"| QGIS's start, opening, closing | {rest:.2f} | {100 * rest / whole:.0f} % |",
         f"| whole command | {whole:.2f} | 100 % |",
         "",
-        "| the network calls of this run | s | tiles (reading to writing), times that | whole command less estimation and guard, times that |",
+        "| the network calls of this run | s | tiles (reading to writing), times that | whole command less estimation, times that |",
         "|---|---|---|---|",
     ]
     for label, value in (
