@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -25,7 +25,7 @@ from .observation import gaussian_field
 from .precision import BFLOAT16, FLOAT32
 from .scene.closed_forms import maximum_a_posteriori
 from .scene.model import CoefficientModel
-from .scene.tile import ClosedForms, Place, denoised
+from .scene.tile import ClosedForms, Place, agreed, denoised
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 # Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
@@ -136,7 +136,8 @@ class SubspaceRunner:
         model = pad_components(quiet, self.components)
         forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
         correct = self.consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
-        return self.prepare(job, found, forms, model, correct)
+        prepared = self.prepare(job, found, forms, model, correct)
+        return replace(prepared, agreed=lambda x: agreed(x, z_mask, model, job.place))
 
     def prepare(
         self,
@@ -251,7 +252,9 @@ class SubspaceRunner:
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp().clamp(max=TARGET_LIMIT)
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            drawn = [tile.core(tile.added(residual[place])) for residual in residuals[: job.samples] or [mean]]
+            drawn = [
+                tile.core(tile.agreed(tile.added(residual[place]))) for residual in residuals[: job.samples] or [mean]
+            ]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
 
@@ -261,7 +264,8 @@ class Prepared:
     """A tile as the network takes it, and the way back from the network's residual to coefficients.
 
     found: components that the request has; base (K, H, W) of the window, scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the
-    network, which works on the part `cut` (rows, columns) of the window, padded to its multiple: H', W'.
+    network, which works on the part `cut` (rows, columns) of the window, padded to its multiple: H', W'; agreed: coefficients with the detail
+    that both images agree on.
     """
 
     job: TileRequest
@@ -272,6 +276,7 @@ class Prepared:
     numbers: Tensor
     correct: Callable[[Tensor], Tensor] | None
     cut: tuple[slice, slice]
+    agreed: Callable[[Tensor], Tensor] = lambda x: x
 
     def inside(self, residual: Tensor) -> Tensor:
         """Without the padding."""

@@ -43,7 +43,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
             {**_model(record), **reports.software_versions()},
             {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
-        estimates=[*_estimates(pair, estimates), *_filtered(record)],
+        estimates=[*_estimates(pair, estimates), *_filtered(record), *_kept(record)],
         numbers=(
             reports.Quantity(
                 "Agreement with the HSI",
@@ -112,6 +112,13 @@ def _filtered(record: dict[str, Any]) -> list[reports.Quantity]:
     shares = 100 * (np.asarray(noise["msi_filtered_std"]) / np.maximum(noise["msi_std"], 1e-300)) ** 2
     text = "of its power in each band, before fusion: local Wiener filter of wavelets"
     return [reports.Quantity("Noise of the MSI filtered", ", ".join(f"{share:.0f}" for share in shares), "%", text)]
+
+
+def _kept(record: dict[str, Any]) -> list[reports.Quantity]:
+    """How much of the result's detail was kept, where the images disagree by more than noise."""
+    share = record.get("detail_kept", 1.0)
+    text = "the images disagree by more than their noise (registration, another moment, other optics), so some is given back"
+    return [reports.Quantity("Detail that is kept", f"{100 * share:.0f}", "%", text)] if share < 1.0 else []
 
 
 def _model(record: dict[str, Any]) -> dict[str, str]:

@@ -86,6 +86,8 @@ def fuse_scene(
     record = {**provenance(pair, estimates, request), **about}
     if isinstance(method, (ClosedForm, Diffusion)) and method.denoise:
         record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
+    if isinstance(method, Diffusion):
+        record["detail_kept"] = scene.coefficients.agreement
     calls = CallTimes()
     give_back()
     make_room(

@@ -26,6 +26,9 @@ COMPONENTS = 12  # as many as the bundled network has, so that a closed form is 
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
 MOST_PIXELS = 2500  # coarse pixels that the nonlinear law is learnt from ...
 WINDOW = 16  # ... and the size of the windows that are taken of a larger scene
+LEAST_DISAGREEMENT = (
+    0.015  # share of the detail below which the images agree; simulated pairs of the training scenes stay below 0.007
+)
 MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never noise (PSF and SRF are estimates)
 
 
@@ -39,7 +42,7 @@ class CoefficientModel:
     LOC's ridge and the share of the coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's
     units, mean square 1. kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by
     the spectrum around; unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's noise is filtered before
-    the network's tiles.
+    the network's tiles; agreement: share of the result's detail that is kept where the images disagree by more than noise, else 1.
     """
 
     sampling: Sampling
@@ -59,6 +62,7 @@ class CoefficientModel:
     slopes: SlopesFit
     unmixing: Unmixing
     denoising: Denoising
+    agreement: float = 1.0
 
     def denoised(self) -> CoefficientModel:
         """The model of the same scene where the MSI is what `denoising` leaves of it: what the filter took off is no noise of it any more."""
@@ -191,6 +195,7 @@ def fit_scene(
     # What keeps the images apart, be it noise or not, and texture too fine to tell are as good as noise where the MSI is to be followed.
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(np.minimum(textured, apart) ** 2 + misfit**2) / z_scale
+    agreement = _agreement(z_std, noise / z_scale, low)
     regression, intercept = ridge_regression(low, x, 1e-4)
     rest = x - low @ regression.T - intercept
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
@@ -228,6 +233,7 @@ def fit_scene(
         slopes=fit_slopes(seen, kernel, weight),
         unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
         denoising=fit_denoising(seen, noise / z_scale),
+        agreement=agreement,
     )
     check()
     return SceneModel(
@@ -272,6 +278,18 @@ def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
             "The multispectral raster is constant where the two rasters overlap: there is nothing to sharpen with."
         )
     return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
+
+
+def _agreement(z_std: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
+    """Wiener's share of the MSI's detail against what keeps it from the HSI beyond noise, which real pairs show: registration, another moment,
+    other optics. All of the standardised MSI: z_std (l,) what keeps the images apart, noise (l,), low (N, l) D z.
+
+    Noise is known to a tenth or so, hence the quarter.
+    """
+    detail = np.maximum(1.0 - low.var(axis=0) - noise**2, 0.01)
+    apart = np.maximum(z_std**2 - MODEL_ERROR**2 - 1.25 * noise**2, 0.0)
+    kept = float((detail**2 / (detail + apart)).sum() / detail.sum())
+    return kept if kept < 1.0 - LEAST_DISAGREEMENT else 1.0
 
 
 def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:

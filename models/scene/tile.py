@@ -33,6 +33,13 @@ def denoised(z: Any, z_mask: Any, model: CoefficientModel, place: Place) -> tupl
     return model.denoising(z, z_mask, down), model.denoised()
 
 
+def agreed(x: Any, z_mask: Any, model: CoefficientModel, place: Place) -> Any:
+    """Coefficients x (K, H, W) of a tile with as much of their detail as the images agree on; the HSI's own pixels stay as they are."""
+    if model.agreement == 1.0:
+        return x
+    return x - (1.0 - model.agreement) * cf.detail_image(x, z_mask, *place.operators(model))[2]
+
+
 class ClosedForms:
     """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
 

@@ -289,6 +289,23 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
     assert (moved < model.target_std).all() and (soft["std"] > 0).all()
 
 
+def test_where_the_images_disagree_less_detail_is_kept_in_every_tile_alike(scene, runner):
+    from hsfusion.models.scene.closed_forms import detail_image
+
+    def run(tile: Tile, agreement: float) -> np.ndarray:
+        request = scene.request(tile)
+        request["model"]["agreement"] = agreement
+        return runner(scene.tensors(tile), request)["x"][0]
+
+    whole = scene.whole()
+    full, kept = (run(whole, agreement) for agreement in (1.0, 0.8))
+    operators = whole.place.operators(scene.model.coefficients)
+    np.testing.assert_allclose(kept, full - 0.2 * detail_image(full, scene.z_mask, *operators)[2], atol=1e-4)
+    for tile in plan_tiles(range(64, 160), range(64, 160), scene.model.coefficients, 64, HALO, 8):
+        core = np.s_[:, tile.core_rows.start : tile.core_rows.stop, tile.core_cols.start : tile.core_cols.stop]
+        assert np.abs(run(tile, 0.8) - kept[core]).max() < 1e-4 * np.ptp(kept)
+
+
 @pytest.mark.parametrize("objective", [None, "x0 of the residual to interpolation"])
 def test_weights_of_other_closed_forms_are_refused(objective):
     with pytest.raises(

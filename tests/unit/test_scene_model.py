@@ -61,6 +61,22 @@ def test_an_msi_that_shows_nothing_is_refused_and_one_empty_band_is_not(truth):
     assert np.isfinite(scene.coefficients.regression).all() and np.isfinite(scene.coefficients.denoised().z_std).all()
 
 
+@pytest.mark.parametrize("snr_db", [0, 35, 25])
+def test_images_of_one_truth_agree_whatever_their_noise(truth, snr_db):
+    assert fit_scene([pair(truth, snr_db)], SAMPLING).coefficients.agreement == 1.0
+
+
+def test_an_msi_of_another_moment_agrees_in_a_part_of_its_detail(truth):
+    """A third of every band's spread that the HSI knows nothing of, as smooth as the HSI's pixels."""
+    block = pair(truth)
+    rows, cols = block.z.shape[1:]
+    other = np.kron(np.random.default_rng(1).normal(size=(3, rows // 4, cols // 4)), np.ones((4, 4)))
+    changed = block.z + 0.33 * block.z.std(axis=(1, 2), keepdims=True) * other
+    model = fit_scene([replace(block, z=changed.astype(np.float32))], SAMPLING).coefficients
+    assert 0.3 < model.agreement < 0.95
+    assert CoefficientModel.from_dict(json.loads(json.dumps(model.to_dict()))).agreement == model.agreement
+
+
 def test_the_standardised_msi_has_zero_mean_and_unit_variance(truth):
     block = pair(truth)
     scene = fit_scene([block], SAMPLING)
