@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ...hsfusion_plugin import reports
 from ...models.observation.response import gaussian_response, relative_curves
 from ...models.scene.block import coarse_samples
 from ...models.scene.sensors.registration import LEAST_PIXELS, Estimate
-from .. import reports
 from ..errors import HSFusionError
 from ..rasters.colour import colour_bands
 from ..rasters.staging import check_writable, write_text

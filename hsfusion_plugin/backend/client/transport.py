@@ -17,7 +17,7 @@ from requests.auth import AuthBase
 
 from ....models.errors import RunCancelled
 from ....models.wire import protocol
-from .. import qgis_network
+from ...backend import qgis_network
 from .errors import BackendRefused
 
 POLL_S = 0.1

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from .. import qgis_network
+from ...backend import qgis_network
 from ..client.errors import HSFusionError
 from ..client.transport import CONNECT_S, POLL_S, _Adapter
 from .manifest import Entry

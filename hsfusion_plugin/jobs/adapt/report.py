@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import reports
+from ....hsfusion_plugin import reports
 from ...reports.adaptation import AdaptationReport, write_adaptation_report
 from ..fuse.report import _absolute, _estimates
 from ..pair.estimates import Estimates

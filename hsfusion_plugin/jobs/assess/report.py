@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.observation import Sampling, Upsampling
-from ... import reports
 from ...rasters.colour import colour_bands
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import plain_json

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ... import reports
+from ....hsfusion_plugin import reports
 from ...rasters.provenance import plain_json
 from ...rasters.staging import write_text
 from ..estimate_sensor import sensor_quantities

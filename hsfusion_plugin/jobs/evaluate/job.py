@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.metrics import Scores, evaluate
-from ... import reports
 from ...errors import HSFusionError
 from ...rasters.colour import colour_bands
 from ...rasters.metadata import BandInfo

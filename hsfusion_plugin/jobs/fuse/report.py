@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import reports
+from ....hsfusion_plugin import reports
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..pair.quantities import msi_quantities

@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ....hsfusion_plugin import reports
 from ....models.heap import give_back
 from ....models.scene.methods.classical import FullBand
 from ....models.scene.tiles.plan import plan_tiles
 from ....models.version import VERSION
-from ... import reports
 from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
 from ..methods.full_band_model import Published

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ... import reports
+from ....hsfusion_plugin import reports
 from .estimates import Estimates
 from .pair import Pair
 
