@@ -11,8 +11,8 @@ from ...metrics.without_reference import consistency_db, d_lambda
 from ...observation import Degradation, Sampling
 from ...runners.full_band import FullBandRunner
 from ...scene.block import whole_block
+from ...trials import Fitted, scores
 from .data import Observed
-from .validation import Fitted, scores
 
 Table = dict[str, dict[str, tuple[float, float]]]
 FULL_RESOLUTION = "full resolution"  # case whose two numbers are consistency with the HSI (dB) and D_LAMBDA
