@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.client.client import Client, pace
-from hsfusion.hsfusion_plugin.backend.client.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import pace
+from hsfusion.hsfusion_plugin.backend.client.client import Client
 from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.hsfusion_plugin.errors import HSFusionError
