@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from .degradation import Degradation, Sampling, Upsampling, coarse_shape
+from .displacement import Displacement
 from .noise import gaussian_field, noise_std
 from .response import Sensor, covered_bands, gaussian_response, load_sensors, read_response
 
 __all__ = [
     "Degradation",
+    "Displacement",
     "Sampling",
     "Sensor",
     "Upsampling",
