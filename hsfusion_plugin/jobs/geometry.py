@@ -49,7 +49,7 @@ def find_geometry(
     fit_x = request.psf_fwhm is None
     fit_y = fit_x and request.psf_fwhm_y is None
     open_y, open_x = request.shift_y is None, request.shift_x is None
-    parts = [middle(block, ENOUGH, start.ratio) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
+    parts = [middle(block, ENOUGH, start) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
     found = register(parts, start, (fit_y, fit_x), (open_y, open_x), check)
     told = found.shift_y.determined and found.shift_x.determined
     # One shift for all may not be found just because there is none: then parts of the scene are asked for theirs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .degradation import Degradation, Sampling, Upsampling, coarse_shape
 from .displacement import Displacement
 from .noise import gaussian_field, noise_std
+from .seen import coarse_range, coarse_seen, fine_seen
 from .response import Sensor, covered_bands, gaussian_response, load_sensors, read_response
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "Sampling",
     "Sensor",
     "Upsampling",
+    "coarse_range",
+    "coarse_seen",
     "coarse_shape",
     "covered_bands",
+    "fine_seen",
     "gaussian_field",
     "gaussian_response",
     "load_sensors",

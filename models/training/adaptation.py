@@ -21,10 +21,10 @@ from ..errors import HSFusionError, RunCancelled
 from ..fusion import Cut, SubspaceRunner, TileRequest
 from ..networks.inputs import pad_components, target_scale
 from ..networks.subspace_unet import MULTIPLE
+from ..observation import coarse_range
 from ..scene.reduced import Reduced
 from ..scene.splits import CHOOSE, TEST, TRAIN
 from ..scene.tile import ClosedForms, Place, denoised
-from ..scene.tiling import coarse_range
 from .loop import LEAST_WEIGHT
 
 CROP = 96  # fine pixels
