@@ -11,7 +11,8 @@ from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noi
 from hsfusion.models.scene.blocks import whole_block
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tile import ClosedForms, Place
-from hsfusion.models.scene.tiling import COARSE_HALO, coarse_halo, coarse_range, place_of, plan_tiles
+from hsfusion.models.observation import coarse_range
+from hsfusion.models.scene.tiling import COARSE_HALO, coarse_halo, place_of, plan_tiles
 
 
 def slices(rows: range, cols: range, top: int = 0, left: int = 0) -> tuple:
