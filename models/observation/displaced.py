@@ -152,7 +152,7 @@ class DisplacedDegradation:
 
     @cached_property
     def _passes(self) -> tuple[Taps, Taps]:
-        c, (fine_rows, fine_cols) = self._crossings, self._crossings.fine
+        c, fine_cols = self._crossings, self._crossings.fine[1]
         wide_y, wide_x = c.widths()
         rows = self._taps(0, c.of_row_lines(), wide_y, len(fine_cols))
         cols = self._taps(1, c.centres()[1], wide_x, len(c.coarse[0]), self.inside)

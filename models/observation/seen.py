@@ -20,9 +20,13 @@ def coarse_seen(fine: Window, scene_shape: tuple[int, int], sampling: Sampling) 
     counts, shifts = coarse_shape(scene_shape, sampling.ratio), (sampling.shift_y, sampling.shift_x)
     displacement = sampling.displacement
     if displacement is None:
-        rows, cols = (coarse_range(f, s, n, sampling.ratio, shift) for f, s, n, shift in zip(fine, scene_shape, counts, shifts))
+        rows, cols = (
+            coarse_range(f, s, n, sampling.ratio, shift) for f, s, n, shift in zip(fine, scene_shape, counts, shifts)
+        )
         return rows, cols
-    wanted = np.stack(np.meshgrid(*(np.linspace(f.start, f.stop - 1, PROBES) - s for f, s in zip(fine, shifts)), indexing="ij"))
+    wanted = np.stack(
+        np.meshgrid(*(np.linspace(f.start, f.stop - 1, PROBES) - s for f, s in zip(fine, shifts)), indexing="ij")
+    )
     place = wanted
     for _ in range(displacement.steps):
         place = wanted - displacement.of(*place)

@@ -59,7 +59,10 @@ def test_a_displacement_of_zero_changes_nothing_inside(kind: type) -> None:
 def test_the_adjoint_is_exact(kind: type, psf: str) -> None:
     operator = kind.whole(replace(SAMPLING, displacement=FIELD, psf=psf), SHAPE)
     rng = np.random.default_rng(1)
-    fine, coarse = rng.normal(size=(2, *SHAPE)), rng.normal(size=(2, 24 + 2 * operator.sampling.margin, 28 + 2 * operator.sampling.margin))
+    fine, coarse = (
+        rng.normal(size=(2, *SHAPE)),
+        rng.normal(size=(2, 24 + 2 * operator.sampling.margin, 28 + 2 * operator.sampling.margin)),
+    )
     x, y = (fine, coarse) if kind is Degradation else (coarse, fine)
     assert np.isclose(np.vdot(operator(x), y), np.vdot(x, operator.adjoint(y)))
 

@@ -201,7 +201,9 @@ def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, fl
     """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues."""
     matrices = (down.rows, down.cols)
     if down.sampling.displacement is not None:
-        matrices = [free_degradation(down.sampling, len(c))[n] for n, c in enumerate((down.coarse_rows, down.coarse_cols))]
+        matrices = [
+            free_degradation(down.sampling, len(c))[n] for n, c in enumerate((down.coarse_rows, down.coarse_cols))
+        ]
     rows, cols = (like(m @ m.T, like_this) for m in matrices)
     return rows, cols, gram_bounds(down.sampling.undisplaced)
 
