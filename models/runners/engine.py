@@ -24,7 +24,7 @@ Tensors = dict[str, np.ndarray]
 Runner = Callable[[Mapping[str, np.ndarray], Mapping[str, Any], Callable[[], bool]], Tensors]
 
 RUNNERS: dict[str, str | Callable[..., Runner]] = {
-    "subspace": ".fusion:SubspaceRunner",
+    "subspace": ".subspace:SubspaceRunner",
     "full-band": ".full_band:FullBandRunner",
 }
 """Spectral mode of a card -> runner class `(card, state_dict, device)`, by name so that nothing is imported before it is needed."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
 from hsfusion.hsfusion_plugin.backend.client.client import Client
-from hsfusion.hsfusion_plugin.backend.client.client import client as client_module
 from hsfusion.hsfusion_plugin.backend.client.errors import (
     BackendDied,
     BackendOutOfMemory,

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.client.client import Client, pace
-from hsfusion.hsfusion_plugin.backend.client.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import pace
+from hsfusion.hsfusion_plugin.backend.client.client import Client
 from hsfusion.hsfusion_plugin.backend.client.errors import (
     BackendOutOfMemory,
     BackendRefused,

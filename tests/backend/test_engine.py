@@ -113,7 +113,7 @@ def test_the_runners_by_name_exist():
     for runner in engine_module.RUNNERS.values():
         if isinstance(runner, str):
             module, _, attribute = runner.partition(":")
-            assert callable(getattr(importlib.import_module(module, "hsfusion.models"), attribute))
+            assert callable(getattr(importlib.import_module(module, "hsfusion.models.runners"), attribute))
 
 
 def test_devices():

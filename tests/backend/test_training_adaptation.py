@@ -18,9 +18,9 @@ from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.reduced.examples import IMAGES, coefficient_metric, reduced_examples
 from hsfusion.models.scene.reduced.held_out import CHOOSE, TEST, TRAIN
+from hsfusion.models.training.adaptation import training as module
 from hsfusion.models.training.adaptation.request import AdaptationRequest, adapt
 from hsfusion.models.training.adaptation.training import Adaptation, Moment
-from hsfusion.models.training.adaptation.training import training as module
 
 torch.set_num_threads(1)
 SETTINGS = {"components": 4, "width": 8, "depth": 1}
