@@ -13,7 +13,7 @@ from .robust import distance, robust_scale, weighted_fit
 
 CORE, RIM = 5.0, 3.0  # robust standard deviations of an area's middle and of what is connected with it
 LEAST_AREA = 4  # cells of an area's core
-LARGEST_SHARE = 0.4  # of the cells; beyond it nobody knows which of the two is the rule
+LARGEST_SHARE = 0.5  # of the cells; beyond it nobody knows which of the two is the rule
 LEAST_GAIN = 0.03  # by which the held-out misfit of the other cells must fall
 UNUSUAL = 0.95  # share of the scene that is more usual than an area whose spectra are taken for unusual
 NEIGHBOURS = 3
@@ -31,9 +31,22 @@ class Holder(IntEnum):
 
 @dataclass(frozen=True)
 class Areas:
-    """holder: a Holder per cell, uint8 (h, w)."""
+    """holder: a Holder per cell, uint8 (h, w); size: HSI pixels along a cell's side."""
 
     holder: np.ndarray
+    size: int
+
+    def of_coarse(self, rows: range, cols: range) -> np.ndarray:
+        """The holder at HSI pixels, (len(rows), len(cols))."""
+        return self.holder[np.ix_(*(np.arange(r.start, r.stop) // self.size for r in (rows, cols)))]
+
+    def of_fine(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
+        """The holder at MSI pixels; shift (y, x) of the HSI's grid in MSI pixels."""
+        indices = []
+        for window, moved, count in zip((rows, cols), shift, self.holder.shape):
+            cell = np.floor((np.arange(window.start, window.stop) + 0.5 - moved) / (ratio * self.size)).astype(int)
+            indices.append(np.clip(cell, 0, count - 1))
+        return self.holder[np.ix_(*indices)]
 
     def share(self, holder: Holder) -> float:
         """Share of the grid."""
@@ -53,11 +66,10 @@ def find_areas(cells: Cells, residual: np.ndarray) -> Areas | None:
         if (area & core).sum() < LEAST_AREA:
             continue
         holder[area] = _holder(cells, area, labels > 0)
-    taken = _spread(holder)
-    inside = taken[cells.index[:, 0], cells.index[:, 1]] > 0
+    inside = holder[cells.index[:, 0], cells.index[:, 1]] > 0
     if not inside.any() or inside.mean() > LARGEST_SHARE or _gain(cells, inside) < LEAST_GAIN:
         return None
-    return Areas(taken)
+    return Areas(holder, cells.size)
 
 
 def _gain(cells: Cells, inside: np.ndarray) -> float:
@@ -143,8 +155,3 @@ def _labels(mask: np.ndarray) -> np.ndarray:
         area = _grown(seed, rest)
         labels[area], rest = number, rest & ~area
     return labels
-
-
-def _spread(holder: np.ndarray) -> np.ndarray:
-    """Every area one cell wider: the PSF carries it as far."""
-    return np.where(holder > 0, holder, np.maximum.reduce(_shifted(holder)))

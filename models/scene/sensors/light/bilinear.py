@@ -27,25 +27,32 @@ class BilinearFit:
     weights: np.ndarray
 
 
-def fit_bilinear(predictors: np.ndarray, low: np.ndarray, basis: np.ndarray, weights: np.ndarray) -> BilinearFit:
-    """Gauss and Newton's steps, reweighted by Tukey's biweight; cells of weight 0 take no part.
+def fit_bilinear(
+    predictors: np.ndarray,
+    low: np.ndarray,
+    basis: np.ndarray,
+    weights: np.ndarray,
+    taking: np.ndarray | None = None,
+    rounds: int = ROUNDS,
+) -> BilinearFit:
+    """Gauss and Newton's steps, reweighted by Tukey's biweight.
 
-    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from.
+    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from; taking (N,): cells that take part, None = all.
     """
-    taking, count = weights > 0, basis.shape[1]
+    taking, count = np.ones(len(low), bool) if taking is None else taking, basis.shape[1]
     a, z, f, w = predictors[taking], low[taking], basis[taking], weights[taking]
     spread = np.sqrt(np.maximum(z.var(axis=0), 1e-30))
     mean = np.average(z, axis=0, weights=w)
     # Offsets act around the band's mean, so that gain and offset are as little alike as they can be.
     unknowns = np.zeros((z.shape[1], a.shape[1] + 2 * count))
     scale = spread.copy()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         rest = np.empty_like(z)
         for band in range(z.shape[1]):
             unknowns[band] = _step(a, z[:, band], f, w, unknowns[band], mean[band], spread[band], scale[band])
             rest[:, band] = z[:, band] - _predicted(a, f, unknowns[band], mean[band], spread[band])
         scale = robust_scale(rest)
-        w = tukey(distance(rest, scale)) * (weights[taking] > 0)
+        w = tukey(distance(rest, scale))
     residual = np.stack(
         [low[:, b] - _predicted(predictors, basis, unknowns[b], mean[b], spread[b]) for b in range(low.shape[1])],
         axis=1,
@@ -112,7 +119,7 @@ class HeldOut:
         rest = np.zeros_like(self._low)
         for fold in range(FOLDS):
             out = self._fold == fold
-            fit = fit_bilinear(self._predictors, self._low, basis, np.where(out, 0.0, self._weights))
+            fit = fit_bilinear(self._predictors, self._low, basis, self._weights, ~out)
             rest[out] = fit.residual[out]
         return self.of(rest)
 

@@ -43,9 +43,16 @@ class Cells:
         image[self.index[:, 0], self.index[:, 1]] = values
         return image
 
-    def with_low(self, low: np.ndarray) -> Cells:
-        """The same cells of another MSI."""
-        return replace(self, low=low)
+    def thinned(self, step: int) -> Cells:
+        """Every `step`-th cell."""
+        every = slice(None, None, step)
+        return replace(
+            self,
+            predictors=self.predictors[every],
+            low=self.low[every],
+            index=self.index[every],
+            place=self.place[every],
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ KEPT = 0.7  # share of the cells that a random start is judged by
 CUT = 5.0  # robust standard deviations (root mean square over bands) from which a cell has no weight
 CONCENTRATIONS = 2
 SEED = 25
+MOST_DRAWN = 1500  # cells that the start is sought among
 
 
 def robust_scale(residual: np.ndarray) -> np.ndarray:
@@ -39,6 +40,17 @@ def robust_weights(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
     Random subsets with concentration steps (Rousseeuw and van Driessen 1999, FAST-LTS), the best by what KEPT of the cells leave, then Tukey's
     biweight until it settles.
     """
+    step = -(-len(low) // MOST_DRAWN)
+    fit = _started(predictors[::step], low[::step])
+    for _ in range(20):
+        rest = low - predictors @ fit
+        weights = tukey(distance(rest, robust_scale(rest)))
+        fit = weighted_fit(predictors, low, weights)
+    return weights
+
+
+def _started(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """The best (K, l) of the random starts."""
     random = np.random.default_rng(SEED)
     size = min(len(low), 4 * predictors.shape[1])
     best = (np.inf, np.zeros((predictors.shape[1], low.shape[1])))
@@ -52,9 +64,4 @@ def robust_weights(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
         left = float(np.log(np.quantile(np.abs(low - predictors @ fit), KEPT, axis=0) + 1e-30).sum())
         if left < best[0]:
             best = (left, fit)
-    fit = best[1]
-    for _ in range(20):
-        rest = low - predictors @ fit
-        weights = tukey(distance(rest, robust_scale(rest)))
-        fit = weighted_fit(predictors, low, weights)
-    return weights
+    return best[1]

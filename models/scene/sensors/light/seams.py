@@ -8,33 +8,35 @@ import numpy as np
 
 from .bilinear import CAP, fit_bilinear
 from .cells import Cells
-from .fields import Seam, smooth_basis
+from .fields import Seam
 from .robust import robust_scale
 
 ANGLES = 24  # directions of the search
 LEAST_SHARE = 0.08  # of the cells on the smaller side
 TRIED = 4  # directions whose best lines are fitted in full
 BENDS = (3, 5)  # knots of a bent seam
+ROUNDS = 3
+MOST_CELLS = 2500  # that a seam is sought by
 LEAST_BEND = 0.02  # by how much the misfit must fall for a seam to be bent
 
 
-def find_seam(cells: Cells, weights: np.ndarray, order: int = 1) -> Seam:
-    """The line across which a step of gain and offset explains most, beside smooth fields of `order`; straight, or bent where that pays.
+def find_seam(cells: Cells, weights: np.ndarray) -> Seam:
+    """The line across which a step of gain and offset explains most; straight, or bent where that pays.
 
     weights (N,): where the robust fit starts. Whether there is a seam at all is for held-out cells to say.
     """
-    smooth = smooth_basis(order, cells.place, cells.scene_shape)
+    step = -(-cells.count // MOST_CELLS)
+    cells, weights = cells.thinned(step), weights[::step]
     side = cells.size * cells.ratio
 
     def misfit(seam: Seam) -> float:
         share = seam.far_share(cells.place, side)
-        basis = np.column_stack([smooth, share])
         if not LEAST_SHARE < share.mean() < 1 - LEAST_SHARE:
             return np.inf
-        rest = fit_bilinear(cells.predictors, cells.low, basis, weights).residual
+        rest = fit_bilinear(cells.predictors, cells.low, share[:, None], weights, rounds=ROUNDS).residual
         return float(np.log(np.minimum((rest / scale) ** 2, CAP**2).mean(axis=0)).mean())
 
-    start = fit_bilinear(cells.predictors, cells.low, smooth, weights)
+    start = fit_bilinear(cells.predictors, cells.low, np.zeros((cells.count, 0)), weights)
     scale = robust_scale(start.residual)
     lines = [_refined(seam, misfit, 0.5 * side) for seam in _candidates(cells, start.residual, scale)]
     value, best = min(lines, key=lambda found: found[0])
