@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
-from .products.enmap import read_sidecar
+from .products.reading.dlr import read_sidecar
 
 _UNITS_NM = (
     (r"nm|nanomet(?:er|re)s?", 1.0),
@@ -35,7 +35,10 @@ Columns = tuple[np.ndarray, np.ndarray]  # wavelength and FWHM of every band in 
 
 @dataclass(frozen=True)
 class BandInfo:
-    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name."""
+    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name.
+
+    gsd_m: the size in metres of the pixels with which the band was taken, where the file says it.
+    """
 
     wavelength_nm: float | None = None
     fwhm_nm: float | None = None
@@ -44,6 +47,7 @@ class BandInfo:
     scale: float = 1.0
     offset: float = 0.0
     unit: str = ""
+    gsd_m: float | None = None
 
 
 def unit_in_nm(unit: str | None) -> float | None:
@@ -104,6 +108,7 @@ def read_band_infos(dataset: gdal.Dataset) -> list[BandInfo]:
                 scale=_scale(band) or gain[i],
                 offset=band.GetOffset() or shift[i],
                 unit=band.GetUnitType() or "",
+                gsd_m=size if (size := _number(_item(band, "gsd"))) > 0 else None,
             )
         )
     return infos
@@ -121,6 +126,8 @@ def write_band_info(band: gdal.Band, info: BandInfo, scale: float = 1.0) -> None
     if info.fwhm_nm is not None:
         band.SetMetadataItem("fwhm", f"{info.fwhm_nm:.10g}")
         band.SetMetadataItem("FWHM_UM", f"{info.fwhm_nm / 1e3:.10g}", "IMAGERY")
+    if info.gsd_m is not None:
+        band.SetMetadataItem("gsd", f"{info.gsd_m:.10g}")
     band.SetMetadataItem("bbl", "0" if info.bad else "1")
     if scale * info.scale != 1.0:
         band.SetScale(scale * info.scale)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from osgeo import gdal
 
-from ..metadata import BandInfo, guessed_unit, unit_in_nm, write_band_info
-from ..products import prisma
+from ...metadata import BandInfo, guessed_unit, unit_in_nm, write_band_info
+from . import prisma_attributes as prisma
 from .swath import geolocate, numbers
 
 _LIBRARY = threading.RLock()
