@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import read_band_infos
+from ..metadata import describe_bands
 from .reading.cube import ArrayPlaces, LookedUp, degrees
 from .reading.envi_header import envi_file, envi_header
 from .reading.product import Grid, Layer, Product, Wanted, utc
@@ -36,7 +36,7 @@ def open_product(source: Source, wanted: Wanted) -> Product:
     if wanted.pan:
         raise HSFusionError("PAN: an ENVI cube has no panchromatic image.")
     header, dataset = envi_header(source, path), opened_file(path)
-    infos = read_band_infos(dataset)
+    infos = describe_bands(dataset).bands
     nodata = dataset.GetRasterBand(1).GetNoDataValue()
     image: Layer = Stack([FileBand(str(path), i + 1) for i in range(len(infos))], infos, grid_of(path), nodata)
     image, notes = _laid_out(source, path, header, image, wanted.swath)

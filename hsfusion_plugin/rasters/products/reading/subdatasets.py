@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from osgeo import gdal
 
-from ...metadata import BandInfo, guessed_unit, unit_in_nm, write_band_info
+from ...metadata import BandInfo, write_band_info
+from ...wavelengths import guessed_unit, unit_in_nm
 from . import prisma_attributes as prisma
 from .swath import geolocate, numbers
 
