@@ -10,7 +10,9 @@ from ...models.errors import HSFusionError
 from ...models.scene.sharpening import Sharpening
 from ..rasters.align import Alignment, align, check_bands
 from ..rasters.bands import usable_bands
+from ..rasters.fill import copied_without_fill, find_unnamed_fill
 from ..rasters.masks import read_mask
+from ..rasters.palette import with_colours
 from ..rasters.raster import Raster
 from ..rasters.unpack import unpacked
 from ..rasters.warp import mask_on_grid_of, on_grid_of
@@ -38,18 +40,19 @@ class Pair:
     @classmethod
     def open(cls, request: FusionRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
+        given = Raster.open(request.hsi, "HSI")
+        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        notes = tuple(filter(None, (said, said_of_mask, *alignment.warnings)))
+        whole, msi = unpacked(given, progress), unpacked(msi, progress)
+        hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
+        of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
+        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
         for note in notes:
             progress.warn(note)
-        whole, msi = unpacked(given, progress), unpacked(msi, progress)
-        if whole is not given:
-            hsi, _ = on_grid_of(whole, msi)
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
         if len(hsi_bands) < 2:
@@ -108,6 +111,18 @@ class Pair:
         """Let go of this thread's handles; what is read later opens the files again."""
         for raster in filter(None, (self.hsi, self.msi, self.mask)):
             raster.close()
+
+
+def _without_fill(
+    whole: Raster, msi: Raster, warped: bool, alignment: Alignment, progress: Progress
+) -> tuple[Raster, list[str]]:
+    """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
+    if not warped:
+        return whole, find_unnamed_fill(whole, progress, alignment.coarse_rows, alignment.coarse_cols)
+    said = find_unnamed_fill(whole, progress)
+    if whole.fill:
+        whole = copied_without_fill(whole, progress)
+    return on_grid_of(whole, msi)[0], said
 
 
 def _shifted(window: range, whole: range) -> range:

@@ -1,0 +1,1 @@
+"""What a pair of rasters tells about its two sensors."""
