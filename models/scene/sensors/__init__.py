@@ -1,1 +1,1 @@
-"""What a pair of rasters tells about its two sensors."""
+"""How the two sensors see the scene: response, PSF, shift, noise."""

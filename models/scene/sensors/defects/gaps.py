@@ -38,12 +38,21 @@ class Gaps:
         """(bands,) of the pixels that are known in more than half of the bands, the share that the band lacks."""
         return self.missing / max(self.pixels - self.lost, 1)
 
+    def lost_without(self, left_out: list[int]) -> int:
+        """Pixels that lack some of the bands that are not left out, and have others."""
+        kept = frozenset(range(self.bands)) - set(left_out)
+        return sum(count for lacking, count in self._lacking().items() if lacking & kept and not kept <= lacking)
+
+    def _lacking(self) -> dict[frozenset[int], int]:
+        """How many pixels lack which bands."""
+        return {
+            frozenset(np.flatnonzero(np.unpackbits(np.frombuffer(key, np.uint8))[: self.bands] == 0).tolist()): count
+            for key, count in self._patterns.items()
+        }
+
     def costly(self, most: float) -> list[int]:
         """Bands without which more than the share `most` of the pixels would be known in all bands; the dearest first, never all of them."""
-        patterns = {
-            frozenset(np.flatnonzero(~np.unpackbits(np.frombuffer(key, np.uint8))[: self.bands].astype(bool)).tolist()): n
-            for key, n in self._patterns.items()
-        }
+        patterns = self._lacking()
         left_out: list[int] = []
         while len(left_out) < self.bands - 1:
             gains = Counter[int]()
