@@ -26,13 +26,11 @@ def hsi_gaps(
     """The bands that take part, what predicts their missing pixels, and sentences for log and report."""
     gaps, sample = _look(hsi, bands, alignment.coarse_rows, alignment.coarse_cols, progress)
     share = gaps.share()
-    if not share.any():
-        return bands, Repair(), []
     keep = np.flatnonzero(share <= MOST_MISSING)
     said = []
     if len(keep) < len(bands):
         said.append(
-            f"HSI: {_named(bands, np.flatnonzero(share > MOST_MISSING), share)} the pixels that the others have, and take no part."
+            f"HSI: {_named(bands, np.flatnonzero(share > MOST_MISSING), share)} the pixels that the others have: they take no part."
         )
     short = keep[share[keep] > 0]
     prediction = Prediction.fit(sample[keep]) if short.size else None
@@ -93,8 +91,9 @@ def _look(
 
 
 def _named(bands: Sequence[int], places: np.ndarray, share: np.ndarray) -> str:
-    """Such as "bands 3, 4 and 5 more lack up to 12 % of"."""
+    """Such as "bands 3, 4 and 5 more hold nodata in up to 12 % of"."""
     names = [str(bands[k] + 1) for k in places[:6]]
     more = f" and {len(places) - 6} more" if len(places) > 6 else ""
     one = len(places) == 1
-    return f"band{'' if one else 's'} {', '.join(names)}{more} lack{'s' if one else ''} {'' if one else 'up to '}{percent(float(share[places].max()))} of"
+    verb = "holds nodata in" if one else "hold nodata in up to"
+    return f"band{'' if one else 's'} {', '.join(names)}{more} {verb} {percent(float(share[places].max()))} of"

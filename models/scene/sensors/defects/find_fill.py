@@ -90,8 +90,8 @@ def _band(survey: Survey, number: int, sample: np.ndarray, flat: Sequence[float]
     if inner.size == 0:
         return Band(low, high, 1.0, inner)
     bottom, top = np.quantile(inner, (0.001, 0.999))
-    step = np.spacing(np.float32(max(abs(bottom), abs(top), 1e-30)))
-    return Band(low, high, max(float(top - bottom), float(step)), inner)
+    rounding = 1e-7 * max(abs(bottom), abs(top), 1e-30)
+    return Band(low, high, max(float(top - bottom), float(rounding)), inner)
 
 
 def _conventional(value: float) -> bool:
@@ -101,7 +101,7 @@ def _conventional(value: float) -> bool:
 def _far(band: Band, value: float, several: bool) -> bool:
     """Whether a value at an end of the band is too far from the others to be one of them."""
     count, gap = band.count(value), band.gap(value)
-    if not count or gap == 0.0:
+    if not count or gap == 0.0 or value == 0.0:  # dark water is cut at zero in single bands
         return False
     if several and _conventional(value) and gap > FAR_BY_CONVENTION:
         return True
