@@ -14,6 +14,7 @@ CONVENTIONS = (-99999.0, -32768.0, -32767.0, -9999.0, -999.0, -99.0, -1.0, 32767
 FAR, FAR_BY_CONVENTION = 0.5, 0.05  # gap to the next value, in ranges of the band, from which a value is fill
 IMPOSSIBLE = 100.0  # the same of a value that occurs once
 NEAR = 0.02  # the same of a value that all bands of a whole area hold
+LEVELS = 20  # of whole numbers, that a range is taken to span at least
 MANY_BANDS = 8  # whose values never agree in a pixel that was measured
 FEW = 3
 MOST_FLAT = 8  # different values in flat pixels, above which the bands are copies of one another
@@ -90,8 +91,9 @@ def _band(survey: Survey, number: int, sample: np.ndarray, flat: Sequence[float]
     if inner.size == 0:
         return Band(low, high, 1.0, inner)
     bottom, top = np.quantile(inner, (0.001, 0.999))
-    rounding = 1e-7 * max(abs(bottom), abs(top), 1e-30)
-    return Band(low, high, max(float(top - bottom), float(rounding)), inner)
+    levels = np.unique(known)
+    spacing = float(np.median(np.diff(levels))) if levels.size > 1 else 1e-7 * max(abs(float(levels[0])), 1e-30)
+    return Band(low, high, max(float(top - bottom), LEVELS * spacing), inner)
 
 
 def _conventional(value: float) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
 DEPTH = 4  # distinct values that are kept at either end of each band
-_SAMPLE = 128  # pixels per axis of the sample
+_FEW = 16  # values that are looked at first
+_SAMPLE = 64  # pixels per axis of the sample
 
 
 class Tails:
@@ -19,18 +21,32 @@ class Tails:
     def add(self, values: np.ndarray) -> None:
         """Take in values (bands, pixels), NaN where unknown."""
         left = np.where(np.isnan(values), np.float32(np.inf), values)
-        for _ in range(DEPTH):
-            lowest = left.min(axis=1)
-            if np.isinf(lowest).all():
-                break
-            same = left == lowest[:, None]
-            for band, (value, count) in enumerate(zip(lowest.tolist(), same.sum(axis=1).tolist())):
-                if np.isfinite(value):
-                    self._found[band][value] += count
-            left[same] = np.inf
-        for band, found in enumerate(self._found):
-            if len(found) > DEPTH:
-                self._found[band] = Counter({value: found[value] for value in sorted(found)[:DEPTH]})
+        few = min(_FEW, left.shape[1])
+        lowest = np.sort(np.partition(left, few - 1, axis=1)[:, :few], axis=1)
+        # Where these hold enough different values, their counts are known: all but that of the last.
+        enough = (np.diff(lowest, axis=1) > 0).sum(axis=1) >= DEPTH
+        for band in np.flatnonzero(enough):
+            found, counts = np.unique(lowest[band], return_counts=True)
+            self._take(int(band), found[:DEPTH], counts[:DEPTH])
+        for band in np.flatnonzero(~enough):
+            layer = left[band]
+            for _ in range(DEPTH):
+                value = layer.min()
+                if np.isinf(value):
+                    break
+                same = layer == value
+                self._take(int(band), [value], [same.sum()])
+                layer = layer[~same]
+                if not layer.size:
+                    break
+
+    def _take(self, band: int, values: Iterable[float], counts: Iterable[int]) -> None:
+        found = self._found[band]
+        for value, count in zip(values, counts):
+            if np.isfinite(value):
+                found[float(value)] += int(count)
+        if len(found) > DEPTH:
+            self._found[band] = Counter({value: found[value] for value in sorted(found)[:DEPTH]})
 
     def of(self, band: int) -> list[tuple[float, int]]:
         """(value, count) of the band, the lowest first."""
