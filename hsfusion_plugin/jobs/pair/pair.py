@@ -17,7 +17,7 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
-from ..request import FusionRequest
+from ..request import PairRequest
 from ..run.progress import Progress
 from .gaps import hsi_gaps, msi_gaps
 from .soft_bands import sharpening_of
@@ -42,7 +42,7 @@ class Pair:
     repair: Repair = Repair()
 
     @classmethod
-    def open(cls, request: FusionRequest, progress: Progress) -> Pair:
+    def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
         given = Raster.open(request.hsi, "HSI")
         msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
@@ -51,12 +51,14 @@ class Pair:
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
+        told = given.tell(progress) + msi.tell(progress)
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
         notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
         for note in notes:
             progress.warn(note)
+        notes += told
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
         hsi_bands, repair, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
