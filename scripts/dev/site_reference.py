@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.nav import Navigation
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "resources" / "help"
@@ -26,7 +25,7 @@ def help_text(name: str) -> str:
 
 
 def algorithms() -> list[str]:
-    """Names of the algorithms that have a help file, in alphabetical order; what is only included begins in lower case."""
+    """Names of the algorithms that have a help file, in alphabetical order; parts that are only included have no title."""
     return sorted(p.stem for p in HELP.glob("*.md") if p.read_text(encoding="utf-8").startswith("# "))
 
 
@@ -39,13 +38,26 @@ def on_files(files: Files, config: Any) -> Files:
         summary = rest.strip().split("\n\n")[0].split(". ")[0].rstrip(".")
         rows.append(f"| [`hsfusion:{name}`]({name}.md) | {summary}. |")
     index = "\n".join(
-        ["# Algorithms", "", "The help of each algorithm, as the Toolbox shows it.", "", "| id | what it does |", "|---|---|"]
+        [
+            "# Algorithms",
+            "",
+            "The help of each algorithm, as the Toolbox shows it.",
+            "",
+            "| id | what it does |",
+            "|---|---|",
+        ]
         + rows
     )
     files.append(File.generated(config, "reference/index.md", content=index + "\n"))
     return files
 
 
-def on_nav(nav: Navigation, config: Any, files: Files) -> Navigation:
-    """Leave the generated pages out of the side bar but for their list, which links them."""
-    return nav
+def on_config(config: Any) -> Any:
+    """List the generated pages in the side bar, below the page of all algorithms."""
+    for section in config.nav:
+        if "Reference" in section:
+            section["Reference"] = [
+                "reference/index.md",
+                *({f"hsfusion:{n}": f"reference/{n}.md"} for n in algorithms()),
+            ]
+    return config
