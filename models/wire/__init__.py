@@ -1,1 +1,1 @@
-"""Messages between the plugin and a backend, both ways: what travels beside the tensors, read with every number checked. Numpy and stdlib alone."""
+"""Messages between plugin and backend, both ways; numpy and the standard library alone."""
