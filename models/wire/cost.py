@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import HSFusionError
 from ..observation import Sampling
 from ..observation.axis import gaussian_reach
-from ..scene.tile import Place
+from ..scene.methods.subspace import Place
 
 _FLOAT = 4
 _MIB = 1 << 20

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..observation import Sampling
-from ..scene.tile import Place
+from ..scene.methods.subspace import Place
 from .cost import Cost, full_band_cost
 from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import LEAST_STD, SAMPLING

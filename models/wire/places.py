@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import HSFusionError
-from ..scene.tile import Place
+from ..scene.methods.subspace import Place
 from .values import Malformed, Rules
 
 FARTHEST = 2**40  # a pixel's absolute number

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..scene.model import CoefficientModel
-from ..scene.tile import Place
-from ..scene.tiling import Tile
+from ..scene.methods.subspace import Place
+from ..scene.tiles.plan import Tile
 from .cost import Cost, subspace_cost
 from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import MODEL, check_model
