@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import HSFusionError
-from ..scene.reduced.examples import IMAGES, Reduced
 from ..scene.methods.subspace import Place
+from ..scene.reduced.examples import IMAGES, Reduced
 from .places import PLACE, check_images
 from .scene import model_from
 from .values import LARGEST, Malformed, Rules, plain, read

@@ -40,7 +40,9 @@ class Cost:
 
 
 _SENTENCES = {
-    "samples": lambda cost, limit: f"The tile asks for {cost:.0f} samples and the server draws {limit:.0f}: set SAMPLES lower.",
+    "samples": lambda cost, limit: (
+        f"The tile asks for {cost:.0f} samples and the server draws {limit:.0f}: set SAMPLES lower."
+    ),
     "passes": lambda cost, limit: (
         f"The tile asks for {cost:.0f} passes of the network (samples x steps) and the server makes {limit:.0f}: set SAMPLES or STEPS lower."
     ),
@@ -73,7 +75,9 @@ def operators(place: Place, sampling: Sampling) -> float:
     return total
 
 
-def subspace_cost(place: Place, sampling: Sampling, core: int, card: Mapping[str, Any], msi_bands: int, samples: int, steps: int) -> Cost:
+def subspace_cost(
+    place: Place, sampling: Sampling, core: int, card: Mapping[str, Any], msi_bands: int, samples: int, steps: int
+) -> Cost:
     """Of a tile of a subspace model, whose card says K and the network's width; `core`: fine pixels wanted back.
 
     Fitted to peaks measured at K = 12 and width 64 in float32 (scripts/benchmark.py --speed).
@@ -87,7 +91,9 @@ def subspace_cost(place: Place, sampling: Sampling, core: int, card: Mapping[str
     return Cost(memory, reply, samples, passes, float(passes) * pixels(place))
 
 
-def full_band_cost(place: Place, sampling: Sampling, core: int, card: Mapping[str, Any], samples: int, steps: int) -> Cost:
+def full_band_cost(
+    place: Place, sampling: Sampling, core: int, card: Mapping[str, Any], samples: int, steps: int
+) -> Cost:
     """Of a tile of a full-band model, which works on windows: their number in one batch is bounded, the images are not."""
     bands, msi_bands, window = (int(card.get(name) or 1) for name in ("bands", "msi_bands", "window"))
     batch = 400 * _MIB + _FLOAT * 60 * (bands + msi_bands) * window**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ LARGEST_SCENE = 1 << 20  # fine pixels per axis: the plan of the fixed windows g
 class FullBandRequest:
     """hsi_scale, msi_scale (l,): what both images are divided by, once per scene. core_rows, core_cols: the absolute fine pixels wanted back.
 
-    steps 0 = the model's own.
+    steps 0 = the model's own; samples 0 = one.
     """
 
     sampling: Sampling
@@ -52,7 +52,7 @@ class FullBandRequest:
             raise Malformed(
                 f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
             ) from error
-        return request
+        return replace(request, samples=max(1, request.samples))
 
     def check_tensors(self, tensors: Mapping[str, np.ndarray], bands: int, msi_bands: int) -> None:
         """HSFusionError where tensors and request do not belong together, or a number is not finite."""
@@ -80,7 +80,6 @@ RULES = (
             "scene_shape": (1, LARGEST_SCENE),
             "hsi_scale": _SCALE,
             "msi_scale": _SCALE,
-            "samples": (1, OPTIONS.ranges["samples"][1]),
         },
     )
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..scene.model import CoefficientModel
 from ..scene.methods.subspace import Place
+from ..scene.model import CoefficientModel
 from ..scene.tiles.plan import Tile
 from .cost import Cost, subspace_cost
 from .places import OPTIONS, PLACE, check_core, check_images
@@ -76,9 +76,7 @@ class TileRequest:
         """By the model of this card."""
         core = len(self.core_rows) * len(self.core_cols)
         steps = self.steps or int(card.get("default_steps") or 1)
-        return subspace_cost(
-            self.place, self.model.sampling, core, card, len(self.model.z_std), self.samples, steps
-        )
+        return subspace_cost(self.place, self.model.sampling, core, card, len(self.model.z_std), self.samples, steps)
 
 
 RULES = MODEL.under("model") | PLACE | OPTIONS

@@ -132,7 +132,11 @@ class _Reader:
         raise TypeError(f"{place}: {kind} does not travel")
 
     def _number(self, kind: type, value: Any, place: str) -> float | int:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and not isinstance(value, int)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or (kind is int and not isinstance(value, int))
+        ):
             raise Malformed(f"{place} must be {'an integer' if kind is int else 'a number'}.")
         default = (-LARGEST, LARGEST) if kind is float else (-LARGEST_INTEGER, LARGEST_INTEGER)
         least, most = self._rules.ranges.get(place, default)
@@ -209,4 +213,3 @@ def kinds(kind: type) -> dict[str, Any]:
 
 def _at(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
-
