@@ -13,6 +13,7 @@ from ..scene.methods.subspace import Place
 
 _FLOAT = 4
 _MIB = 1 << 20
+_PER_TAP = 60  # bytes: its pixel, its weight, and what they are made of
 
 
 class TooMuch(HSFusionError):
@@ -64,15 +65,13 @@ def pixels(place: Place) -> int:
 
 
 def operators(place: Place, sampling: Sampling) -> float:
-    """Bytes of the matrices of D and of the interpolation at a place, with what making them takes."""
-    total = 0.0
-    for fine, coarse, fwhm in (
-        (place.fine_rows, place.coarse_rows, sampling.fwhm_y),
-        (place.fine_cols, place.coarse_cols, sampling.fwhm_x),
-    ):
-        taps = 2 * gaussian_reach(sampling.ratio, fwhm) + 1
-        total += 40.0 * len(coarse) * taps + 24.0 * len(coarse) * len(fine)
-    return total
+    """Bytes of D and of the interpolation at a place, with what making them takes: matrices, or the taps of a displaced HSI."""
+    h, w = len(place.coarse_rows), len(place.coarse_cols)
+    height, width = len(place.fine_rows), len(place.fine_cols)
+    taps_y, taps_x = (2 * gaussian_reach(sampling.ratio, fwhm) + 1 for fwhm in (sampling.fwhm_y, sampling.fwhm_x))
+    if sampling.displacement is None:
+        return 40.0 * (h * taps_y + w * taps_x) + 24.0 * (h * height + w * width)
+    return _PER_TAP * (1.5 * taps_y * h * width + 1.5 * taps_x * h * w + 4.0 * height * w + 4.0 * height * width)
 
 
 def subspace_cost(

@@ -12,7 +12,7 @@ from ..observation import Sampling
 from ..scene.methods.subspace import Place
 from .cost import Cost, full_band_cost
 from .places import OPTIONS, PLACE, check_core, check_images
-from .scene import LEAST_STD, SAMPLING
+from .scene import LEAST_STD, SAMPLING, check_sampling
 from .values import LARGEST, Malformed, Rules, plain, read
 
 LARGEST_SCENE = 1 << 20  # fine pixels per axis: the plan of the fixed windows grows with it
@@ -47,6 +47,7 @@ class FullBandRequest:
             return message
         try:
             request = read(cls, message, RULES)
+            check_sampling(request.sampling)
             check_core(request.place, request.core_rows, request.core_cols)
         except Malformed as error:
             raise Malformed(

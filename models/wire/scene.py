@@ -22,6 +22,11 @@ SAMPLING = Rules(
         "fwhm_x": (1e-3, MOST_FWHM),
         "shift_y": (-MOST_SHIFT, MOST_SHIFT),
         "shift_x": (-MOST_SHIFT, MOST_SHIFT),
+        "displacement.scene_shape": (1, FARTHEST),
+        "displacement.turn": (-180.0, 180.0),
+        "displacement.scale": (0.1, 10.0),
+        "displacement.field_y": (-MOST_SHIFT, MOST_SHIFT),
+        "displacement.field_x": (-MOST_SHIFT, MOST_SHIFT),
     },
     choices={"psf": ("gaussian", "block-mean")},
 )
@@ -80,7 +85,21 @@ MODEL = SAMPLING.under("sampling") | Rules(
 
 def sampling_from(value: Any) -> Sampling:
     """A sampling out of plain values; Malformed, or HSFusionError where no such sampling exists."""
-    return read(Sampling, value, SAMPLING)
+    sampling = read(Sampling, value, SAMPLING)
+    check_sampling(sampling)
+    return sampling
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Malformed where the local field of a displacement is not as many cosines along one axis as along the other, the same in y and x."""
+    moved = sampling.displacement
+    if moved is None:
+        return
+    order = len(moved.field_y)
+    if not order or any(
+        len(field) != order or any(len(row) != order for row in field) for field in (moved.field_y, moved.field_x)
+    ):
+        raise Malformed("displacement.field_y and field_x must be square and of one size.")
 
 
 def model_to_plain(model: CoefficientModel) -> dict[str, Any]:
@@ -97,6 +116,7 @@ def model_from(value: Any) -> CoefficientModel:
 
 def check_model(model: CoefficientModel) -> None:
     """Malformed where sizes do not belong together that have no letter in common."""
+    check_sampling(model.sampling)
     along = model.kernel.axes.shape[1]
     if len(model.kernel.weights) != len(model.kernel.landmarks) + comb(along + 1, 2) + comb(along + 2, 3):
         raise Malformed("kernel.weights do not belong to kernel.landmarks and kernel.axes.")

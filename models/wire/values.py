@@ -1,7 +1,7 @@
 """Dataclasses as plain values (what JSON holds) and back: every value is read by its field's type, within its range and with its shape.
 
-The fields' annotations say the types: float, int, bool, str, numpy.ndarray (float64), range (as [start, stop]), tuple[int, int] and the like,
-another dataclass, each also `| None`. Rules add what a type does not say.
+The fields' annotations say the types: float, int, bool, str, numpy.ndarray (float64), range (as [start, stop]), tuples of a fixed or free
+length, another dataclass, each also `| None`. Rules add what a type does not say.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ LARGEST = 1e30  # of a number that is no size: its square is far from the larges
 LARGEST_INTEGER = 2**53
 MOST_NUMBERS = 4_000_000  # of one array
 MOST_AXES = 4
+MOST_ITEMS = 128  # of a list that is no array
 LONGEST_TEXT = 300
 
 T = TypeVar("T")
@@ -126,7 +127,11 @@ class _Reader:
             return self._text(value, place)
         if get_origin(kind) is tuple:
             parts = get_args(kind)
-            if not (isinstance(value, list) and len(value) == len(parts)):
+            if not isinstance(value, list) or len(value) > MOST_ITEMS:
+                raise Malformed(f"{place} must be a list of at most {MOST_ITEMS} values.")
+            if parts[-1] is Ellipsis:
+                parts = parts[:1] * len(value)
+            if len(value) != len(parts):
                 raise Malformed(f"{place} must be a list of {len(parts)} values.")
             return tuple(self._of(part, item, place) for part, item in zip(parts, value))
         raise TypeError(f"{place}: {kind} does not travel")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling
+from hsfusion.models.observation.displacement import Displacement
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
@@ -45,7 +46,14 @@ def same(one, other) -> bool:
 
 
 def test_a_tiles_request_comes_back_as_it_was(request_of_tile):
-    for request in (request_of_tile, replace(request_of_tile, steps=0, samples=32, consistency=False)):
+    moved = Displacement((64, 64), 0.5, 1.01, ((0.0, 0.1), (0.2, 0.0)), ((0.0, 0.0), (0.0, 0.3)))
+    model = request_of_tile.model
+    displaced = replace(model, sampling=replace(model.sampling, displacement=moved))
+    for request in (
+        request_of_tile,
+        replace(request_of_tile, steps=0, samples=32, consistency=False),
+        replace(request_of_tile, model=displaced),
+    ):
         assert same(request, TileRequest.from_message(message(request)))
 
 
@@ -81,6 +89,13 @@ WRONG = {
     "new": [1],
     "model.sampling.ratio": [1e6, 0.5, float("inf"), "4"],
     "model.sampling.fwhm_y": [1e6, 0, -1],
+    "model.sampling.displacement": [
+        {},
+        {"scene_shape": [64, 64], "field_y": [[0.0, 1.0]]},
+        {"scene_shape": [64, 64], "field_y": [[[0.0]]]},
+        {"scene_shape": [64, 64], "field_y": []},
+        {"scene_shape": [64, 64], "turn": 1e9},
+    ],
     "model.sampling.psf": ["airy", 3, "\ud800"],
     "model.scene_shape": [[64], [64, 64, 64], [64, -1], [64, 2**60]],
     "model.y_std": [[1.0], [[1.0] * 4], [float("nan")] * 4, ["1"] * 4, [-1.0] * 4, [10**400] * 4, 1.0, [[1], [2, 3]]],

@@ -13,7 +13,7 @@ from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client
 from ...backend.client.errors import TileTooLarge
-from ..request import FusionRequest
+from ..request import ModelRequest
 
 ATTRIBUTES = {
     "glp-hs": "glp",
@@ -88,7 +88,7 @@ class Diffusion:
 
     name: str
     client: Client
-    request: FusionRequest
+    request: ModelRequest
     halo: int
     multiple: int
     cancelled: Callable[[], bool]
