@@ -21,7 +21,7 @@ from .gdal_calls import collected_errors
 from .raster import Raster
 
 if TYPE_CHECKING:
-    from ..jobs.progress import Progress
+    from ..jobs.run.progress import Progress
 
 AT_ONCE = 2_000_000  # values of a window
 MOST_VALUES = 500_000_000  # of a larger raster, windows spread over it are surveyed

@@ -153,9 +153,7 @@ class Raster:
         turned = values[(slice(None), *self._turn)]
         return values if turned.strides == values.strides else np.ascontiguousarray(turned)
 
-    def _file_values(
-        self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int]
-    ) -> np.ndarray:
+    def _file_values(self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int]) -> np.ndarray:
         """As the file has them, neither turned nor freed of fill; NaN where it says that there is nothing."""
         dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
         dataset, buffer = self._dataset(), None

@@ -22,7 +22,9 @@ def textures(bands: int, seed: int, kind: type) -> np.ndarray:
     maps = np.fft.irfft2(np.fft.rfft2(random.normal(size=(4, SIZE, SIZE))) / frequency**1.5, (SIZE, SIZE))
     shares = np.exp(maps / maps.std(axis=(1, 2), keepdims=True))
     shares /= shares.sum(axis=0)
-    values = np.tensordot(random.uniform(200, 4000, (bands, 4)), shares, axes=1) + random.normal(0, 5, (bands, SIZE, SIZE))
+    values = np.tensordot(random.uniform(200, 4000, (bands, 4)), shares, axes=1) + random.normal(
+        0, 5, (bands, SIZE, SIZE)
+    )
     return (np.rint(values) if kind is int else values).astype(np.float32)
 
 

@@ -86,7 +86,6 @@ class Consistency:
         """The same for the MSI."""
         return _decibel(self._msi)
 
-
     def shortfall(self) -> str:
         """One sentence where the result contradicts an image by more than its noise and the scene's model allow, else ""."""
         scene = self.scene

@@ -51,9 +51,7 @@ def hsi_gaps(
     return [bands[k] for k in keep], Repair(prediction), said
 
 
-def msi_gaps(
-    msi: Raster, bands: list[int], alignment: Alignment, progress: Progress
-) -> tuple[list[int], list[str]]:
+def msi_gaps(msi: Raster, bands: list[int], alignment: Alignment, progress: Progress) -> tuple[list[int], list[str]]:
     """The bands that take part, without those that would cost the others many pixels, and sentences for log and report."""
     if len(bands) < 2:
         return bands, []
@@ -69,7 +67,9 @@ def msi_gaps(
         )
     lost = gaps.lost_without(left_out) / gaps.pixels
     if lost > LEAST_SAID:
-        said.append(f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands, and are lost in all of them.")
+        said.append(
+            f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands, and are lost in all of them."
+        )
     for sentence in said:
         progress.warn(sentence)
     return [band for k, band in enumerate(bands) if k not in left_out], said

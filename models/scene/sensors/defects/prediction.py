@@ -39,7 +39,9 @@ class Prediction:
         short = ~known.all(axis=0)
         found = _factors(filled)
         for _ in range(ROUNDS if short.any() else 0):
-            filled[:, short] = np.where(known[:, short], filled[:, short], found.expected(filled[:, short], known[:, short]))
+            filled[:, short] = np.where(
+                known[:, short], filled[:, short], found.expected(filled[:, short], known[:, short])
+            )
             found = _factors(filled)
         return cls(mean + scale * found.mean, scale[:, None] * found.loadings, scale * found.noise)
 
