@@ -21,7 +21,9 @@ class OpenProduct(Algorithm):
             text("PRODUCT", tr("Product (file, folder or archive)"), required=True),
             text("BANDS", tr("Bands (all, good, ranges in nm, names)"), "all", ("all", "good", "400-1000")),
             text("MASK_CLASSES", tr("Quality classes to mask (default, none, names)"), "default", ("default", "none")),
-            advanced(number("RESOLUTION", tr("Pixel size (metres; 0 = the finest)"), 0.0, minValue=0.0, maxValue=10000.0)),
+            advanced(
+                number("RESOLUTION", tr("Pixel size (metres; 0 = the finest)"), 0.0, minValue=0.0, maxValue=10000.0)
+            ),
             advanced(boolean("PAN", tr("Open the panchromatic image instead"), False)),
             advanced(boolean("SWATH", tr("Keep the image as the sensor saw it"), False)),
             raster_output("OUTPUT", tr("Raster")),
@@ -47,7 +49,9 @@ class OpenProduct(Algorithm):
         product = self.optional_text(parameters, "PRODUCT", context)
         if product is None:
             return tr("PRODUCT is empty: give the file, folder or archive of a product.")
-        return None if Path(product).expanduser().exists() else tr("PRODUCT is {}, which does not exist.").format(product)
+        return (
+            None if Path(product).expanduser().exists() else tr("PRODUCT is {}, which does not exist.").format(product)
+        )
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
         from ..hsfusion_plugin.jobs.products.job import ProductRequest

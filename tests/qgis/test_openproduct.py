@@ -24,7 +24,9 @@ def _work(tmp_path, monkeypatch):
 
 
 def opened(truth: Truth, folder: Path, **more) -> dict:
-    request = ProductRequest(str(truth.path), str(folder / "out.tif"), str(folder / "mask.tif"), **{**truth.parameters, **more})
+    request = ProductRequest(
+        str(truth.path), str(folder / "out.tif"), str(folder / "mask.tif"), **{**truth.parameters, **more}
+    )
     return run(request, Progress())
 
 
@@ -42,7 +44,9 @@ def physical(path: Path) -> np.ndarray:
 
 def items(path: Path, key: str) -> np.ndarray:
     dataset = gdal.Open(str(path))
-    return np.array([float(dataset.GetRasterBand(i + 1).GetMetadataItem(key) or "nan") for i in range(dataset.RasterCount)])
+    return np.array(
+        [float(dataset.GetRasterBand(i + 1).GetMetadataItem(key) or "nan") for i in range(dataset.RasterCount)]
+    )
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)

@@ -96,7 +96,12 @@ def product_items(product: Product) -> dict[str, str]:
 
 
 def _write(
-    request: ProductRequest, source: Source, product: Product, numbers: list[int], classes: list[str], progress: Progress
+    request: ProductRequest,
+    source: Source,
+    product: Product,
+    numbers: list[int],
+    classes: list[str],
+    progress: Progress,
 ) -> None:
     storage = Storage.of(product, numbers)
     output, mask = Path(request.output), Path(request.mask) if request.mask else None

@@ -48,8 +48,8 @@ def _classes(files: DlrFiles, grid: Grid) -> dict[str, QualityClass]:
     layer = layer_of(files, "QL_QUALITY-2", grid)
     if layer is None:
         return {}
-    from .reading.stack import FileBand, Stack, opened_file
     from ..metadata import BandInfo
+    from .reading.stack import FileBand, Stack, opened_file
 
     path = layer.parts[0].path
     count = opened_file(path).RasterCount

@@ -35,7 +35,9 @@ def open_product(source: Source, wanted: Wanted) -> Product:
     array = hdf.array(name)
     bands = _bands(hdf)
     if len(array.shape) != 3 or array.shape[2] != len(bands):
-        raise HSFusionError(f"PRODUCT: EMIT's {name} has {array.shape} values and {len(bands)} wavelengths: the file is damaged.")
+        raise HSFusionError(
+            f"PRODUCT: EMIT's {name} has {array.shape} values and {len(bands)} wavelengths: the file is damaged."
+        )
     attributes = hdf.attributes()
     level, quantity = _CUBES[name]
     swath = Cube(array, (0, 1, 2), bands, Grid(*array.shape[:2]), array.fill if array.fill is not None else _FILL)
@@ -59,7 +61,11 @@ def _bands(hdf: Hdf) -> list[BandInfo]:
     folder = "sensor_band_parameters"
     centres = hdf.array(f"{folder}/wavelengths").numbers()
     widths = hdf.array(f"{folder}/fwhm").numbers() if f"{folder}/fwhm" in hdf else np.zeros(centres.size)
-    good = hdf.array(f"{folder}/good_wavelengths").numbers() if f"{folder}/good_wavelengths" in hdf else np.ones(centres.size)
+    good = (
+        hdf.array(f"{folder}/good_wavelengths").numbers()
+        if f"{folder}/good_wavelengths" in hdf
+        else np.ones(centres.size)
+    )
     return [
         BandInfo(float(nm), float(width) if width > 0 else None, f"band {i + 1}", bad=bool(flag == 0))
         for i, (nm, width, flag) in enumerate(zip(centres, widths, good))
@@ -103,7 +109,9 @@ def _classes(source: Source, hdf: Hdf, as_seen: bool) -> dict[str, QualityClass]
     swath = Cube(array, (0, 1, 2), [BandInfo()] * array.shape[2], Grid(*array.shape[:2]))
     layer = swath if as_seen else _laid_out(hdf, swath, False)
     return {
-        name: QualityClass(layer, (1,), bands=bands) for name, bands in _MASK_BANDS.items() if max(bands) < array.shape[2]
+        name: QualityClass(layer, (1,), bands=bands)
+        for name, bands in _MASK_BANDS.items()
+        if max(bands) < array.shape[2]
     }
 
 

@@ -21,7 +21,19 @@ from .reading.stack import FileBand, Stack, grid_of, opened_file, single
 FAMILY = "ENVI cube"
 _GEOMETRY = re.compile(r"(?:.*[_.])?(glt|igm|loc|obs|obs_ort)(?:[_.]|$)", re.IGNORECASE)
 _FEWEST_BANDS = 8
-_SENSORS = ("AVIRIS-NG", "AVIRIS-3", "AVIRIS", "HyMap", "APEX", "Specim", "Headwall", "Resonon", "HySpex", "CASI", "SASI")
+_SENSORS = (
+    "AVIRIS-NG",
+    "AVIRIS-3",
+    "AVIRIS",
+    "HyMap",
+    "APEX",
+    "Specim",
+    "Headwall",
+    "Resonon",
+    "HySpex",
+    "CASI",
+    "SASI",
+)
 _FILL = -9999.0
 
 
@@ -70,7 +82,12 @@ def _cube(source: Source) -> Path | None:
 def _is_cube(source: Source, path: Path) -> bool:
     header = envi_header(source, path)
     bands = header.get("bands", "0")
-    return bands.isdigit() and int(bands) >= _FEWEST_BANDS and "samples" in header and not _GEOMETRY.fullmatch(path.stem.rpartition("_img")[0] or path.stem)
+    return (
+        bands.isdigit()
+        and int(bands) >= _FEWEST_BANDS
+        and "samples" in header
+        and not _GEOMETRY.fullmatch(path.stem.rpartition("_img")[0] or path.stem)
+    )
 
 
 def _laid_out(

@@ -34,14 +34,20 @@ def open_product(source: Source, wanted: Wanted) -> Product:
     contents, image = groups.get("PRODUCT_CONTENTS", {}), groups.get("IMAGE_ATTRIBUTES", {})
     level = contents.get("PROCESSING_LEVEL", "")[:2]
     if level not in ("L1", "L2") or contents.get("COLLECTION_NUMBER", "02") not in ("02", "2"):
-        raise HSFusionError(f"PRODUCT: '{path.name}' is not of collection 2, level 1 or 2, of which alone the layout is known.")
+        raise HSFusionError(
+            f"PRODUCT: '{path.name}' is not of collection 2, level 1 or 2, of which alone the layout is known."
+        )
     instrument = next((k for k in _SPECTRAL if image.get("SENSOR_ID", "").startswith(k)), None)
     if instrument is None:
-        raise HSFusionError(f"PRODUCT: '{path.name}' is of the sensor {image.get('SENSOR_ID', '?')}, which takes no such bands.")
+        raise HSFusionError(
+            f"PRODUCT: '{path.name}' is of the sensor {image.get('SENSOR_ID', '?')}, which takes no such bands."
+        )
     sensor = image.get("SPACECRAFT_ID", "LANDSAT_8").title().replace("_", "-")
     layers = _stack(source, path, groups, level, instrument, sensor, wanted)
     if wanted.resolution and wanted.resolution != (15 if wanted.pan else 30):
-        raise HSFusionError(f"RESOLUTION is {wanted.resolution:g}; Landsat's bands have 30 m and its panchromatic one 15 m.")
+        raise HSFusionError(
+            f"RESOLUTION is {wanted.resolution:g}; Landsat's bands have 30 m and its panchromatic one 15 m."
+        )
     return Product(
         family=FAMILY,
         level=level,
@@ -102,9 +108,13 @@ def _info(groups: Groups, level: str, sensor: str, number: int) -> BandInfo:
         scale, offset = (float(groups[name][f"REFLECTANCE_{key}_BAND_{number}"]) for key in ("MULT", "ADD"))
         light = 1.0 if level == "L2" else math.sin(math.radians(float(groups["IMAGE_ATTRIBUTES"]["SUN_ELEVATION"])))
     except (KeyError, ValueError) as error:
-        raise HSFusionError(f"PRODUCT: the MTL file gives no reflectance factors for band {number}: it is damaged.") from error
+        raise HSFusionError(
+            f"PRODUCT: the MTL file gives no reflectance factors for band {number}: it is damaged."
+        ) from error
     gsd = 15.0 if number == _PAN else 30.0
-    return described(sensor, str(number), f"B{number}", scale=scale / light, offset=offset / light, gsd_m=gsd, bad=number == _CIRRUS)
+    return described(
+        sensor, str(number), f"B{number}", scale=scale / light, offset=offset / light, gsd_m=gsd, bad=number == _CIRRUS
+    )
 
 
 def _classes(path: Path, contents: dict[str, str], grid: Grid, instrument: str) -> dict[str, QualityClass]:

@@ -19,7 +19,13 @@ FAMILY = "NEON AOP"
 _CUBE = re.compile(r"[^/]+/(Reflectance|Radiance)/\1_Data")
 _FILL = -9999.0
 # Codes of ATCOR's map of haze, clouds and water (ATCOR-4 user guide).
-_MAP = {"cloud": (15, 16, 18, 19), "cirrus": (2, 3, 4, 8, 9, 10), "shadow": (22,), "saturated": (6,), "haze": (11, 12, 13, 14)}
+_MAP = {
+    "cloud": (15, 16, 18, 19),
+    "cirrus": (2, 3, 4, 8, 9, 10),
+    "shadow": (22,),
+    "saturated": (6,),
+    "haze": (11, 12, 13, 14),
+}
 
 
 def recognise(source: Source) -> bool:
@@ -59,7 +65,9 @@ def _axes(array: Array, hdf: Hdf, folder: str) -> tuple[int, int, int]:
     """Lines, samples, wavelengths; the wavelengths are along the dimension of their number, the last one by custom."""
     count = hdf.array(f"{folder}/Metadata/Spectral_Data/Wavelength").shape[-1]
     if len(array.shape) != 3 or count not in array.shape:
-        raise HSFusionError(f"PRODUCT: NEON's cube has {array.shape} values and {count} wavelengths: the file is damaged.")
+        raise HSFusionError(
+            f"PRODUCT: NEON's cube has {array.shape} values and {count} wavelengths: the file is damaged."
+        )
     axis = 2 if array.shape[2] == count else array.shape.index(count)
     rows, cols = (i for i in range(3) if i != axis)
     return rows, cols, axis

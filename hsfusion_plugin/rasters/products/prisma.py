@@ -15,7 +15,12 @@ from .reading.product import Grid, Product, QualityClass, Wanted, crs_of_epsg, u
 from .reading.source import Source
 
 FAMILY = "PRISMA"
-_CORNERS = ("Product_ULcorner_easting", "Product_ULcorner_northing", "Product_LRcorner_easting", "Product_LRcorner_northing")
+_CORNERS = (
+    "Product_ULcorner_easting",
+    "Product_ULcorner_northing",
+    "Product_LRcorner_easting",
+    "Product_LRcorner_northing",
+)
 _PIXEL, _PAN_PIXEL = 30.0, 5.0  # metres
 _DN_LARGEST = 65535.0
 # Codes of the matrices of errors: level 1 marks 1 saturated, 2 defective, 3 both; level 2 marks 2 saturated.
@@ -123,10 +128,14 @@ def _grid(
         pairs = ((f"Latitude_{camera}", f"Longitude_{camera}"), ("Latitude", "Longitude"))
         for latitude, longitude in pairs:
             if f"{folder}/{latitude}" in hdf:
-                return with_places(Grid(rows, cols), hdf.array(f"{folder}/{longitude}"), hdf.array(f"{folder}/{latitude}"))
+                return with_places(
+                    Grid(rows, cols), hdf.array(f"{folder}/{longitude}"), hdf.array(f"{folder}/{latitude}")
+                )
         return Grid(rows, cols)
     if any(key not in attributes for key in (*_CORNERS, "Epsg_Code")):
-        raise HSFusionError(f"PRODUCT: '{hdf.path}' does not say where its corners are: its download may be incomplete.")
+        raise HSFusionError(
+            f"PRODUCT: '{hdf.path}' does not say where its corners are: its download may be incomplete."
+        )
     left, top, right, bottom = (float(attributes[key]) for key in _CORNERS)
     if abs((right - left) / pixel + 1 - cols) >= 0.5:
         pixel = _PIXEL  # the panchromatic image's corners are those of the cube
@@ -160,4 +169,6 @@ def _notes(image: Any) -> tuple[str, ...]:
     both = sum(band.bad for band in image.bands if band.description.startswith("VNIR"))
     if not both:
         return ()
-    return (f"{both} VNIR bands are marked bad: the SWIR spectrometer sees the same wavelengths better, or ASI flags them.",)
+    return (
+        f"{both} VNIR bands are marked bad: the SWIR spectrometer sees the same wavelengths better, or ASI flags them.",
+    )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from ....models.errors import HSFusionError
 from ..metadata import BandInfo
 from .reading.product import Grid, Product, QualityClass, Transform, Wanted, crs_of_epsg, utc
@@ -18,11 +17,33 @@ from .reading.tiles import mosaic_path
 from .reading.xml import Node, parse
 
 FAMILY = "Sentinel-2"
-_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")  # in the order of band_id
+_BANDS = (
+    "B01",
+    "B02",
+    "B03",
+    "B04",
+    "B05",
+    "B06",
+    "B07",
+    "B08",
+    "B8A",
+    "B09",
+    "B10",
+    "B11",
+    "B12",
+)  # in the order of band_id
 _GSD = dict(zip(_BANDS, (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20)))
 _METADATA = r"(?:MTD_MSIL(?:1C|2A)|S2[A-D]_.*MTD_.*)\.xml"
 _SATURATED = 65535
-_SCENE_CLASSES = {"fill": (0,), "saturated": (1,), "shadow": (3,), "water": (6,), "cloud": (8, 9), "cirrus": (10,), "snow": (11,)}
+_SCENE_CLASSES = {
+    "fill": (0,),
+    "saturated": (1,),
+    "shadow": (3,),
+    "water": (6,),
+    "cloud": (8, 9),
+    "cirrus": (10,),
+    "snow": (11,),
+}
 _OFFSET_SINCE = 4.0  # processing baseline
 
 
@@ -71,7 +92,9 @@ def _metadata_files(source: Source) -> list[Path]:
         folders = [source.main.parent, source.main.parent.parent.parent]
         named = [source.main] if re.fullmatch(_METADATA, source.main.name, re.IGNORECASE) else []
         inside = source.main.name.lower() in ("manifest.safe", "inspire.xml", "mtd_tl.xml")
-        found = named or [p for f in folders for p in sorted(f.glob("*.xml")) if inside and re.fullmatch(_METADATA, p.name)]
+        found = named or [
+            p for f in folders for p in sorted(f.glob("*.xml")) if inside and re.fullmatch(_METADATA, p.name)
+        ]
         return [path for path in found[:1] if _is_ours(source, path)]
     return [path for path in source.find(_METADATA) if _is_ours(source, path)]
 
@@ -134,7 +157,9 @@ def _grid(tiles: Sequence[Tile], resolution: int) -> Grid:
     """Of all tiles together, which must lie in one UTM zone."""
     codes = {tile.xml.value("HORIZONTAL_CS_CODE") for tile in tiles}
     if len(codes) > 1:
-        raise HSFusionError(f"PRODUCT: the tiles lie in {len(codes)} UTM zones ({', '.join(sorted(codes))}): choose those of one.")
+        raise HSFusionError(
+            f"PRODUCT: the tiles lie in {len(codes)} UTM zones ({', '.join(sorted(codes))}): choose those of one."
+        )
     code = re.search(r"\d+", codes.pop() or "")
     boxes = [_box(tile, resolution) for tile in tiles]
     if code is None or any(box is None for box in boxes):
@@ -166,11 +191,15 @@ def _image(tiles: Sequence[Tile], documents: Sequence[Node], level: str, resolut
         if not sizes:
             continue
         gsd = resolution if resolution in sizes else max(s for s in sizes if s <= max(_GSD[band], sizes[0]))
-        path = mosaic_path([_file(tile.images[band, gsd]) for tile in tiles if (band, gsd) in tile.images], grid, nodata=0)
+        path = mosaic_path(
+            [_file(tile.images[band, gsd]) for tile in tiles if (band, gsd) in tile.images], grid, nodata=0
+        )
         parts.append(FileBand(path, 1, gsd / resolution))
         own = max(gsd, _GSD[band])
         atmospheric = band == "B10" or _GSD[band] == 60 and resolution < 60
-        infos.append(_info(documents[0], sensor, number, band, 1 / divisor, offsets[number] / divisor, own, atmospheric))
+        infos.append(
+            _info(documents[0], sensor, number, band, 1 / divisor, offsets[number] / divisor, own, atmospheric)
+        )
     return Stack(parts, infos, grid, 0.0)
 
 
@@ -186,7 +215,11 @@ def _info(
 
 def _radiometry(xml: Node, level: str) -> tuple[float, list[float]]:
     """Quantification value, and what is added to the numbers of each band before they are divided by it."""
-    names = ("BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET") if level == "L2A" else ("QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET")
+    names = (
+        ("BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET")
+        if level == "L2A"
+        else ("QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET")
+    )
     divisor = xml.number(names[0]) or xml.number("L1C_L2A_Quantification_Values_List", names[0]) or 10000.0
     listed = {node.attribute("band_id"): float(node.text) for node in xml.all(names[1])}
     since = (xml.number("PROCESSING_BASELINE") or 0.0) >= _OFFSET_SINCE
@@ -222,5 +255,7 @@ def _notes(tiles: Sequence[Tile], image: Stack, resolution: int) -> tuple[str, .
         notes.append(f"Sentinel-2: {len(tiles)} tiles of one date are one image.")
     left_out = [band.description for band in image.bands if band.bad]
     if left_out:
-        notes.append(f"Sentinel-2: {', '.join(left_out)} look(s) at the atmosphere and is marked bad, so that a fusion leaves it out.")
+        notes.append(
+            f"Sentinel-2: {', '.join(left_out)} look(s) at the atmosphere and is marked bad, so that a fusion leaves it out."
+        )
     return tuple(notes)

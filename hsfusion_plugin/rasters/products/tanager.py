@@ -16,7 +16,9 @@ from .reading.product import Grid, Product, QualityClass, Wanted, crs_of_epsg, u
 from .reading.source import Source
 
 FAMILY = "Tanager"
-_CUBE = re.compile(r"HDFEOS/(SWATHS|GRIDS)/HYP/Data[ _]Fields/(surface_reflectance|toa_radiance|ortho_surface_reflectance|ortho_radiance)")
+_CUBE = re.compile(
+    r"HDFEOS/(SWATHS|GRIDS)/HYP/Data[ _]Fields/(surface_reflectance|toa_radiance|ortho_surface_reflectance|ortho_radiance)"
+)
 _MASKS = {"cloud": "beta_cloud_mask", "cirrus": "beta_cirrus_mask", "fill": "nodata_pixels"}
 _FILL = -9999.0
 
@@ -35,7 +37,9 @@ def open_product(source: Source, wanted: Wanted) -> Product:
     array = hdf.array(name)
     bands = _bands(array)
     if len(array.shape) != 3 or array.shape[0] != len(bands):
-        raise HSFusionError(f"PRODUCT: Tanager's cube has {array.shape} values and {len(bands)} wavelengths: the file is damaged.")
+        raise HSFusionError(
+            f"PRODUCT: Tanager's cube has {array.shape} values and {len(bands)} wavelengths: the file is damaged."
+        )
     folder = name.rpartition("/")[0]
     grid = _grid(hdf, name, array)
     fill = array.fill if array.fill is not None else _FILL

@@ -23,7 +23,10 @@ def enmap_l2a(folder: Path, suffix: str = "") -> Truth:
     stored[6] = -32768
     prefix = folder / NAME.format("L2A")
     write_tiff(Path(f"{prefix}SPECTRAL_IMAGE{suffix}.TIF"), stored, GRID, EPSG, -32768)
-    layers = {"CLASSES": np.ones((rows, cols)), **{k: np.zeros((rows, cols)) for k in ("CLOUD", "CLOUDSHADOW", "CIRRUS", "HAZE", "SNOW")}}
+    layers = {
+        "CLASSES": np.ones((rows, cols)),
+        **{k: np.zeros((rows, cols)) for k in ("CLOUD", "CLOUDSHADOW", "CIRRUS", "HAZE", "SNOW")},
+    }
     layers["CLOUD"][2, 3] = layers["CLOUDSHADOW"][3, 4] = layers["HAZE"][5, 5] = 1
     layers["CIRRUS"][4, 4] = 2
     layers["CLASSES"][0, :2] = 3

@@ -24,7 +24,9 @@ def aviris_ng(folder: Path) -> Truth:
     swath = spectra(10, lines, samples, 0.1, 12).astype("<f4")
     listed = f"wavelength units = Nanometers\nwavelength = {{{', '.join(map(str, NM))}}}\nfwhm = {{{', '.join(map(str, WIDTHS))}}}\n"
     swath.transpose(1, 0, 2).tofile(folder / f"{name}_img")
-    (folder / f"{name}_img.hdr").write_text(header(lines, samples, 10, 4, "bil", listed + "data ignore value = -9999\n"))
+    (folder / f"{name}_img.hdr").write_text(
+        header(lines, samples, 10, 4, "bil", listed + "data ignore value = -9999\n")
+    )
     rows, cols = np.meshgrid(np.arange(7) - 1, np.arange(8) - 1, indexing="ij")
     inside = (rows >= 0) & (rows < lines) & (cols >= 0) & (cols < samples)
     table = np.where(inside, np.array([cols + 1, rows + 1]), 0).astype("<i4")
@@ -37,7 +39,17 @@ def aviris_ng(folder: Path) -> Truth:
     mask = np.isfinite(values[0])
     grid = (400000.0, 4.2, 0.0, 4100000.0, 0.0, -4.2)
     return Truth(
-        folder / f"{name}_img", values, NM, WIDTHS, grid, 32611, mask, "ENVI cube", None, "AVIRIS-NG", "2019-07-12T12:34:56Z"
+        folder / f"{name}_img",
+        values,
+        NM,
+        WIDTHS,
+        grid,
+        32611,
+        mask,
+        "ENVI cube",
+        None,
+        "AVIRIS-NG",
+        "2019-07-12T12:34:56Z",
     )
 
 

@@ -57,7 +57,18 @@ def prisma_l2d(folder: Path, pan: bool = False) -> Truth:
         grid = (500000.0, 5.0, 0.0, 5600000.0, 0.0, -5.0)
         mask = np.ones(panchromatic.shape, bool)
         return Truth(
-            path, values, np.array([550.0]), None, grid, 32632, mask, "PRISMA", "L2D", "PRISMA", time, parameters={"pan": True}
+            path,
+            values,
+            np.array([550.0]),
+            None,
+            grid,
+            32632,
+            mask,
+            "PRISMA",
+            "L2D",
+            "PRISMA",
+            time,
+            parameters={"pan": True},
         )
     physical = [
         v * ((float(np.float32(high[k])) - float(np.float32(low[k]))) / 65535) + float(np.float32(low[k]))
@@ -173,7 +184,9 @@ def neon(folder: Path) -> Truth:
         group = file.create_group("SJER/Reflectance")
         group.attrs["Band_Window_1_Nanometers"] = np.array([1340.0, 1445.0])
         group.attrs["Band_Window_2_Nanometers"] = np.array([1790.0, 1955.0])
-        cube = group.create_dataset("Reflectance_Data", data=stored.transpose(1, 2, 0), chunks=(3, 3, 5), compression="gzip")
+        cube = group.create_dataset(
+            "Reflectance_Data", data=stored.transpose(1, 2, 0), chunks=(3, 3, 5), compression="gzip"
+        )
         cube.attrs["Dimension_Labels"], cube.attrs["Units"] = "Line,Sample,Wavelength", "unitless"
         cube.attrs["Scale_Factor"], cube.attrs["Data_Ignore_Value"] = 10000.0, -9999.0
         cube.attrs["Spatial_Extent_meters"] = np.array([257000.0, 257005.0, 4111994.0, 4112000.0])
@@ -206,7 +219,9 @@ def tanager_ortho(folder: Path) -> Truth:
     path = folder / "20250105_101112_55_4001_ortho_sr_hdf5.h5"
     with h5py.File(path, "w") as file:
         fields = file.create_group("HDFEOS/GRIDS/HYP/Data Fields")
-        cube = fields.create_dataset("surface_reflectance", data=np.nan_to_num(values, nan=-9999), chunks=(1, 5, 4), fillvalue=-9999)
+        cube = fields.create_dataset(
+            "surface_reflectance", data=np.nan_to_num(values, nan=-9999), chunks=(1, 5, 4), fillvalue=-9999
+        )
         cube.attrs["wavelengths"], cube.attrs["fwhm"] = nm.astype("f4"), np.full(4, 5.5, "f4")
         cube.attrs["good_wavelengths"] = np.array([1, 1, 0, 1], "i4")
         cube.attrs["_FillValue"] = np.float32(-9999)

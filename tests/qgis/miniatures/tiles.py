@@ -162,7 +162,9 @@ def landsat_l1_pan(folder: Path) -> Truth:
 
 
 def _mtl(name: str, files: list[str], level: str) -> str:
-    factors = [f"    REFLECTANCE_MULT_BAND_{i} = 2.0000E-05\n    REFLECTANCE_ADD_BAND_{i} = -0.100000" for i in range(1, 10)]
+    factors = [
+        f"    REFLECTANCE_MULT_BAND_{i} = 2.0000E-05\n    REFLECTANCE_ADD_BAND_{i} = -0.100000" for i in range(1, 10)
+    ]
     surface = [f"    REFLECTANCE_MULT_BAND_{i} = 2.75e-05\n    REFLECTANCE_ADD_BAND_{i} = -0.2" for i in range(1, 8)]
     groups = {
         "PRODUCT_CONTENTS": [
@@ -183,7 +185,9 @@ def _mtl(name: str, files: list[str], level: str) -> str:
         "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS": surface if level == "L2SP" else [],
         "LEVEL1_RADIOMETRIC_RESCALING": factors,
     }
-    body = "\n".join(f"  GROUP = {g}\n" + "\n".join(lines) + f"\n  END_GROUP = {g}" for g, lines in groups.items() if lines)
+    body = "\n".join(
+        f"  GROUP = {g}\n" + "\n".join(lines) + f"\n  END_GROUP = {g}" for g, lines in groups.items() if lines
+    )
     return f"GROUP = LANDSAT_METADATA_FILE\n{body}\nEND_GROUP = LANDSAT_METADATA_FILE\nEND\n"
 
 

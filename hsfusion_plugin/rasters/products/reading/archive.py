@@ -68,7 +68,9 @@ def _tar_members(path: Path, what: str) -> Iterator[tuple[str, BinaryIO]]:
         for member in archive:
             _safe_parts(member.name, what)
             if member.issym() or member.islnk():
-                raise HSFusionError(f"{what} holds the link '{member.name}', which no product needs: unpack it yourself.")
+                raise HSFusionError(
+                    f"{what} holds the link '{member.name}', which no product needs: unpack it yourself."
+                )
             stream = archive.extractfile(member) if member.isfile() else None
             if stream is not None:
                 with stream:
@@ -79,7 +81,9 @@ def _safe_parts(name: str, what: str) -> tuple[str, ...]:
     """The parts of a member's path; HSFusionError where it leads out of the folder."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0] == "/" or ".." in parts or any(":" in part for part in parts[:1]):
-        raise HSFusionError(f"{what} holds '{name}', which would be written outside its folder: the archive is not unpacked.")
+        raise HSFusionError(
+            f"{what} holds '{name}', which would be written outside its folder: the archive is not unpacked."
+        )
     return parts
 
 

@@ -127,7 +127,9 @@ class ArrayPlaces:
         """As Places.read."""
         found = [layer.read(rows, cols, [0])[0].astype(np.float64) for layer in (self.x, self.y)]
         limit = 360.0 if osr.SpatialReference(self.crs_wkt).IsGeographic() else 1e8
-        known = np.isfinite(found[0]) & np.isfinite(found[1]) & (np.abs(found[0]) <= limit) & (np.abs(found[1]) <= limit)
+        known = (
+            np.isfinite(found[0]) & np.isfinite(found[1]) & (np.abs(found[0]) <= limit) & (np.abs(found[1]) <= limit)
+        )
         return np.where(known, found[0], np.nan), np.where(known, found[1], np.nan)
 
 

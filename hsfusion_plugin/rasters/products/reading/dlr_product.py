@@ -37,7 +37,7 @@ class DlrFiles:
 
     @property
     def level(self) -> str:
-        """"L1B", "L1C" or "L2A", by the metadata, else by the file's name; "" = unknown."""
+        """ "L1B", "L1C" or "L2A", by the metadata, else by the file's name; "" = unknown."""
         for text in (self.xml.value("base", "level"), self.xml.value("level"), self.xml.name, self.metadata.name):
             found = re.search(r"L?(1B|1C|2A)\b|_(L1B|L1C|L2A)[-_]", text.upper())
             if found:
@@ -124,8 +124,10 @@ def _only(source: Source, candidates: list[Path]) -> Path:
 
 def _is_of(source: Source, path: Path, mission: str) -> bool:
     text = source.text(path)
-    return mission.upper() in text.upper()[:200_000] and "wavelengthCenterOfBand" in text or (
-        path.name.upper().startswith(mission.upper())
+    return (
+        mission.upper() in text.upper()[:200_000]
+        and "wavelengthCenterOfBand" in text
+        or (path.name.upper().startswith(mission.upper()))
     )
 
 

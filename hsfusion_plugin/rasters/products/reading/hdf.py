@@ -68,7 +68,9 @@ class Array:
             else:
                 data = self.md.Read(buffer_datatype=buffer_type)
         if data is None or failures:
-            raise HSFusionError(f"'{self.name}' cannot be read ({(failures or ['no reason given'])[0]}); the file is damaged.")
+            raise HSFusionError(
+                f"'{self.name}' cannot be read ({(failures or ['no reason given'])[0]}); the file is damaged."
+            )
         return np.frombuffer(bytearray(data), self.dtype).reshape(shape)
 
     def numbers(self) -> np.ndarray:
@@ -117,7 +119,9 @@ class Hdf:
                 self._other = gdal.OpenEx(f'NETCDF:"{path}"', gdal.OF_MULTIDIM_RASTER, allowed_drivers=["netCDF"])
         if getattr(self, "_file", None) is None:
             reason = (failures or ["unknown format"])[0]
-            raise HSFusionError(f"'{path}' cannot be opened ({reason}): its download may be incomplete, so get it again.")
+            raise HSFusionError(
+                f"'{path}' cannot be opened ({reason}): its download may be incomplete, so get it again."
+            )
         self._opened: dict[str, Array | None] = {}
 
     @cached_property
@@ -138,7 +142,9 @@ class Hdf:
         """An array by its full name; HSFusionError where there is none."""
         found = self.get(name)
         if found is None:
-            raise HSFusionError(f"'{self.path}' lacks the array '{name}': its download may be incomplete, so get it again.")
+            raise HSFusionError(
+                f"'{self.path}' lacks the array '{name}': its download may be incomplete, so get it again."
+            )
         return found
 
     def get(self, name: str) -> Array | None:

@@ -8,7 +8,7 @@ from functools import cache
 from types import ModuleType
 
 from .....models.errors import HSFusionError
-from ... import products
+from ....rasters import products
 from .product import Product, Wanted
 from .source import Source
 

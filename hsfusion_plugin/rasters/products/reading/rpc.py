@@ -43,7 +43,9 @@ def rpc_of_enmap(xml: Node) -> dict[str, str] | None:
         return None
     band = bands[len(bands) // 5]  # of the first 91 of 224
     names = {"LINE": "ROW", "SAMP": "COL", "LAT": "LAT", "LONG": "LONG", "HEIGHT": "HEIGHT"}
-    rpc = {f"{ours}_{kind}": band.value(f"{theirs}_{kind}") for ours, theirs in names.items() for kind in ("OFF", "SCALE")}
+    rpc = {
+        f"{ours}_{kind}": band.value(f"{theirs}_{kind}") for ours, theirs in names.items() for kind in ("OFF", "SCALE")
+    }
     for ours in ("LINE", "SAMP"):
         for kind in ("NUM", "DEN"):
             numbers = [band.value(f"{names[ours]}_{kind}_{i}") for i in range(1, 21)]

@@ -29,7 +29,9 @@ class Source:
         self._texts: dict[Path, str] = {}
 
     @classmethod
-    def open(cls, path: str | Path, work: Path, role: str = "PRODUCT", check: Callable[[], None] = lambda: None) -> Source:
+    def open(
+        cls, path: str | Path, work: Path, role: str = "PRODUCT", check: Callable[[], None] = lambda: None
+    ) -> Source:
         """HSFusionError where there is nothing, or an archive that cannot be unpacked into a new folder below `work`."""
         given = Path(path).expanduser().absolute()
         if given.is_dir():
@@ -119,7 +121,9 @@ class Source:
 
 def missing(source: Source, what: str, reason: str) -> HSFusionError:
     """The error for a product that lacks a file."""
-    return HSFusionError(f"PRODUCT: '{source.given}' is incomplete: {what} is missing, {reason}; get the product again.")
+    return HSFusionError(
+        f"PRODUCT: '{source.given}' is incomplete: {what} is missing, {reason}; get the product again."
+    )
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -87,7 +87,9 @@ def opened_file(path: str | Path) -> gdal.Dataset:
     """A raster file; HSFusionError where GDAL cannot open it."""
     dataset, reason = open_dataset(str(path))
     if dataset is None:
-        raise HSFusionError(f"PRODUCT: '{path}' cannot be opened ({reason}): its download may be incomplete, so get it again.")
+        raise HSFusionError(
+            f"PRODUCT: '{path}' cannot be opened ({reason}): its download may be incomplete, so get it again."
+        )
     return dataset
 
 
@@ -123,7 +125,10 @@ def _zoomed(
         found = _window(dataset, path, *(range(i[0], i[-1] + 1) for i in index), numbers)
         return found[:, index[0] - index[0][0]][:, :, index[1] - index[1][0]]
     step = round(1 / zoom)
-    fine = [range(w.start * step, min(w.stop * step, size)) for w, size in zip((rows, cols), (dataset.RasterYSize, dataset.RasterXSize))]
+    fine = [
+        range(w.start * step, min(w.stop * step, size))
+        for w, size in zip((rows, cols), (dataset.RasterYSize, dataset.RasterXSize))
+    ]
     found = _window(dataset, path, *fine, numbers)
     return _averaged(found, step, (len(rows), len(cols)), nodata)
 

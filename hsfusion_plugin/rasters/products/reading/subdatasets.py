@@ -18,7 +18,7 @@ from osgeo import gdal
 
 from ...metadata import BandInfo, write_band_info
 from ...wavelengths import guessed_unit, unit_in_nm
-from . import prisma_attributes as prisma
+from ..reading import prisma_attributes as prisma
 from .swath import geolocate, numbers
 
 _LIBRARY = threading.RLock()

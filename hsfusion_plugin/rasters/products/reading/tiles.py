@@ -24,7 +24,9 @@ def mosaic_path(paths: Sequence[Path], grid: Grid, nodata: float | None = None) 
     target = f"/vsimem/hsfusion-mosaic-{key}.vrt"
     made = None
     with collected_errors() as failures:
-        made = gdal.BuildVRT(target, [opened_file(p) for p in paths], outputBounds=bounds, srcNodata=nodata, VRTNodata=nodata)
+        made = gdal.BuildVRT(
+            target, [opened_file(p) for p in paths], outputBounds=bounds, srcNodata=nodata, VRTNodata=nodata
+        )
     if made is None:
         raise HSFusionError(f"PRODUCT: the tiles cannot be laid side by side ({(failures or ['unknown reason'])[0]}).")
     made = None

@@ -75,7 +75,9 @@ def parse(text: str, name: str) -> Node:
         raw = gdal.ParseXMLString(text)
     if raw is None:
         reason = (failures or ["empty"])[0]
-        raise HSFusionError(f"PRODUCT: '{name}' is no whole XML file ({reason}): its download may be incomplete, so get it again.")
+        raise HSFusionError(
+            f"PRODUCT: '{name}' is no whole XML file ({reason}): its download may be incomplete, so get it again."
+        )
     tops = [raw] if raw[1] else raw[2:]
     roots = [part for part in tops if part[0] == gdal.CXT_Element and not part[1].startswith("?")]
     if not roots:

@@ -35,7 +35,10 @@ class ProductFiles:
         self.used = 0  # pixels that the mask lets through
 
     def write(
-        self, step: Callable[[float], None], check: Callable[[], None], finish: Callable[[Path], None] = lambda path: None
+        self,
+        step: Callable[[float], None],
+        check: Callable[[], None],
+        finish: Callable[[Path], None] = lambda path: None,
     ) -> None:
         """`step` is told the share that is done, `check` may raise, `finish` is called with the image before it gets its name."""
         product, grid = self._storage.product, self._storage.product.image.grid
@@ -45,7 +48,9 @@ class ProductFiles:
             if self._output is not None:
                 size = grid.rows * grid.cols * len(self._storage.numbers) * self._storage.dtype.itemsize
                 image_path = stack.enter_context(staged(self._output, size, "OUTPUT"))
-                image = _created(image_path, grid, self._storage.kind, self._storage.bands, self._storage.nodata, "OUTPUT")
+                image = _created(
+                    image_path, grid, self._storage.kind, self._storage.bands, self._storage.nodata, "OUTPUT"
+                )
                 image.SetMetadata(dict(self._items))
                 _place(image, grid, image_path, self._output, check)
             if self._mask is not None:
@@ -93,11 +98,11 @@ def _created(
     layout = Layout.parse("", grid.rows, grid.cols)
     made = None
     with collected_errors() as failures:
-        made = gdal.GetDriverByName("GTiff").Create(
-            str(path), grid.cols, grid.rows, len(bands), kind, layout.as_list()
-        )
+        made = gdal.GetDriverByName("GTiff").Create(str(path), grid.cols, grid.rows, len(bands), kind, layout.as_list())
     if made is None:
-        raise HSFusionError(f"{role}: GDAL cannot create '{path.name}' ({(failures or ['no reason given'])[0]}); check the disk.")
+        raise HSFusionError(
+            f"{role}: GDAL cannot create '{path.name}' ({(failures or ['no reason given'])[0]}); check the disk."
+        )
     if grid.geotransform is not None:
         made.SetGeoTransform(grid.geotransform)
         if grid.crs_wkt:
@@ -156,7 +161,9 @@ def _write(made: gdal.Dataset, rows: range, cols: range, values: np.ndarray, rol
             )
         made.FlushCache()
     if failures:
-        raise HSFusionError(f"{role} cannot be written ({failures[0]}); the disk may be full, so free some space and run again.")
+        raise HSFusionError(
+            f"{role} cannot be written ({failures[0]}); the disk may be full, so free some space and run again."
+        )
 
 
 def _closed(made: gdal.Dataset | None, role: str) -> None:
@@ -165,4 +172,6 @@ def _closed(made: gdal.Dataset | None, role: str) -> None:
     with collected_errors() as failures:
         made.FlushCache()
     if failures:
-        raise HSFusionError(f"{role} cannot be written ({failures[0]}); the disk may be full, so free some space and run again.")
+        raise HSFusionError(
+            f"{role} cannot be written ({failures[0]}); the disk may be full, so free some space and run again."
+        )
