@@ -118,7 +118,7 @@ def _classes(source: Source, hdf: Hdf, as_seen: bool) -> dict[str, QualityClass]
 def _mask_file(source: Source, cube: Path) -> Path | None:
     found = re.search(r"_(\d{8}T\d{6})_(\d+_\d+)", cube.name)
     if not found:
-        masks = [p for p in source.find(r".*_MASK_.*\.nc")]
+        masks = list(source.find(r".*_MASK_.*\.nc"))
         return masks[0] if len(masks) == 1 and source.main is None else None
     masks = source.find(rf".*_MASK_.*{found.group(1)}_{found.group(2)}.*\.nc")
     return masks[0] if masks else None
