@@ -229,7 +229,12 @@ def tanager_ortho(folder: Path) -> Truth:
             layer = np.zeros((rows, cols), np.uint8)
             layer[number, number] = 1
             fields.create_dataset(name, data=layer)
-        framing = {"cols": 4, "epsg_code": 32734, "geotransform": [345660.0, 30.0, 0.0, 6286110.0, 0.0, -30.0], "rows": 5}
+        framing = {
+            "cols": 4,
+            "epsg_code": 32734,
+            "geotransform": [345660.0, 30.0, 0.0, 6286110.0, 0.0, -30.0],
+            "rows": 5,
+        }
         file["HDFEOS/GRIDS/HYP"].attrs["Planet_Ortho_Framing"] = json.dumps(framing)
     mask = np.ones((rows, cols), bool)
     mask[4, 3] = mask[0, 0] = mask[1, 1] = mask[2, 2] = False
