@@ -22,6 +22,7 @@ from qgis.core import (
 from .strings import RESOURCES, tr
 
 ESTIMATE = "estimate"
+AUTO_NONE = ("auto", "none")
 DATA_TYPES = ("Float32", "Int16")
 
 
@@ -144,6 +145,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
         ),
         number("SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
         number("SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
+        choice("LIGHT", tr("Light that varies over the scene: haze, seams, clouds"), AUTO_NONE, AUTO_NONE[0]),
     ]
 
 

@@ -19,6 +19,7 @@ from osgeo import gdal
 
 from ....models.scene.methods.classical import TILED, FullBand, fit_full_band
 from ....models.scene.model import SceneModel
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.version import VERSION
 from ...errors import HSFusionError
@@ -45,13 +46,14 @@ WindowMethod = Union[ClosedForm, FullBand, Diffusion]
 class Mosaic:
     """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
 
-    largest: of the values that may come out; about: what provenance says of estimates and guard.
+    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard.
     """
 
     request: FusionRequest
     scene: SceneModel
     method: ClosedForm | FullBand | None
     largest: float
+    light: Light | None
     about: dict[str, Any]
 
     @property
@@ -78,17 +80,17 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
     check_writable(request.output, inputs=[request.hsi, request.msi, request.mask])
     components = model.components if model is not None else ClosedForm("average").components
     estimates = estimate(pair, request, progress, components)
-    largest = 1.1 * estimates.largest
+    largest, light = 1.1 * estimates.largest, estimates.lit.light
     about: dict[str, Any] = {"psf_source": estimates.psf_source, "shift_source": estimates.shift_source}
     if model is None:
-        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, about)
+        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         verdict = decide(estimates, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, about)
-    return Mosaic(request, estimates.scene, None, largest, about)
+            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, light, about)
+    return Mosaic(request, estimates.scene, None, largest, light, about)
 
 
 def _method(name: str, estimates: Estimates) -> ClosedForm | FullBand:
@@ -155,7 +157,7 @@ class Worker:
     def __init__(self, mosaic: Mosaic, make_model: Callable[[Mosaic], Diffusion]) -> None:
         self.mosaic = mosaic
         self.method = mosaic.method or make_model(mosaic)
-        self.pair = Pair.open(mosaic.request, Progress())
+        self.pair = replace(Pair.open(mosaic.request, Progress()), light=mosaic.light)
         self.tiles = mosaic.tiles(self.pair, self.method)
         self.windows = Windows(mosaic.request)
 

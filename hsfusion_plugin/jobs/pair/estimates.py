@@ -12,12 +12,14 @@ from ....models.heap import give_back
 from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ....models.scene.sensors.light.find import FoundLight
 from ....models.scene.subspace.subspace import fit_subspace
 from ....models.scene.tiles.plan import place_of
 from ...paths import RESOURCES
 from ..request import PairRequest
 from ..run.progress import Progress
 from .geometry import Geometry, find_geometry, first_sampling
+from .light import PairLight, light_of
 from .pair import Pair
 from .soft_bands import softness_warning
 
@@ -33,11 +35,14 @@ LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a
 class Estimates:
     """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
 
+    pair: as it is to be read from here on, under one light; lit: what was found of the light.
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
     nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
     snr_db: median over bands of the HSI's mean square over its noise variance.
     """
 
+    pair: Pair
+    lit: PairLight
     scene: SceneModel
     blocks: list[Block]
     sampling: Sampling
@@ -69,12 +74,25 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     progress.phase("Estimating the point spread function and the shift")
     geometry = find_geometry(blocks, sampling, request, progress.check)
     progress.check()
+    lit = PairLight(FoundLight(None))
+    if request.light == "auto":
+        progress.phase("Comparing the light of the two images")
+        dark = pair
+        lit = light_of(
+            pair, blocks, geometry.sampling, lambda r, c: _read_block(dark, geometry.sampling, r, c), progress
+        )
+    if lit.light is not None:
+        pair = replace(pair, light=lit.light)
+        blocks = [lit.light.block(block) for block in blocks]
+        geometry = find_geometry(blocks, sampling, request, progress.check)
     sampling = geometry.sampling
     subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
-    warnings = list(geometry.warnings)
+    for note in lit.notes:
+        progress.info(note)
+    warnings = [*lit.warnings, *geometry.warnings]
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
             warnings.append(
@@ -86,6 +104,8 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         progress.warn(warning)
     warnings = [*pair.notes, *warnings]
     return Estimates(
+        pair=pair,
+        lit=lit,
         scene=scene,
         blocks=blocks,
         sampling=sampling,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.scene.sensors.defects.repair import Repair, Repaired
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
 from ...rasters.bands import usable_bands
@@ -28,7 +29,7 @@ class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
     sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read.
+    whenever it is read; light: what is done to both so that they are seen under one light, or None.
     """
 
     hsi: Raster
@@ -40,6 +41,7 @@ class Pair:
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
     repair: Repair = Repair()
+    light: Light | None = None
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
@@ -89,7 +91,9 @@ class Pair:
         """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands, of which
         some may be predicted (see `repaired_hsi`)."""
         found = self.repaired_hsi(rows, cols)
-        return found.values, found.mask
+        if self.light is None:
+            return found.values, found.mask
+        return self.light.hsi(found.values, found.mask, rows, cols)
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
         """The same with what was done to it."""
@@ -98,6 +102,10 @@ class Pair:
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
+        values, mask = self._sharpened_msi(rows, cols)
+        return (values, mask) if self.light is None else self.light.msi(values, mask, rows, cols)
+
+    def _sharpened_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from .bilinear import CAP, block_folds, FOLDS
+from .bilinear import CAP, FOLDS, block_folds
 from .cells import Cells
 from .robust import distance, robust_scale, weighted_fit
 

@@ -63,17 +63,13 @@ class Light:
         gain, offset = self.fields.at(*(np.arange(r.start, r.stop) + 0.5 for r in (rows, cols)))
         return ((z - offset) / gain).astype(np.float32)
 
-    def msi(
-        self, values: np.ndarray, mask: np.ndarray, rows: range, cols: range
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def msi(self, values: np.ndarray, mask: np.ndarray, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A window of the MSI as it is read: values under one light, 0 where the mask is, which leaves out what only the MSI shows."""
         if self.areas is not None:
             mask = np.where(self.left_out(rows, cols), np.float32(0), mask)
         return self.apply(values, rows, cols) * mask, mask
 
-    def hsi(
-        self, values: np.ndarray, mask: np.ndarray, rows: range, cols: range
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def hsi(self, values: np.ndarray, mask: np.ndarray, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A window of the HSI as it is read: without what only the HSI shows."""
         if self.areas is None:
             return values, mask
