@@ -14,7 +14,7 @@ from ...models.errors import HSFusionError
 from ...models.scene.sensors.defects.fill import Fill
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, describe_bands
-from .products.cubes import cube_behind, one_at_a_time
+from .products.reading.subdatasets import cube_behind, one_at_a_time
 
 if TYPE_CHECKING:
     from ..jobs.run.progress import Progress
