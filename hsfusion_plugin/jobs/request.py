@@ -42,6 +42,7 @@ class PairRequest:
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
     shift_y: float | None = None
+    defects: str = "auto"
 
     def left_out(self) -> tuple[str, ...]:
         """Fields that the algorithm has no parameter for."""
@@ -82,6 +83,7 @@ class FusionRequest(ModelRequest):
     tile_size: int = 0
     options: str = ""
     data_type: str = "Float32"
+    quality: str | None = None
     report: str | None = None
 
     @property

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ....models.observation import Upsampling
-from ....models.scene.quality import Flag, Flags
+from ....models.scene.quality import LABELS, Flag, Flags, label
+from ...rasters.align import Alignment
+from ...rasters.metadata import BandInfo
+from ...rasters.provenance import write_provenance
+from ...rasters.style import write_flag_style
+from ...rasters.writer import RasterWriter
+from ..request import FusionRequest
 from .tiles import FusedTile
 
 FILLED = 0.1  # share of the interpolation's weight on HSI pixels with predicted entries, from which a pixel is flagged
@@ -45,11 +54,50 @@ class Quality:
             self.counts[int(value)] += int(count)
         return flags
 
+    def record(self) -> dict[str, Any]:
+        """For provenance: what the bits mean, and the share of the pixels that have each."""
+        meaning = {str(int(flag)): text for flag, text in LABELS.items()}
+        return {"flags": meaning, "share": {LABELS[flag]: share for flag, share in self.shares().items()}}
+
     def shares(self) -> dict[Flag, float]:
         """Share of the pixels that have each flag, of those that occur."""
         every = max(sum(self.counts.values()), 1)
         found = {flag: sum(n for value, n in self.counts.items() if value & flag) / every for flag in Flag}
         return {flag: share for flag, share in found.items() if share}
+
+
+def flag_writer(
+    request: FusionRequest,
+    alignment: Alignment,
+    quality: Quality,
+    record: dict[str, Any],
+    block: tuple[int, int],
+    check: Callable[[], None],
+) -> RasterWriter:
+    """The QUALITY raster: one band of bytes, which says in its metadata what its bits mean, and has a style of its own."""
+
+    def finish(path: Path) -> None:
+        write_flag_style(path, {value: label(value) for value in sorted(quality.counts)})
+        write_provenance(path, record)
+
+    bits = {f"FLAG_{int(flag)}": text for flag, text in LABELS.items()}
+    described = BandInfo(description="quality flags: " + ", ".join(f"{int(f)} {text}" for f, text in LABELS.items()))
+    return RasterWriter(
+        request.quality or "",
+        len(alignment.output_rows),
+        len(alignment.output_cols),
+        1,
+        alignment.geotransform_of(alignment.output_rows, alignment.output_cols),
+        alignment.crs_wkt,
+        dtype="Byte",
+        options=request.options,
+        bands=[described],
+        metadata=bits,
+        finish=finish,
+        role="QUALITY",
+        check=check,
+        block=block,
+    )
 
 
 def _filled(fused: FusedTile) -> np.ndarray:

@@ -78,6 +78,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     return {
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
+        "QUALITY": request.quality,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
