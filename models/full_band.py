@@ -34,7 +34,7 @@ LEAST_SUPPORT = 0.5  # share of the interpolation's weight on valid HSI pixels
 class FullBandRequest:
     """What a tile needs beside its pixels; JSON both ways.
 
-    hsi_scale, msi_scale (l,): what both images are divided by, once per scene. core_rows, core_cols: the absolute fine pixels wanted back.
+    hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off the MSI. core_rows, core_cols: the absolute fine pixels wanted back.
     """
 
     sampling: Sampling
@@ -44,6 +44,7 @@ class FullBandRequest:
     core_cols: range
     hsi_scale: float
     msi_scale: np.ndarray
+    msi_offset: np.ndarray
     seed: int = 0
     steps: int = 0
     samples: int = 1
@@ -64,6 +65,7 @@ class FullBandRequest:
                 range(*map(int, plain["core_cols"])),
                 float(plain["hsi_scale"]),
                 np.asarray(plain["msi_scale"], np.float64),
+                np.asarray(plain.get("msi_offset", np.zeros(len(plain["msi_scale"]))), np.float64),
                 int(plain.get("seed", 0)),
                 int(plain.get("steps", 0)),
                 max(1, int(plain.get("samples", 1))),
@@ -117,7 +119,8 @@ class FullBandRunner:
             torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
             for n in ("y", "z", "y_mask", "z_mask")
         )
-        y, z = y / job.hsi_scale, z / z.new_tensor(job.msi_scale)[:, None, None]
+        offset, scale = (z.new_tensor(values)[:, None, None] for values in (job.msi_offset, job.msi_scale))
+        y, z = y / job.hsi_scale, (z - offset) / scale
         core = torch.zeros(self.bands, len(job.core_rows), len(job.core_cols), device=self.device)
         spread = torch.zeros_like(core) if job.samples > 1 else None
         by_row, by_col = (self.windows.weights(length) for length in job.scene_shape)
@@ -157,8 +160,12 @@ class FullBandRunner:
                     f"The tile's {name} must hold {inside.start} to {inside.stop}, but they are {seen.start} to {seen.stop}: "
                     "plugin and backend must be of the same version."
                 )
-        if job.msi_scale.shape != (self.msi_bands,) or not (job.hsi_scale > 0 and (job.msi_scale > 0).all()):
-            raise HSFusionError("The tile's scales must be positive, one for the HSI and one per MSI band.")
+        if {job.msi_scale.shape, job.msi_offset.shape} != {(self.msi_bands,)} or not (
+            job.hsi_scale > 0 and (job.msi_scale > 0).all()
+        ):
+            raise HSFusionError(
+                "The tile's scales must be positive, one for the HSI and one per MSI band, with as many offsets."
+            )
 
     def _batches(self, job: FullBandRequest) -> Iterator[list[tuple[int, int]]]:
         """(row, col) of the windows that touch the core, as many at once as are worked on together."""

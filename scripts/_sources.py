@@ -20,8 +20,13 @@ ARRAYS = {".mat", ".h5", ".hdf5"}
 
 def observed_scenes(config: FullBandConfig, folder: Path, which: str) -> list[Observed]:
     """The pairs of `train` or `test`, simulated or by Wald's protocol."""
+    return observed_at(config, folder, which, 0.0)
+
+
+def observed_at(config: FullBandConfig, folder: Path, which: str, snr_db: float) -> list[Observed]:
+    """The same with noise of `snr_db` in both images; 0: none."""
     references = [read_reference(source, config, folder) for source in getattr(config, which)]
-    return [observe(r, config, None if r.msi is not None else response_of(config)) for r in references]
+    return [observe(r, config, None if r.msi is not None else response_of(config), snr_db) for r in references]
 
 
 def simulated_response(config: FullBandConfig) -> np.ndarray | None:

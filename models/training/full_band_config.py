@@ -15,6 +15,7 @@ from ..diffusion.schedules import from_card
 from ..errors import HSFusionError
 from ..observation import Sampling
 from ..observation.response import Sensor, load_sensors
+from ..scene.normalisation import NORMALISATIONS, PER_BAND
 from .fields import nested, require
 
 SENSORS = Path(__file__).resolve().parents[2] / "resources" / "sensors.csv"
@@ -79,13 +80,18 @@ class Bands:
 @nested
 @dataclass(frozen=True)
 class Observation:
-    """How HSI and MSI come from a reference: ratio, PSF, SNR in dB (0: no noise)."""
+    """How HSI and MSI come from a reference: ratio, PSF, SNR in dB (0: no noise).
+
+    noisy_share: that share of the training patches gets noise instead, both images of an SNR drawn between the two values of noisy_snr.
+    """
 
     ratio: float = 4.0
     psf: str = "gaussian"
     fwhm: float = 1.0
     snr_hsi: float = 0.0
     snr_msi: float = 0.0
+    noisy_share: float = 0.0
+    noisy_snr: tuple[float, float] = (25.0, 45.0)
 
     def sampling(self) -> Sampling:
         """The same as the operators want it."""
@@ -114,12 +120,16 @@ class FullBandConfig:
     msi: Bands
     stages: tuple[Stage, ...]
     test: tuple[Source, ...] = ()
+    watch: tuple[Source, ...] = ()  # scored during the run; without them `test` is
+    test_snr: tuple[float, ...] = (0.0,)  # dB of both images of the test pairs, 0: no noise
     settings: dict[str, Any] = field(default_factory=dict)
     observation: Observation = field(default_factory=Observation)
     window: int = 0  # 0: the largest patch
     overlap: int = 8
     objective: str = "x0"
     regression: bool = False
+    scale_input: bool = False  # the network sees a x_t: nothing at a level without signal (always so for a regression)
+    normalisation: str = PER_BAND
     loss: str = "l1"
     residual: bool = False
     residual_scale: float = 1.0
@@ -159,6 +169,11 @@ class FullBandConfig:
         return self.window or max(stage.size for stage in self.stages)
 
     @property
+    def sees_scaled_input(self) -> bool:
+        """Whether the network is given a x_t instead of x_t."""
+        return self.scale_input or self.regression
+
+    @property
     def level_schedule(self) -> dict[str, Any]:
         """As the card has it; a one-shot regression knows the level without signal only."""
         return ONE_SHOT if self.regression else self.schedule
@@ -186,6 +201,8 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     )
     require(config.objective in DENOISERS, "objective", f"be one of {', '.join(DENOISERS)}", config.objective)
     require(not config.regression or config.objective == "x0", "objective", "be x0 for a regression", config.objective)
+    kinds = ", ".join(NORMALISATIONS)
+    require(config.normalisation in NORMALISATIONS, "normalisation", f"be one of {kinds}", config.normalisation)
     losses = (*LOSSES, THREE_TERMS)
     require(config.loss in losses, "loss", f"be one of {', '.join(losses)}", config.loss)
     real = any(source.msi for source in config.train)
@@ -199,6 +216,9 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
         "without",
     )
     require(bool(config.stages), "stages", "hold at least one stage", "empty")
+    share = config.observation.noisy_share
+    require(0 <= share <= 1, "observation.noisy_share", "be between 0 and 1", share)
+    require(bool(config.test_snr), "test_snr", "hold at least one value", "empty")
     sampling, ratio = config.observation.sampling(), config.observation.ratio
     for number, stage in enumerate(config.stages):
         key = f"stages[{number}]"

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..diffusion.losses import LOSSES, spectral_response, three_terms
+from ..diffusion.losses import LOSSES, three_terms
 from ..diffusion.objectives import Residual, make_denoiser, noised
 from ..diffusion.schedules import continuous, draw_timesteps, from_card
 from ..errors import HSFusionError
 from ..full_band import NETWORKS
 from ..networks.ddrf import DDRF, training_self_condition
-from ..observation import Degradation
 from .distributed import World
 from .fields import require
 from .full_band_config import THREE_TERMS, FullBandConfig
 from .full_band_data import Batch, Observed, PatchSource
+from .patch_observation import PatchObservation
 from .trainer import TrainerBase
 
 
@@ -70,9 +70,9 @@ class FullBandTrainer(TrainerBase):
         super().__init__(config, network, optimizer, device, world or World())
         self.validations = config.validations
         self.levels = from_card(config.level_schedule).to(self.device)
-        self.denoiser = make_denoiser(config.objective, network, self.levels, scale_input=config.regression)
+        self.denoiser = make_denoiser(config.objective, network, self.levels, scale_input=config.sees_scaled_input)
         self.source = PatchSource(scenes, config, response)
-        self.spectral = None if response is None else spectral_response(torch.from_numpy(response).to(self.device))
+        self.response = None if response is None else torch.from_numpy(response).to(self.device)
 
     def phases(self) -> Iterator[tuple[int, int]]:
         """The stages."""
@@ -126,15 +126,14 @@ class FullBandTrainer(TrainerBase):
             prediction = self.denoiser.predict(x, level, **given).float()
         if config.loss != THREE_TERMS:
             return LOSSES[config.loss](prediction, self.denoiser.target(x0, eps, level))
-        if self.spectral is None:
+        image = base.decode(self.denoiser.to_x0(x, prediction, level))
+        if self.response is None:
             raise HSFusionError(
                 "The configuration's key loss must be another one where the MSI is real, but it is three-term."
             )
-        image = base.decode(self.denoiser.to_x0(x, prediction, level))
-        blur = Degradation.whole(config.observation.sampling(), truth.shape[-2:])
-        gain = batch.gain.to(truth)[:, :, None, None]
-        spectral = self.spectral
-        return three_terms(image, truth, blur(truth), gain * spectral(truth), blur, lambda cube: gain * spectral(cube))
+        observed = PatchObservation(config.observation.sampling(), self.response, batch.gain.to(truth))
+        hsi = observed.inner(batch.hsi.to(truth))
+        return three_terms(image, truth, hsi, msi, observed.spatial, observed.spectral)
 
     def _levels(self, count: int, generator: torch.Generator) -> Tensor:
         """(B,) signal amplitudes: of the integer t, or between two of them (HSR-Diff); the last one alone for a regression."""
