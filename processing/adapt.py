@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingParameterFileDestination
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
 from .parameters import advanced, choice, file, number, raster, report_output, sensor_set, text
@@ -54,7 +54,7 @@ class Adapt(Algorithm):
         return None
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.adaptation import AdaptRequest
+        from ..hsfusion_plugin.jobs.adapt.job import AdaptRequest
 
         hsi, msi = (self.source(parameters, name, context) or "" for name in ("HSI", "MSI"))
         return AdaptRequest(
@@ -70,6 +70,6 @@ class Adapt(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import adaptation
+        from ..hsfusion_plugin.jobs.adapt import job as adaptation
 
         return adaptation.run(request, progress)

@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import advanced, file_output, raster, raster_output, report_output, sensor_set
 from .strings import mark, tr
@@ -51,7 +51,7 @@ class Assess(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.assessment import AssessmentRequest
+        from ..hsfusion_plugin.jobs.assess.job import AssessmentRequest
 
         return AssessmentRequest(
             **{name.lower(): self.source(parameters, name, context) or "" for name in ("FUSED", "HSI", "MSI")},
@@ -62,6 +62,6 @@ class Assess(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import assessment
+        from ..hsfusion_plugin.jobs.assess import job as assessment
 
         return assessment.run(request, progress)

@@ -20,7 +20,7 @@ from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
 
 from ..hsfusion_plugin.errors import HSFusionError
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .checks import first_problem
 from .feedback import FeedbackProgress, interruptible
 from .loaded_layers import prepare_layers
@@ -107,7 +107,7 @@ class Algorithm(QgsProcessingAlgorithm):
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs.bounds import bounded
+        from ..hsfusion_plugin.jobs.run.process_limits import bounded
 
         for path, how in self._loaded.items():
             # The dialog's run has a context of its own here, and only the layers in that one are loaded afterwards.

@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputString
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
 from .fusing import CLOSED_FORMS
@@ -53,7 +53,7 @@ class Compare(Algorithm):
         self.addOutput(QgsProcessingOutputString("BEST", tr("Best method (a name that MODEL takes)")))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.comparison import ComparisonRequest
+        from ..hsfusion_plugin.jobs.compare.job import ComparisonRequest
 
         return ComparisonRequest(
             hsi=self.source(parameters, "HSI", context) or "",
@@ -68,6 +68,6 @@ class Compare(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import comparison
+        from ..hsfusion_plugin.jobs.compare import job as comparison
 
         return comparison.run(request, progress)

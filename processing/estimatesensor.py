@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import ESTIMATE, advanced, choice, file_output, msi_gsd, raster, report_output, sensor_names
 from .strings import mark, tr
@@ -48,7 +48,7 @@ class EstimateSensor(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.sensor import SensorRequest
+        from ..hsfusion_plugin.jobs.estimate_sensor import SensorRequest
 
         return SensorRequest(
             hsi=self.source(parameters, "HSI", context) or "",
@@ -60,6 +60,6 @@ class EstimateSensor(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import sensor
+        from ..hsfusion_plugin.jobs import estimate_sensor as sensor
 
         return sensor.run(request, progress)

@@ -6,10 +6,10 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.backend.places import fetched_models
+from ..hsfusion_plugin.backend.models_store.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
-from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .fusing import CLOSED_FORMS, FusionAlgorithm
 from .parameters import (
     advanced,
@@ -98,7 +98,7 @@ class Fuse(FusionAlgorithm):
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import fusion
+        from ..hsfusion_plugin.jobs.fuse import with_model as fusion
 
         return fusion.run(request, progress)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext
 
-from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .fusing import CLOSED_FORMS, FusionAlgorithm
 from .parameters import advanced, boolean, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
 from .strings import tr
@@ -52,6 +52,6 @@ class FuseClassical(FusionAlgorithm):
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import classical
+        from ..hsfusion_plugin.jobs.fuse import with_closed_form as classical
 
         return classical.run(request, progress)

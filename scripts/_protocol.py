@@ -20,13 +20,13 @@ from _training import FullBandRun, train, trials_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.full_band import FullBandRunner
-from hsfusion.models.training.config import load_config
+from hsfusion.models.runners.full_band import FullBandRunner
+from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.training.distributed import World
-from hsfusion.models.training.full_band_config import FullBandConfig
-from hsfusion.models.training.full_band_loop import build_full_band
-from hsfusion.models.training.full_band_validation import Trial
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.training.full_band.config import FullBandConfig
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.full_band.validation import Trial
+from hsfusion.models.training.subspace.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = (1, 2, 5, 10, 20, 50)

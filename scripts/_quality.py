@@ -18,13 +18,14 @@ import torch
 from _scenes import find_scene, read_scene
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.fusion import SubspaceRunner
 from hsfusion.models.observation import Sampling
-from hsfusion.models.scene.blocks import Block, middle, whole_block
-from hsfusion.models.scene.full_band import FULL_BAND, fit_full_band
-from hsfusion.models.scene.registration import register
-from hsfusion.models.scene.subspace import band_noise
-from hsfusion.models.training.validation import (
+from hsfusion.models.runners.subspace import SubspaceRunner
+from hsfusion.models.runners.weights import load_state, read_card
+from hsfusion.models.scene.block import Block, middle, whole_block
+from hsfusion.models.scene.methods.classical import FULL_BAND, fit_full_band
+from hsfusion.models.scene.sensors.registration import register
+from hsfusion.models.scene.subspace.subspace import band_noise
+from hsfusion.models.trials import (
     CASES,
     CLOSED_FORMS,
     Case,
@@ -37,7 +38,6 @@ from hsfusion.models.training.validation import (
     scores,
     simulate,
 )
-from hsfusion.models.weights import load_state, read_card
 
 YARDSTICK, UNGATED, FILTERED = "glp-hs*", "glp-hs* ungated", "average, MSI filtered"
 COMPARED = 72  # coarse pixels per axis that the PSF and the shift are searched in, as hsfusion:fuse does

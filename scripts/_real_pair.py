@@ -11,12 +11,12 @@ from _scenes import read_scene
 from scipy.ndimage import shift as moved
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.fusion import SubspaceRunner
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.runners.subspace import SubspaceRunner
+from hsfusion.models.runners.weights import load_state, read_card
+from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import COMPONENTS
-from hsfusion.models.training.validation import Fitted, guarded, scores
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.trials import Fitted, guarded, scores
 
 BORDER = 4  # pixels left out: a moved reference knows nothing beyond its edge
 

@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.validation import Scene
+from hsfusion.models.trials import Scene
 
 SUFFIXES = {".tif", ".tiff", ".bsq", ".bil", ".bip", ".img", ".dat"}
 FEWEST_BANDS = 20  # of a scene that counts as hyperspectral

@@ -10,8 +10,8 @@ from _scenes import SUFFIXES, filled, nominal_wavelengths, read_raster
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation.response import gaussian_response
-from hsfusion.models.training.full_band_config import FullBandConfig, Source
-from hsfusion.models.training.full_band_data import Observed, Reference, observe, response_of
+from hsfusion.models.training.full_band.config import FullBandConfig, Source
+from hsfusion.models.training.full_band.data import Observed, Reference, observe, response_of
 
 IMAGES = {".png", ".bmp", ".jpg", ".tif", ".tiff"}
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -27,16 +27,16 @@ from _speed_runs import UNGUARDED, transport, whole_run
 from rasterio.windows import Window
 from torch.nn.functional import conv2d
 
-from hsfusion.models.fusion import SubspaceRunner
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.observation import Sampling, Upsampling
-from hsfusion.models.precision import BFLOAT16, FLOAT32, has_amx
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.fusion import fused_spectra
+from hsfusion.models.runners.precision import BFLOAT16, FLOAT32, has_amx
+from hsfusion.models.runners.subspace import SubspaceRunner
+from hsfusion.models.runners.weights import load_state, read_card
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
-from hsfusion.models.scene.tile import ClosedForms
-from hsfusion.models.scene.tiling import Tile, plan_tiles
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
+from hsfusion.models.scene.tiles.spectra import fused_spectra
 
 TILE, REPEATS = 384, 3
 FITTED = 96  # HSI pixels per axis from which the scene model is fitted

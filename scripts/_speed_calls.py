@@ -10,7 +10,7 @@ from typing import Any, Callable
 import numpy as np
 import torch
 
-from hsfusion.models.fusion import Prepared, SubspaceRunner
+from hsfusion.models.runners.subspace import Prepared, SubspaceRunner
 from hsfusion.models.server.cores import share_out, usable_cores
 
 MOST = 12  # tiles that are timed; of a larger raster these stand for the others

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import requests
 
-from hsfusion.models import protocol
+from hsfusion.models.wire import protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 3

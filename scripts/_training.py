@@ -15,20 +15,20 @@ from tqdm import tqdm
 
 from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.full_band import FullBandRunner
-from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.training.card import make_card
-from hsfusion.models.training.config import TrainingConfig
+from hsfusion.models.runners.full_band import FullBandRunner
+from hsfusion.models.runners.subspace import SubspaceRunner
+from hsfusion.models.runners.weights import load_state, read_card, save_model, sha256
 from hsfusion.models.training.distributed import World
-from hsfusion.models.training.full_band_card import make_full_band_card
-from hsfusion.models.training.full_band_config import FullBandConfig
-from hsfusion.models.training.full_band_data import Observed
-from hsfusion.models.training.full_band_loop import FullBandTrainer
-from hsfusion.models.training.full_band_validation import Trial, validate_full_band
-from hsfusion.models.training.loop import Trainer
+from hsfusion.models.training.full_band.card import make_full_band_card
+from hsfusion.models.training.full_band.config import FullBandConfig
+from hsfusion.models.training.full_band.data import Observed
+from hsfusion.models.training.full_band.loop import FullBandTrainer
+from hsfusion.models.training.full_band.validation import Trial, validate_full_band
+from hsfusion.models.training.subspace.card import make_card
+from hsfusion.models.training.subspace.config import TrainingConfig
+from hsfusion.models.training.subspace.loop import Trainer
 from hsfusion.models.training.trainer import Progress, TrainerBase, is_checkpoint
-from hsfusion.models.training.validation import error_quantile, means, validate
-from hsfusion.models.weights import load_state, read_card, save_model, sha256
+from hsfusion.models.trials import error_quantile, means, validate
 
 COVERED = 0.96  # of the held-out scenes' errors by +-2 expected standard deviations: a little more than is wanted of scenes that nobody has seen
 Table = dict[str, dict[str, tuple[float, float]]]

@@ -27,11 +27,11 @@ from _real_pair import real_pair
 from _scenes import FEWEST_BANDS, hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.weights import load_state, read_card, save_model
+from hsfusion.models.runners.weights import load_state, read_card, save_model
 
 MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion-base.safetensors"
 
-ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
+ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/local/interpreter.py)
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),

@@ -22,9 +22,9 @@ from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.registration import register
-from hsfusion.models.training.validation import FOUR_BANDS, Scene, box_response
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.sensors.registration import register
+from hsfusion.models.trials import FOUR_BANDS, Scene, box_response
 
 FWHM = (0.7, 1.8)
 LARGEST_SHIFT = 3.0

@@ -20,9 +20,9 @@ from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import noise_std
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.estimation import msi_noise
-from hsfusion.models.training.validation import FOUR_BANDS, PANCHROMATIC, Case, Fitted, Scene, box_response, simulate
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.sensors.response import msi_noise
+from hsfusion.models.trials import FOUR_BANDS, PANCHROMATIC, Case, Fitted, Scene, box_response, simulate
 
 CASES = tuple(
     Case(f"{title}, {f'{snr:g} dB' if snr else 'clean'}", bands=bands, snr_db=snr)

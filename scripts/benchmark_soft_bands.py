@@ -19,9 +19,9 @@ from _scenes import hyperspectral_scenes
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, load_sensors
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.sharpening import fit_sharpening
-from hsfusion.models.training.validation import Case, Fitted, Scene, scores, simulate
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.sensors.soft_bands import fit_sharpening
+from hsfusion.models.trials import Case, Fitted, Scene, scores, simulate
 
 SENSORS = Path(__file__).resolve().parents[1] / "resources" / "sensors.csv"
 SHARP, SOFT = ("2", "3", "4", "8"), ("5", "6", "7", "8A", "11", "12")

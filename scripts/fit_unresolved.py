@@ -1,4 +1,4 @@
-"""Say how well the size of detail that no coarse pixel tells (models/scene/unresolved.py) is met on scenes, and fit the factor for its doubt.
+"""Say how well the size of detail that no coarse pixel tells (models/scene/subspace/hidden_detail.py) is met on scenes, and fit the factor for its doubt.
 
 python scripts/fit_unresolved.py resources/configs/hsfusion-base.yaml --data SCENES
 
@@ -20,11 +20,11 @@ from _scenes import find_scene, read_scene
 from _training import COVERED
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.fusion import outside_part
-from hsfusion.models.scene.unresolved import UNSURE
-from hsfusion.models.training.config import TrainingConfig, load_config
-from hsfusion.models.training.validation import Case, Fitted, Scene, simulate
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.subspace.hidden_detail import UNSURE
+from hsfusion.models.scene.tiles.spectra import outside_part
+from hsfusion.models.training.subspace.config import TrainingConfig, load_config
+from hsfusion.models.trials import Case, Fitted, Scene, simulate
 
 CASES = tuple(
     Case(f"ratio {ratio}, PSF {fwhm}, {snr_db} dB", ratio=ratio, fwhm=fwhm, snr_db=snr_db)

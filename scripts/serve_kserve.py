@@ -26,8 +26,8 @@ from serve import ROOT, register_package
 
 register_package()
 from hsfusion.models.cards import ModelInfo  # noqa: E402
-from hsfusion.models.engine import Engine, OutOfMemory  # noqa: E402
 from hsfusion.models.errors import HSFusionError  # noqa: E402
+from hsfusion.models.runners.engine import Engine, OutOfMemory  # noqa: E402
 from hsfusion.models.server.elsewhere import INPUTS, answer, outputs_of  # noqa: E402
 
 

@@ -69,7 +69,7 @@ def app_of_a_replica(options: argparse.Namespace, token: str | None) -> Callable
             package = types.ModuleType("hsfusion")
             package.__path__ = [root]
             sys.modules["hsfusion"] = package
-        from hsfusion.models.engine import Engine
+        from hsfusion.models.runners.engine import Engine
         from hsfusion.models.server.app import create_app
         from hsfusion.models.server.limits import Limits
         from hsfusion.models.server.main import BUNDLED_MODELS

@@ -47,7 +47,7 @@ def main() -> int:
     from pytriton.model_config import ModelConfig, Tensor
     from pytriton.triton import Triton, TritonConfig
 
-    from hsfusion.models.engine import Engine
+    from hsfusion.models.runners.engine import Engine
     from hsfusion.models.server.elsewhere import INPUTS, outputs_of
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")

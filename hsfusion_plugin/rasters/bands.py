@@ -11,7 +11,7 @@ from ...models.errors import HSFusionError
 from .raster import Raster
 
 if TYPE_CHECKING:
-    from ..jobs.progress import Progress
+    from ..jobs.run.progress import Progress
 
 _WINDOW = 128
 _VALUES_AT_ONCE = 4_000_000

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
-from .enmap import read_sidecar
+from .products.enmap import read_sidecar
 
 _UNITS_NM = (
     (r"nm|nanomet(?:er|re)s?", 1.0),

@@ -10,9 +10,9 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
-from .cubes import cube_behind, one_at_a_time
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, read_band_infos
+from .products.cubes import cube_behind, one_at_a_time
 
 _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Float32)
 

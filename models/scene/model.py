@@ -9,18 +9,18 @@ import numpy as np
 
 from ..errors import HSFusionError
 from ..observation import Sampling
-from .blocks import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
-from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
-from .denoising import Denoising, fit_denoising
-from .estimation import estimate_response, msi_noise
-from .moments import parts
-from .nonlinear import KernelFit, Window, fit_kernel
-from .outside import fit_outside
-from .regression import ridge_regression
-from .slopes import SlopesFit, fit_slopes
-from .subspace import Subspace, fit_subspace
-from .texture import noise_unlike_hsi, noise_without_texture
-from .unmixing import Evidence, Unmixing, fit_unmixing
+from .block import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
+from .laws.closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
+from .laws.denoising import Denoising, fit_denoising
+from .laws.nonlinear import KernelFit, Window, fit_kernel
+from .laws.slopes import SlopesFit, fit_slopes
+from .laws.unmixing import Evidence, Unmixing, fit_unmixing
+from .pixels.moments import parts
+from .pixels.regression import ridge_regression
+from .sensors.msi_noise import noise_unlike_hsi, noise_without_texture
+from .sensors.response import estimate_response, msi_noise
+from .subspace.outside import fit_outside
+from .subspace.subspace import Subspace, fit_subspace
 
 COMPONENTS = 12  # as many as the bundled network has, so that a closed form is the same beside it and by itself; a card says its own
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from fastapi import APIRouter, Request, Response
 
-from .. import protocol
 from ..cards import find_model
-from ..engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..errors import HSFusionError, RunCancelled
+from ..runners.engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
+from ..wire import protocol
 from .cores import usable_cores
 from .limits import Limits, read_body
 
 if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
-    from ..training.adaptation import Moment
-    from ..training.adapted import AdaptationRequest
+    from ..training.adaptation.request import AdaptationRequest
+    from ..training.adaptation.training import Moment
 
 log = logging.getLogger("hsfusion.server")
 
@@ -89,7 +89,7 @@ class Job:
         try:
             import torch
 
-            from ..training.adapted import adapt
+            from ..training.adaptation.request import adapt
 
             if self._device == "cpu":
                 torch.set_num_threads(usable_cores())  # in this thread: no tile works beside it
@@ -130,7 +130,7 @@ class Jobs:
 
     def start(self, number: str, tensors: Any, plain: dict[str, Any], sha256: str) -> Job:
         """Begin a job, or find the one that began under the same number; HSFusionError where another is at work."""
-        from ..training.adapted import AdaptationRequest
+        from ..training.adaptation.request import AdaptationRequest
 
         with self._lock:
             if self._job is not None and self._job.number == number:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import load_config
-from hsfusion.models.training.full_band_loop import build_full_band
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.subspace.config import load_config
 
 pytest.importorskip("rasterio")
 pytest.importorskip("tensorboard")

@@ -13,18 +13,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsfusion.models import fusion
 from hsfusion.models.cards import OBJECTIVE
 from hsfusion.models.errors import HSFusionError, RunCancelled
-from hsfusion.models.fusion import SubspaceRunner, TileRequest, build_network, network_range
 from hsfusion.models.networks.inputs import TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.runners import subspace as fusion
+from hsfusion.models.runners.subspace import SubspaceRunner, TileRequest, build_network, network_range
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import SceneModel, fit_scene
-from hsfusion.models.scene.tile import Place
-from hsfusion.models.scene.tiling import Tile, plan_tiles
-from hsfusion.models.training.card import HALO
+from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
+from hsfusion.models.training.subspace.card import HALO
 
 SETTINGS = {"components": 5, "width": 16, "depth": 1}
 CARD = {
@@ -277,7 +277,7 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
     """Zero heads: x is LOC and MAP's average of the filtered MSI, consistency moves it by no more than the expected spread."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
-    from hsfusion.models.scene.tile import ClosedForms, denoised
+    from hsfusion.models.scene.methods.subspace import ClosedForms, denoised
 
     tile = scene.whole()
     t = scene.tensors(tile)
@@ -290,7 +290,7 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
 
 
 def test_where_the_images_disagree_less_detail_is_kept_in_every_tile_alike(scene, runner):
-    from hsfusion.models.scene.closed_forms import detail_image
+    from hsfusion.models.scene.laws.closed_forms import detail_image
 
     def run(tile: Tile, agreement: float) -> np.ndarray:
         request = scene.request(tile)

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hsfusion.models import engine as engine_module
-from hsfusion.models import precision
-from hsfusion.models.engine import Engine
-from hsfusion.models.fusion import SubspaceRunner
-from hsfusion.models.precision import (
+from hsfusion.models.runners import engine as engine_module
+from hsfusion.models.runners import precision
+from hsfusion.models.runners.engine import Engine
+from hsfusion.models.runners.precision import (
     BFLOAT16,
     FLOAT32,
     LARGEST_LOSS_DB,
@@ -22,9 +21,10 @@ from hsfusion.models.precision import (
     made_up_tile,
     preferred,
 )
+from hsfusion.models.runners.subspace import SubspaceRunner
+from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.model import CoefficientModel
-from hsfusion.models.scene.tiling import plan_tiles
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.scene.tiles.plan import plan_tiles
 
 MODEL = Path(__file__).resolve().parents[2] / "resources" / "models" / "hsfusion-base.safetensors"
 pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="no weights")

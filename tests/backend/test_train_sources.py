@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.full_band_config import Bands, Source
+from hsfusion.models.training.full_band.config import Bands, Source
 from hsfusion.tests.backend.full_band_tiny import tiny
 
 rasterio = pytest.importorskip("rasterio")

@@ -11,16 +11,16 @@ import torch
 
 from hsfusion.models.cards import OBJECTIVE, check_weights, model_info
 from hsfusion.models.errors import HSFusionError, RunCancelled
-from hsfusion.models.fusion import SubspaceRunner, build_network
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.runners.subspace import SubspaceRunner, build_network
+from hsfusion.models.runners.weights import load_state, save_model
+from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.reduced import IMAGES, coefficient_metric, reduced_examples
-from hsfusion.models.scene.splits import CHOOSE, TEST, TRAIN
-from hsfusion.models.training import adaptation as module
-from hsfusion.models.training.adaptation import Adaptation, Moment
-from hsfusion.models.training.adapted import AdaptationRequest, adapt
-from hsfusion.models.weights import load_state, save_model
+from hsfusion.models.scene.reduced.examples import IMAGES, coefficient_metric, reduced_examples
+from hsfusion.models.scene.reduced.held_out import CHOOSE, TEST, TRAIN
+from hsfusion.models.training.adaptation import training as module
+from hsfusion.models.training.adaptation.request import AdaptationRequest, adapt
+from hsfusion.models.training.adaptation.training import Adaptation, Moment
 
 torch.set_num_threads(1)
 SETTINGS = {"components": 4, "width": 8, "depth": 1}

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from hsfusion.models.full_band import FullBandRunner
+from hsfusion.models.runners.full_band import FullBandRunner
+from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.training.distributed import World
-from hsfusion.models.training.full_band_card import describe, make_full_band_card
-from hsfusion.models.training.full_band_config import Source
-from hsfusion.models.training.full_band_data import Reference, observe, response_of
-from hsfusion.models.training.full_band_loop import build_full_band
-from hsfusion.models.training.full_band_validation import Trial, validate_full_band
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.training.full_band.card import describe, make_full_band_card
+from hsfusion.models.training.full_band.config import Source
+from hsfusion.models.training.full_band.data import Reference, observe, response_of
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.full_band.validation import Trial, validate_full_band
 from hsfusion.tests.backend.full_band_tiny import tiny
 
 torch.set_num_threads(1)

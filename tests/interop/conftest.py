@@ -23,12 +23,12 @@ import numpy as np
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.client import Client
+from hsfusion.hsfusion_plugin.backend.client.client import Client
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import Place
-from hsfusion.models.scene.tiling import Tile
+from hsfusion.models.scene.tiles.plan import Tile
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "hsfusion-base"
@@ -133,7 +133,7 @@ class RealTile:
 @pytest.fixture(scope="session")
 def engine():
     """The engine in this process."""
-    from hsfusion.models.engine import Engine
+    from hsfusion.models.runners.engine import Engine
 
     return Engine([ROOT / "resources" / "models"], "cpu")
 

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.errors import BackendRefused
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendRefused
 
 MODEL = "hsfusion-base"
 TOKEN = "token-of-this-test"

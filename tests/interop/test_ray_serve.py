@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import BackendRefused
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendRefused
 
 MODEL = "hsfusion-base"
 TOKEN = "token-of-this-test"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import classical
-from hsfusion.hsfusion_plugin.jobs.adaptation import AdaptRequest
-from hsfusion.hsfusion_plugin.jobs.assessment import AssessmentRequest
-from hsfusion.hsfusion_plugin.jobs.band_sizes import own_sizes
-from hsfusion.hsfusion_plugin.jobs.comparison import ComparisonRequest
-from hsfusion.hsfusion_plugin.jobs.pair import Pair
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.adapt.job import AdaptRequest
+from hsfusion.hsfusion_plugin.jobs.assess.job import AssessmentRequest
+from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
+from hsfusion.hsfusion_plugin.jobs.pair.soft_bands import own_sizes
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling

@@ -9,7 +9,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import (
+from hsfusion.models.scene.block import (
     Block,
     Samples,
     coarse_samples,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.denoising import MOST_REMOVED, Denoising, fit_denoising
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.laws.denoising import MOST_REMOVED, Denoising, fit_denoising
+from hsfusion.models.scene.laws.nonlinear import Window
+from hsfusion.models.scene.methods.subspace import Place, denoised
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
-from hsfusion.models.scene.nonlinear import Window
-from hsfusion.models.scene.tile import Place, denoised
 
 SHAPE, REACH = (120, 160), 8
 NOISE = np.array([0.1, 0.2, 0.1, 0.3])

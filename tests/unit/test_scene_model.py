@@ -10,10 +10,10 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
-from hsfusion.models.scene.blocks import Block, whole_block
+from hsfusion.models.scene.block import Block, whole_block
+from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
-from hsfusion.models.scene.subspace import fit_subspace
-from hsfusion.models.scene.tile import ClosedForms, Place
+from hsfusion.models.scene.subspace.subspace import fit_subspace
 
 SAMPLING, GAIN, OFFSET = Sampling(4, 1.1, 1.1), np.array([1.2, 0.8, 1.0]), np.array([300.0, -100.0, 0.0])
 

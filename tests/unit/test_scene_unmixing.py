@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Upsampling
-from hsfusion.models.scene import unmixing
-from hsfusion.models.scene.blocks import Block, whole_block
+from hsfusion.models.scene.block import Block, whole_block
+from hsfusion.models.scene.laws import unmixing
+from hsfusion.models.scene.laws.unmixing import Evidence
+from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
-from hsfusion.models.scene.tile import ClosedForms, Place
-from hsfusion.models.scene.unmixing import Evidence
 from hsfusion.tests.unit.mixtures import BANDS, SAMPLING, SHAPE, Mixture, mixture, with_holes
 
 

@@ -1,0 +1,1 @@
+"""Readers of products, one small file per family."""
