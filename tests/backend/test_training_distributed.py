@@ -23,9 +23,8 @@ TINY = {
 }  # fmt: skip
 PROGRAM = """
 import sys, torch
-sys.path.insert(0, "scripts")
 from pathlib import Path
-from _training import open_run
+from hsfusion.scripts.training.run import open_run
 from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.training.distributed import digest, join_world, leave_world
 torch.set_num_threads(1)

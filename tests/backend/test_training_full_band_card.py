@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,11 +62,8 @@ def test_without_a_truth_consistency_is_scored(make_scene):
 @pytest.mark.parametrize("architecture", ["ddpm-fus", "hsr-diff", "ddrf"])
 def test_a_run_writes_a_model_that_the_backend_loads(pair, tmp_path, architecture):
     pytest.importorskip("tensorboard")
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
-    try:
-        from _training import FullBandRun, train
-    finally:
-        sys.path.pop()
+    from hsfusion.scripts.training.run import FullBandRun, train
+
     config = replace(tiny(architecture), name="small", test=(Source("one", cols=(0, 8)),))
     run = FullBandRun(config, [pair], [Trial.of(pair, config.observation.sampling())], "cpu", World())
     train(run, tmp_path, resume=False)

@@ -1,6 +1,6 @@
 """What the tests with foreign servers share: their interpreters, a real tile with its right answer, a pair of rasters, `qgis_process`.
 
-scripts/test-interop makes the interpreters and runs all this inside a network namespace.
+scripts/dev/test-interop makes the interpreters and runs all this inside a network namespace.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def interpreter(name: str) -> str:
     """The Python of build/interop/NAME."""
     python = ROOT / "build" / "interop" / name / "bin" / "python"
     if not python.is_file():
-        pytest.fail(f"{python} is missing: run these tests with scripts/test-interop")
+        pytest.fail(f"{python} is missing: run these tests with scripts/dev/test-interop")
     return str(python)
 
 

@@ -26,7 +26,7 @@ TILES = 24
 def cluster(serve):
     """Ray Serve with two replicas of one CPU each."""
     options = ("--num-cpus", "2", "--min-replicas", "2", "--max-replicas", "2", "--tiles", "4")
-    with serve("ray", "serve_ray.py", *options, token=TOKEN) as served:
+    with serve("ray", "serving/serve_ray.py", *options, token=TOKEN) as served:
         yield served
 
 

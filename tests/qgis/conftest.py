@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @functools.lru_cache(maxsize=1)
 def backend_works() -> bool:
-    """Whether there is a backend's interpreter that fits this system (scripts/test-versions has none in its tree)."""
+    """Whether there is a backend's interpreter that fits this system (scripts/dev/test-versions has none in its tree)."""
     python = ROOT / ".venv" / "bin" / "python"
     find = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
     return python.is_file() and subprocess.run([str(python), "-I", "-c", find], check=False).returncode == 0

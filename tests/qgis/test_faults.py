@@ -1,7 +1,7 @@
 """Everything that can go wrong between a run and its tiles, with real processes: nothing half-written, no finished tile lost, the same pixels.
 
 Each test does one kind of harm in the middle of a fusion with the bundled model. Either the run gets over it by itself, or it ends in one
-sentence and the same run, started again, asks the backend only for the tiles that are missing. scripts/test-faults runs all of them, CI a few.
+sentence and the same run, started again, asks the backend only for the tiles that are missing. scripts/dev/test-faults runs all of them, CI a few.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMMON = ("connection cut", "NaN in the reply")  # of which CI sees to it; the o
 
 
 def some(names) -> list:
-    """Parameters of which the common ones run always, the others with scripts/test-faults."""
+    """Parameters of which the common ones run always, the others with scripts/dev/test-faults."""
     return [pytest.param(name, marks=() if name in COMMON else pytest.mark.extra) for name in names]
 
 

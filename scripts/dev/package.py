@@ -1,6 +1,6 @@
 """Makes the zip for the QGIS plugin site, dist/hsfusion-VERSION.zip, and checks it as the site does.
 
-    .venv/bin/python scripts/package.py [--output FOLDER] [--no-checks]
+    .venv/bin/python scripts/dev/package.py [--output FOLDER] [--no-checks]
 
 The same files give the same bytes. Exit code 1, and no zip, if a check complains.
 """
@@ -15,9 +15,7 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 
-from _site_checks import all_complaints
-
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "hsfusion"
 FILES = ("__init__.py", "metadata.txt", "LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "scripts/serve.py")
 FOLDERS = ("processing", "hsfusion_plugin", "models", "resources")
@@ -88,6 +86,8 @@ def main() -> int:
         if failed:
             print(f"resources: {resources / 1e6:.1f} MB, more than {MAX_RESOURCES / 1e6:.0f}")
         if not options.no_checks:
+            from hsfusion.scripts.dev.site_checks import all_complaints  # needs the dev environment
+
             for name, complaints in all_complaints(draft, Path(folder) / "unpacked").items():
                 print(f"{name}: {'ok' if not complaints else ''}")
                 print("".join(f"  {complaint}\n" for complaint in complaints), end="")

@@ -6,7 +6,7 @@ Baumgardner, Biehl and Landgrebe (2015), Purdue University Research Repository, 
 tensorly carries it:
 
     pip download --no-deps tensorly && unzip -j tensorly-*.whl tensorly/datasets/data/Indian_pines_corrected.npy
-    .venv/bin/python scripts/make_sample.py Indian_pines_corrected.npy
+    .venv/bin/python scripts/dev/make_sample.py Indian_pines_corrected.npy
 
 A GeoTIFF of the 200 bands is taken as well. Centre wavelengths come from indian_pines_bands.csv beside the sample
 (the data set's own 92AV3C.spc less bands 104-108, 150-163 and 220); where AVIRIS's spectrometers overlap they step back.
@@ -25,7 +25,7 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 from rasterio.windows import Window
 
-SAMPLE = Path(__file__).resolve().parents[1] / "resources" / "sample"
+SAMPLE = Path(__file__).resolve().parents[2] / "resources" / "sample"
 PIXEL_M = 20.0
 CENTRE_LON, CENTRE_LAT = -87.0, 40.46  # of the whole scene, known to a few hundred metres only
 TAGS = {

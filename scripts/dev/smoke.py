@@ -1,8 +1,9 @@
 """Tries an installed plugin in this system's QGIS: imports it, lists its algorithms, then simulates, fuses and evaluates.
 
-/usr/bin/python3 -I scripts/_smoke.py PLUGIN_FOLDER WORK_FOLDER [ENDPOINT TOKEN]
+/usr/bin/python3 -I scripts/dev/smoke.py PLUGIN_FOLDER WORK_FOLDER [ENDPOINT TOKEN]
 
-With a server's endpoint it also fuses with the bundled model. Exit code 0 when everything worked. `scripts/test-versions` runs it on other releases of QGIS.
+With a server's endpoint it also fuses with the bundled model. Exit code 0 when everything worked.
+`scripts/dev/test-versions` runs it on other releases of QGIS.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Say how well the size of detail that no coarse pixel tells (models/scene/subspace/hidden_detail.py) is met on scenes, and fit the factor for its doubt.
 
-python scripts/fit_unresolved.py resources/configs/hsfusion-base.yaml --data SCENES
+python scripts/benchmarking/hidden_detail.py resources/configs/hsfusion-base.yaml --data SCENES
 
 The configuration names the scenes: those that weights are trained on, and no others.
 """
@@ -15,16 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import find_scene, read_scene
-from _training import COVERED
-
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.subspace.hidden_detail import UNSURE
 from hsfusion.models.scene.tiles.spectra import outside_part
 from hsfusion.models.training.subspace.config import TrainingConfig, load_config
 from hsfusion.models.trials import Case, Fitted, Scene, simulate
+from hsfusion.scripts.data.scenes import find_scene, read_scene
+from hsfusion.scripts.training.run import COVERED
 
 CASES = tuple(
     Case(f"ratio {ratio}, PSF {fwhm}, {snr_db} dB", ratio=ratio, fwhm=fwhm, snr_db=snr_db)

@@ -1,6 +1,6 @@
 """What MSI_GSD gains: pairs of real scenes whose MSI has Sentinel-2's 10 m and 20 m bands in one raster, PSNR (dB) of the fused cubes.
 
-python scripts/benchmark_soft_bands.py --scenes FOLDER [--names a,b,c] [--ratio 3] [--snr 40] [--output FILE.md]
+python scripts/benchmarking/soft_bands.py --scenes FOLDER [--names a,b,c] [--ratio 3] [--snr 40] [--output FILE.md]
 
 The 20 m bands are seen with pixels twice as large and resampled by cubic or nearest-neighbour interpolation. "all sharp" is what a sensor without
 20 m bands would give, "untold" takes the soft bands for sharp, "dropped" leaves them out, "MSI_GSD" sharpens them first. The PSF is known.
@@ -14,16 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import hyperspectral_scenes
-
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, load_sensors
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.sensors.soft_bands import fit_sharpening
 from hsfusion.models.trials import Case, Fitted, Scene, scores, simulate
+from hsfusion.scripts.data.scenes import hyperspectral_scenes
 
-SENSORS = Path(__file__).resolve().parents[1] / "resources" / "sensors.csv"
+SENSORS = Path(__file__).resolve().parents[2] / "resources" / "sensors.csv"
 SHARP, SOFT = ("2", "3", "4", "8"), ("5", "6", "7", "8A", "11", "12")
 METHODS = ("glp-hs", "average")
 TREATMENTS = ("all sharp", "untold", "dropped", "MSI_GSD")

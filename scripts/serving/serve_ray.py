@@ -2,7 +2,7 @@
 
 pip install '.[serve,cluster]'                                     (on every node; models at the same path everywhere)
 ray start --head                                                   (and `ray start --address=...` on the others)
-HSFUSION_TOKEN=... python scripts/serve_ray.py --address auto --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --max-replicas 8
+HSFUSION_TOKEN=... python scripts/serving/serve_ray.py --address auto --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --max-replicas 8
 
 Without --address a Ray of this machine's own is started. Ctrl-C takes the deployment down. Ray itself trusts its network: keep its ports
 (6379, 8265, 10001 and the workers') inside the cluster.
@@ -26,7 +26,7 @@ os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
 import ray
 from ray import serve
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "hsfusion"
 TRIES = 10
 

@@ -18,7 +18,7 @@ import requests
 
 from hsfusion.models.wire import protocol
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 REPEATS = 3
 UNGUARDED = "hsfusion:fuse without guard, whole command"  # the model works on it whatever the guard would ship
 

@@ -14,9 +14,6 @@ from typing import Any
 
 import torch
 import yaml
-from _claims import verdicts
-from _sources import observed_scenes
-from _training import FullBandRun, train, trials_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from hsfusion.models.errors import HSFusionError
@@ -27,8 +24,11 @@ from hsfusion.models.training.full_band.config import FullBandConfig
 from hsfusion.models.training.full_band.loop import build_full_band
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
+from hsfusion.scripts.benchmarking.claims import verdicts
+from hsfusion.scripts.data.sources import observed_scenes
+from hsfusion.scripts.training.run import FullBandRun, train, trials_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STEPS = (1, 2, 5, 10, 20, 50)
 FEW_STEPS = (1, 5, 20)
 PATCH = 64  # fine pixels, for which the papers count operations

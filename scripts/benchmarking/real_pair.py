@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from _quality import YARDSTICK, blind_sampling
-from _scenes import read_scene
 from scipy.ndimage import shift as moved
 
 from hsfusion.models.errors import HSFusionError
@@ -17,6 +15,8 @@ from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import COMPONENTS
 from hsfusion.models.trials import Fitted, guarded, scores
+from hsfusion.scripts.benchmarking.quality import YARDSTICK, blind_sampling
+from hsfusion.scripts.data.scenes import read_scene
 
 BORDER = 4  # pixels left out: a moved reference knows nothing beyond its edge
 

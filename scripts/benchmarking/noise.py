@@ -1,6 +1,6 @@
 """How well the MSI's noise is told from texture on simulated pairs of real scenes: estimated against true standard deviations, per SNR and number of bands.
 
-python scripts/benchmark_noise.py --scenes FOLDER [--names a,b,c] [--output FILE.md]
+python scripts/benchmarking/noise.py --scenes FOLDER [--names a,b,c] [--output FILE.md]
 
 "Laplacian" is Immerkaer's estimate on the quietest patches of each band alone; the others are what hsfusion takes as noise, and as what keeps the
 MSI from being followed.
@@ -15,14 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import hyperspectral_scenes
-
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import noise_std
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.sensors.response import msi_noise
 from hsfusion.models.trials import FOUR_BANDS, PANCHROMATIC, Case, Fitted, Scene, box_response, simulate
+from hsfusion.scripts.data.scenes import hyperspectral_scenes
 
 CASES = tuple(
     Case(f"{title}, {f'{snr:g} dB' if snr else 'clean'}", bands=bands, snr_db=snr)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from _scenes import find_scene, read_scene
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling
@@ -38,6 +37,7 @@ from hsfusion.models.trials import (
     scores,
     simulate,
 )
+from hsfusion.scripts.data.scenes import find_scene, read_scene
 
 YARDSTICK, UNGATED, FILTERED = "glp-hs*", "glp-hs* ungated", "average, MSI filtered"
 COMPARED = 72  # coarse pixels per axis that the PSF and the shift are searched in, as hsfusion:fuse does

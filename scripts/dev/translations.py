@@ -1,6 +1,6 @@
 """Collects what a person reads in QGIS for translation.
 
-    .venv/bin/python scripts/translations.py LANGUAGE [--folder FOLDER] [--compile]
+    .venv/bin/python scripts/dev/translations.py LANGUAGE [--folder FOLDER] [--compile]
 
 Writes resources/i18n/hsfusion_LANGUAGE.ts (LANGUAGE: de, pt_BR, ...), keeping the translations that it holds already; open it in Qt
 Linguist. With --compile, `lrelease` makes the .qm file that the plugin loads. `template` as LANGUAGE gives hsfusion.ts without translations.
@@ -18,7 +18,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("processing", "hsfusion_plugin/gui")
 CONTEXT = "HSFusion"
 FUNCTIONS = {"tr", "_tr", "mark"}

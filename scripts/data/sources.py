@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _scenes import SUFFIXES, filled, nominal_wavelengths, read_raster
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation.response import gaussian_response
 from hsfusion.models.training.full_band.config import FullBandConfig, Source
 from hsfusion.models.training.full_band.data import Observed, Reference, observe, response_of
+from hsfusion.scripts.data.scenes import SUFFIXES, filled, nominal_wavelengths, read_raster
 
 IMAGES = {".png", ".bmp", ".jpg", ".tif", ".tiff"}
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -1,6 +1,6 @@
 """How well PSF and shift are estimated on simulated pairs of real scenes: a table of errors per ratio.
 
-python scripts/benchmark_estimation.py --scenes FOLDER [--names a,b,c] [--ratios 2,3,4,8,8.33] [--snr 35] [--draws 2] [--output FILE.md]
+python scripts/benchmarking/estimation.py --scenes FOLDER [--names a,b,c] [--ratios 2,3,4,8,8.33] [--snr 35] [--draws 2] [--output FILE.md]
 
 Each pair has a PSF of its own along rows and columns (FWHM 0.7 to 1.8 HSI pixels) and a shift of up to 3 MSI pixels each way. Scenes that are too
 small for --least HSI pixels are continued by their mirror images. "Refused" are pairs whose width or shift was not determined; the errors are
@@ -17,14 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _scenes import hyperspectral_scenes
-
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.sensors.registration import register
 from hsfusion.models.trials import FOUR_BANDS, Scene, box_response
+from hsfusion.scripts.data.scenes import hyperspectral_scenes
 
 FWHM = (0.7, 1.8)
 LARGEST_SHIFT = 3.0

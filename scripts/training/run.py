@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _scenes import find_scene, read_scene
-from _sources import observed_at, observed_scenes, simulated_response
 from tqdm import tqdm
 
 from hsfusion.models.cards import OBJECTIVE
@@ -29,6 +27,8 @@ from hsfusion.models.training.subspace.config import TrainingConfig
 from hsfusion.models.training.subspace.loop import Trainer
 from hsfusion.models.training.trainer import Progress, TrainerBase, is_checkpoint
 from hsfusion.models.trials import error_quantile, means, validate
+from hsfusion.scripts.data.scenes import find_scene, read_scene
+from hsfusion.scripts.data.sources import observed_at, observed_scenes, simulated_response
 
 COVERED = 0.96  # of the held-out scenes' errors by +-2 expected standard deviations: a little more than is wanted of scenes that nobody has seen
 Table = dict[str, dict[str, tuple[float, float]]]

@@ -1,7 +1,7 @@
 """Serve HSFusion's models with KServe's Python model server: the predictor container of an InferenceService.
 
 pip install '.[serve]' kserve
-python scripts/serve_kserve.py [--models PLACE] [--device auto] [--http_port 8080]     (KServe's own options too, see --help)
+python scripts/serving/serve_kserve.py [--models PLACE] [--device auto] [--http_port 8080]     (KServe's own options too, see --help)
 
 It listens on all interfaces, as KServe does: run it in a container or a network namespace, with the mesh's authentication before it. QGIS
 needs HSFUSION_ENDPOINT and, because KServe's list of models holds names alone, the same model file on its own side. A tile whose client went
@@ -21,14 +21,11 @@ from fastapi import HTTPException
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer, model_server
 from kserve.errors import InvalidInput
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from serve import ROOT, register_package
-
-register_package()
-from hsfusion.models.cards import ModelInfo  # noqa: E402
-from hsfusion.models.errors import HSFusionError  # noqa: E402
-from hsfusion.models.runners.engine import Engine, OutOfMemory  # noqa: E402
-from hsfusion.models.server.elsewhere import INPUTS, answer, outputs_of  # noqa: E402
+from hsfusion.models.cards import ModelInfo
+from hsfusion.models.errors import HSFusionError
+from hsfusion.models.runners.engine import Engine, OutOfMemory
+from hsfusion.models.server.elsewhere import INPUTS, answer, outputs_of
+from hsfusion.scripts.serve import ROOT
 
 
 class FusionModel(Model):

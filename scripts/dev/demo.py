@@ -12,10 +12,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-from _quicklook import quicklook  # noqa: E402
+from .quicklook import quicklook
 
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "resources" / "sample" / "indian_pines.tif"
 RATIO = 4
 SENSOR = "Sentinel-2A"

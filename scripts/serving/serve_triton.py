@@ -1,7 +1,7 @@
 """Serve HSFusion's models with NVIDIA Triton, through PyTriton: the same Open Inference Protocol v2 as scripts/serve.py.
 
 pip install '.[serve]' nvidia-pytriton     (carries the tritonserver binary; Linux)
-python scripts/serve_triton.py [--models PLACE] [--device auto] [--host 127.0.0.1] [--port 8000]
+python scripts/serving/serve_triton.py [--models PLACE] [--device auto] [--host 127.0.0.1] [--port 8000]
 
 QGIS then needs HSFUSION_ENDPOINT and, because Triton has no list with model cards, the same model file on its own side. Triton has neither
 token nor TLS: put a proxy before it on any network. A tile whose client went away is finished all the same.
@@ -18,8 +18,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from serve import ROOT, register_package
+from hsfusion.scripts.serve import ROOT
 
 
 def parse() -> argparse.Namespace:
@@ -43,7 +42,6 @@ def infer_function(engine: Any, name: str) -> Callable[[list[Any]], list[dict[st
 
 def main() -> int:
     options = parse()
-    register_package()
     from pytriton.model_config import ModelConfig, Tensor
     from pytriton.triton import Triton, TritonConfig
 

@@ -1,6 +1,6 @@
 """Makes resources/modeler/fuseandassess.model3 anew: estimate -> fuse -> assess, as one model of the graphical modeler.
 
-    /usr/bin/python3 scripts/make_modeler_model.py [OUTPUT.model3]
+    /usr/bin/python3 scripts/dev/make_modeler_model.py [OUTPUT.model3]
 
 Needs QGIS's Python, with this checkout linked as `hsfusion` in a folder on PYTHONPATH.
 """
@@ -24,7 +24,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QPointF, QSizeF
 
-TARGET = Path(__file__).resolve().parent.parent / "resources" / "modeler" / "fuseandassess.model3"
+TARGET = Path(__file__).resolve().parents[2] / "resources" / "modeler" / "fuseandassess.model3"
 NAME = "Estimate, fuse and assess"
 GEOMETRY = ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
 HELP = {

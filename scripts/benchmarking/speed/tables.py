@@ -21,9 +21,6 @@ from typing import Any
 import numpy as np
 import rasterio
 import torch
-from _speed_calls import calls_alone, run_lines, some_of
-from _speed_pair import RATIO, write_pair
-from _speed_runs import UNGUARDED, transport, whole_run
 from rasterio.windows import Window
 from torch.nn.functional import conv2d
 
@@ -37,6 +34,9 @@ from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
 from hsfusion.models.scene.tiles.spectra import fused_spectra
+from hsfusion.scripts.benchmarking.speed.calls import calls_alone, run_lines, some_of
+from hsfusion.scripts.benchmarking.speed.pair import RATIO, write_pair
+from hsfusion.scripts.benchmarking.speed.runs import UNGUARDED, transport, whole_run
 
 TILE, REPEATS = 384, 3
 FITTED = 96  # HSI pixels per axis from which the scene model is fitted

@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from _speed_pair import RATIO, write_pair
-from _speed_runs import qgis_in
-from _watch import BACKEND, QGIS, Watched, watch
-
 from hsfusion.models.errors import HSFusionError
+from hsfusion.scripts.benchmarking.speed.pair import RATIO, write_pair
+from hsfusion.scripts.benchmarking.speed.runs import qgis_in
+from hsfusion.scripts.benchmarking.watch import BACKEND, QGIS, Watched, watch
 
 RUNS = (
     # On some sizes of this pair, all mixtures of six spectra, the guard would choose a closed form, which holds less.
