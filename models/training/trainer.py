@@ -188,10 +188,13 @@ class TrainerBase(ABC):
         metadata, tensors = self._checkpoint(path)
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
-        state = self.optimizer.state_dict()
+        state, parameters = self.optimizer.state_dict(), list(self.network.parameters())
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, number, key = name.split(".")
+                like = parameters[int(number)]
+                if value.shape == like.shape:  # in the parameter's memory layout, which fused optimisers take for granted
+                    value = torch.empty_like(like).copy_(value)
                 state["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(state)
         self.step = int(metadata["step"])
