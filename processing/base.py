@@ -147,8 +147,17 @@ class Algorithm(QgsProcessingAlgorithm):
             return None
         return self.parameterAsDouble(parameters, name, context)
 
+    def pair(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """HSI, MSI, MASK and the sensor set, by the names that `PairRequest` gives them."""
+        return {
+            "hsi": self.source(parameters, "HSI", context) or "",
+            "msi": self.source(parameters, "MSI", context) or "",
+            "mask": self.source(parameters, "MASK", context),
+            **self.sensor_set(parameters, context),
+        }
+
     def sensor_set(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
-        """The sensor set by the names that the jobs' requests give its fields."""
+        """The sensor set, by the names that `PairRequest` gives its fields."""
         texts, numbers = ("SRF_FILE", "MSI_GSD"), ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
         return {
             "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),

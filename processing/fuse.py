@@ -18,11 +18,11 @@ from .parameters import (
     extent,
     file,
     integer,
-    raster,
+    pair,
+    pair_details,
     raster_output,
     raster_set,
     report_output,
-    sensor_set,
     text,
 )
 from .strings import tr
@@ -33,15 +33,13 @@ BACKENDS = ("auto", "local", "remote")
 class Fuse(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *pair(),
             text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS)),
             extent(),
             advanced(
                 file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)"))
             ),
-            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair_details(),
             advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
             advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
             advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),

@@ -113,6 +113,20 @@ def report_output(expected: bool = False) -> QgsProcessingParameterFileDestinati
     return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"), expected)
 
 
+def pair() -> list[QgsProcessingParameterDefinition]:
+    """The two rasters of every job on a pair."""
+    return [
+        raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+        raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+    ]
+
+
+def pair_details() -> list[QgsProcessingParameterDefinition]:
+    """What else is known of a pair, folded away: where it is used, and the sensor set."""
+    mask = raster("MASK", tr("Mask (non-zero = use)"), optional=True)
+    return [advanced(parameter) for parameter in (mask, *sensor_set())]
+
+
 def sensor_set() -> list[QgsProcessingParameterDefinition]:
     """What is known of the two sensors; everything may be left to estimation."""
     return [

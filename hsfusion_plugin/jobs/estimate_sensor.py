@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from .pair.estimates import Estimates, estimate, nominal_response
 from .pair.geometry import Geometry
 from .pair.pair import Pair
 from .pair.quantities import msi_quantities
-from .request import FusionRequest
+from .request import PairRequest
 from .run.progress import Progress
 
 USUAL_FWHM_NM = 20.0  # of an MSI band that tells its wavelength alone
@@ -33,19 +33,14 @@ AS_GOOD, SMALL_SHARE = (
 
 
 @dataclass(frozen=True)
-class SensorRequest:
+class SensorRequest(PairRequest):
     """The parameters of `hsfusion:estimatesensor`; `sensor`: its nominal SRF is where the estimate starts; srf: CSV to write."""
 
-    hsi: str
-    msi: str
-    sensor: str = "estimate"
-    msi_gsd: str | None = None
     srf: str | None = None
     report: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
-        """The parameters under their public names."""
-        return {name.upper(): value for name, value in asdict(self).items()}
+    def left_out(self) -> tuple[str, ...]:
+        return ("extent",)
 
 
 def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
@@ -53,16 +48,15 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     for role, path in (("SRF", request.srf), ("REPORT", request.report)):
         if path:
             check_writable(path, role=role, inputs=[request.hsi, request.msi])
-    wanted = FusionRequest(hsi=request.hsi, msi=request.msi, output="", sensor=request.sensor, msi_gsd=request.msi_gsd)
-    pair = Pair.open(wanted, progress)
+    pair = Pair.open(request, progress)
     if request.srf and pair.wavelengths is None:
         raise HSFusionError(
             "SRF cannot be written, because the HSI has no wavelengths: add them to the raster, or leave SRF out."
         )
-    estimates = estimate(pair, wanted, progress.part(0.0, 0.9))
+    estimates = estimate(pair, request, progress.part(0.0, 0.9))
     found = estimates.geometry.registration
     progress.phase("Writing")
-    nominal = _nominal(pair, wanted)
+    nominal = _nominal(pair, request)
     curves, calibration = spectral_curves(pair, estimates, nominal)
     quantities = sensor_quantities(pair, estimates, None if nominal is None else calibration)
     if nominal is not None:
@@ -162,7 +156,7 @@ def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None
     return curves, calibration
 
 
-def _nominal(pair: Pair, request: FusionRequest) -> np.ndarray | None:
+def _nominal(pair: Pair, request: PairRequest) -> np.ndarray | None:
     """R (l, L) of the named sensor, else of the MSI's own wavelengths where it has them and the HSI covers them, else None."""
     if request.sensor != "estimate":
         return nominal_response(pair, request)

@@ -59,7 +59,7 @@ class FullBandRequest:
             )
             height, width = map(int, plain["scene_shape"])
             return cls(
-                Sampling(**plain["sampling"]),
+                Sampling.from_dict(plain["sampling"]),
                 (height, width),
                 place,
                 range(*map(int, plain["core_rows"])),

@@ -10,7 +10,7 @@ from typing import Callable
 import numpy as np
 
 from ..errors import HSFusionError
-from ..observation import Degradation, Sampling
+from ..observation import Degradation, Sampling, fine_seen
 
 LEAST_SAMPLES = 36  # coarse pixels valid in both images, below which nothing is fitted
 
@@ -41,14 +41,20 @@ class Block:
         )
 
 
-def part(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
+def part(block: Block, rows: slice, cols: slice, sampling: Sampling) -> Block:
     """Some coarse rows and columns of a block, with a fine window that reaches three coarse pixels beyond them where the block does."""
-    coarse, fine = [], []
-    for cut, low, high in ((rows, block.coarse_rows, block.fine_rows), (cols, block.coarse_cols, block.fine_cols)):
-        first = max(high.start, int((low.start + cut.start - 3) * ratio))
-        last = min(high.stop, int(np.ceil((low.start + cut.stop + 3) * ratio)))
-        coarse.append(cut)
-        fine.append(slice(first - high.start, last - high.start))
+    coarse, ratio = (rows, cols), sampling.ratio
+    spans = [
+        range(int((low.start + cut.start - 3) * ratio), int(np.ceil((low.start + cut.stop + 3) * ratio)))
+        for cut, low in zip(coarse, (block.coarse_rows, block.coarse_cols))
+    ]
+    if sampling.displacement is not None:
+        there = (block.coarse_rows[rows], block.coarse_cols[cols])
+        spans = list(fine_seen(there, block.scene_shape, sampling, int(np.ceil(3.5 * ratio))))
+    fine = [
+        slice(max(high.start, span.start) - high.start, min(high.stop, span.stop) - high.start)
+        for span, high in zip(spans, (block.fine_rows, block.fine_cols))
+    ]
     return replace(
         block,
         y=block.y[:, coarse[0], coarse[1]],
@@ -62,11 +68,11 @@ def part(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
     )
 
 
-def middle(block: Block, size: int, ratio: float) -> Block:
+def middle(block: Block, size: int, sampling: Sampling) -> Block:
     """The middle `size` x `size` coarse pixels of a block."""
     starts = [max(0, (length - size) // 2) for length in block.y.shape[-2:]]
     rows, cols = (slice(start, min(start + size, n)) for start, n in zip(starts, block.y.shape[-2:]))
-    return part(block, rows, cols, ratio)
+    return part(block, rows, cols, sampling)
 
 
 def whole_block(
@@ -121,7 +127,7 @@ def windows(blocks: list[Block], sampling: Sampling, most: int, size: int) -> li
     if not found:
         return blocks
     picks = np.linspace(0, len(found) - 1, min(len(found), max(1, most // size**2))).round().astype(int)
-    return [part(*found[pick], sampling.ratio) for pick in picks]
+    return [part(*found[pick], sampling) for pick in picks]
 
 
 def coarse_samples(blocks: list[Block], sampling: Sampling) -> Samples:

@@ -86,7 +86,7 @@ class CoefficientModel:
     def from_dict(cls, plain: dict[str, Any]) -> CoefficientModel:
         """The inverse of `to_dict`."""
         values = _arrays(plain)
-        values["sampling"] = Sampling(**plain["sampling"])
+        values["sampling"] = Sampling.from_dict(plain["sampling"])
         values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
         values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
         values["denoising"] = Denoising(**_arrays(plain["denoising"]))

@@ -75,7 +75,7 @@ class Job:
 def blind_sampling(block: Block, ratio: float) -> Sampling:
     """PSF and shift as hsfusion:fuse estimates them."""
     start = Sampling(ratio)
-    return register([middle(block, COMPARED, ratio)], start).applied(start)
+    return register([middle(block, COMPARED, start)], start).applied(start)
 
 
 def run_job(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:

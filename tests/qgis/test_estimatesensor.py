@@ -89,7 +89,7 @@ def test_a_named_sensor_is_where_the_response_starts(qgis_process, pair, tmp_pat
         ({"HSI": "nowhere.tif"}, "nowhere.tif"),
         ({"SENSOR": "Sentinel"}, "did you mean"),
         ({"SRF": "/proc/srf.csv"}, "/proc"),
-        ({"PSF_FWHM": 1.0}, "There is no parameter PSF_FWHM"),
+        ({"PSF": 1.0}, "There is no parameter PSF"),
     ],
 )
 def test_bad_parameters_exit_1(qgis_process, pair, parameters, sentence):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..fuse.log import say_backend, say_estimates, say_model, say_pair
 from ..methods.choice import check_card, chosen_name, is_closed_form, local_card, remote_card
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..request import FusionRequest
+from ..request import ModelRequest
 from ..run.progress import Progress, time_left
 from .report import write_report
 
@@ -31,45 +31,15 @@ MODE = "subspace"
 
 
 @dataclass(frozen=True)
-class AdaptRequest:
-    """One adaptation; the fields are the parameters of `hsfusion:adapt`, in the units of FusionRequest."""
+class AdaptRequest(ModelRequest):
+    """The parameters of `hsfusion:adapt`: a pair, the model to start from, and where the adapted one goes."""
 
-    hsi: str
-    msi: str
-    output_model: str
-    model: str = "auto"
-    model_file: str | None = None
-    sensor: str = "estimate"
-    srf_file: str | None = None
-    msi_gsd: str | None = None
-    psf_fwhm: float | None = None
-    psf_fwhm_y: float | None = None
-    shift_x: float | None = None
-    shift_y: float | None = None
+    output_model: str = ""
     minutes: float = 10.0
-    backend: str = "auto"
     report: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
-        """The parameters under their public names."""
-        return {name.upper(): value for name, value in asdict(self).items()}
-
-    def fusion(self) -> FusionRequest:
-        """What opening and estimating the pair ask of a request."""
-        names = (
-            "hsi",
-            "msi",
-            "model",
-            "model_file",
-            "sensor",
-            "srf_file",
-            "msi_gsd",
-            "psf_fwhm",
-            "psf_fwhm_y",
-            "shift_x",
-            "shift_y",
-        )
-        return FusionRequest(output="", backend=self.backend, **{name: getattr(self, name) for name in names})
+    def left_out(self) -> tuple[str, ...]:
+        return ("extent", "consistency", "steps", "samples", "seed", "interpolate_bands", "uncertainty")
 
 
 @dataclass(frozen=True)
@@ -89,11 +59,10 @@ def run(request: AdaptRequest, progress: Progress) -> dict[str, Any]:
     Raises HSFusionError, Cancelled.
     """
     _check_outputs(request)
-    fusion = request.fusion()
-    pair = Pair.open(fusion, progress)
+    pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with _opened(request, pair, progress) as parent:
-        estimates = estimate(pair, fusion, progress.part(0.02, 0.1), int(parent.card["components"]))
+        estimates = estimate(pair, request, progress.part(0.02, 0.1), int(parent.card["components"]))
         say_estimates(pair, estimates, progress)
         tensors, plain = _examples(request, pair, estimates, progress)
         with AdaptationJob(parent.client, parent.name) as job:

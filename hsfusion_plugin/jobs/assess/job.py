@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from ...rasters.staging import check_writable
 from ..evaluate.table import check_table_name
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..request import FusionRequest
+from ..request import PairRequest
 from ..run.memory import available_memory
 from ..run.progress import Progress
 from .fused_grid import fused_window
@@ -37,31 +37,16 @@ WHOLE = 0.98  # share of a PSF on valid fused pixels from which an HSI pixel is 
 
 
 @dataclass(frozen=True)
-class AssessmentRequest:
-    """The parameters of `hsfusion:assess`; the sensor set as in FusionRequest."""
+class AssessmentRequest(PairRequest):
+    """The parameters of `hsfusion:assess`: a pair, and the raster that was fused of it."""
 
-    fused: str
-    hsi: str
-    msi: str
-    sensor: str = "estimate"
-    srf_file: str | None = None
-    msi_gsd: str | None = None
-    psf_fwhm: float | None = None
-    psf_fwhm_y: float | None = None
-    shift_x: float | None = None
-    shift_y: float | None = None
+    fused: str = ""
     inconsistency: str | None = None
     report: str | None = None
     table: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
-        """The parameters under their public names."""
-        return {name.upper(): value for name, value in asdict(self).items()}
-
-    def pair(self) -> FusionRequest:
-        """What opens and estimates the pair."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("fused", "inconsistency", "report", "table")}
-        return FusionRequest(output="", **own)
+    def left_out(self) -> tuple[str, ...]:
+        return ("extent",)
 
 
 @dataclass(frozen=True)
@@ -105,9 +90,9 @@ def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     if request.table:
         check_table_name(request.table)
     fused = Raster.open(request.fused, "FUSED")
-    pair = Pair.open(request.pair(), progress)
+    pair = Pair.open(request, progress)
     window = fused_window(fused, pair)
-    estimates = estimate(pair, request.pair(), progress.part(0.0, 0.4))
+    estimates = estimate(pair, request, progress.part(0.0, 0.4))
     found = assess(fused, pair, estimates, window, progress.part(0.4, 0.95))
     for name, value in found.numbers().items():
         progress.info(f"{name}: {value:.5g}")

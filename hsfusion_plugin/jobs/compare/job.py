@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
 from ..pair.estimates import Estimates, estimate, nominal_response, read_blocks
 from ..pair.pair import Pair
 from ..reduced.scene import Rehearsal
-from ..request import FusionRequest
+from ..request import ModelRequest
 from ..run.memory import available_memory
 from ..run.progress import Progress
 from .models import Models, open_models
@@ -33,33 +33,15 @@ BLOCK, BLOCKS_PER_AXIS = 128, 2  # HSI pixels and blocks of a scene that is too 
 
 
 @dataclass(frozen=True)
-class ComparisonRequest:
-    """The parameters of `hsfusion:compare`; the sensor set, mask, seed and backend as in FusionRequest."""
+class ComparisonRequest(ModelRequest):
+    """The parameters of `hsfusion:compare`: a pair, and the names of the methods to rank on it."""
 
-    hsi: str
-    msi: str
-    methods: tuple[str, ...]
-    mask: str | None = None
-    sensor: str = "estimate"
-    srf_file: str | None = None
-    msi_gsd: str | None = None
-    psf_fwhm: float | None = None
-    psf_fwhm_y: float | None = None
-    shift_x: float | None = None
-    shift_y: float | None = None
-    seed: int = 0
-    backend: str = "auto"
+    methods: tuple[str, ...] = ()
     report: str | None = None
     table: str | None = None
 
-    def parameters(self) -> dict[str, Any]:
-        """The parameters under their public names."""
-        return {name.upper(): list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    def pair(self) -> FusionRequest:
-        """What opens and estimates the pair, and what a model is asked to do."""
-        own = {k: v for k, v in asdict(self).items() if k not in ("methods", "report", "table")}
-        return FusionRequest(output="", **own)
+    def left_out(self) -> tuple[str, ...]:
+        return ("extent", "model", "model_file", "consistency", "steps", "samples", "interpolate_bands", "uncertainty")
 
 
 @dataclass(frozen=True)
@@ -123,8 +105,8 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
             check_writable(path, role=role, inputs=[request.hsi, request.msi])
     if request.table:
         check_table_name(request.table)
-    pair = Pair.open(request.pair(), progress)
-    estimates = estimate(pair, request.pair(), progress.part(0.0, 0.25))
+    pair = Pair.open(request, progress)
+    estimates = estimate(pair, request, progress.part(0.0, 0.25))
     found = compare(pair, estimates, request, progress.part(0.25, 0.97))
     progress.info(found.sentence())
     progress.phase("Writing")
@@ -143,7 +125,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request.pair()))
+    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request))
     if rehearsal is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
@@ -153,7 +135,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     names = list(dict.fromkeys(request.methods))
     models = [name for name in names if name not in (*CLOSED_FORMS, *FULL_BAND, CALIBRATION)]
     rows = []
-    with open_models(models, request.pair(), pair, progress) as opened:
+    with open_models(models, request, pair, progress) as opened:
         for number, name in enumerate([CALIBRATION, *(name for name in names if name != CALIBRATION)]):
             progress.phase(f"Comparing: {name}")
             part = progress.part(number / (len(names) + 1), (number + 1) / (len(names) + 1))

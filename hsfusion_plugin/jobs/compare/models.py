@@ -16,7 +16,7 @@ from ..methods.choice import check_model, local_card, model_method, remote_card
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import Diffusion
 from ..pair.pair import Pair
-from ..request import FusionRequest
+from ..request import ModelRequest
 from ..run.progress import Progress
 
 
@@ -36,7 +36,7 @@ class Models:
 
 
 @contextmanager
-def open_models(names: Sequence[str], request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[Models]:
+def open_models(names: Sequence[str], request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[Models]:
     """The models with their backend running for the time of the `with` block; without one every model has its reason. Raises Cancelled."""
     models = Models()
     with ExitStack() as stack:
@@ -46,7 +46,7 @@ def open_models(names: Sequence[str], request: FusionRequest, pair: Pair, progre
 
 
 def _open(
-    names: Sequence[str], request: FusionRequest, pair: Pair, progress: Progress, models: Models, stack: ExitStack
+    names: Sequence[str], request: ModelRequest, pair: Pair, progress: Progress, models: Models, stack: ExitStack
 ) -> None:
     settings = Settings.read()
     kind = backend_kind(settings, request.backend)

@@ -29,7 +29,7 @@ def time_tile(client: Client, places: list[Path], progress: Progress, size: int 
     card = find_model(AUTO, places).card
     client.models(progress.cancelled)
     halo, multiple = int(card.get("halo", 64)), int(card.get("tile_multiple", 8))
-    method = Diffusion(AUTO, client, FusionRequest("", "", ""), halo, multiple, progress.cancelled, progress.warn)
+    method = Diffusion(AUTO, client, FusionRequest("", ""), halo, multiple, progress.cancelled, progress.warn)
     return _timed(method, size // 4), _timed(method, size)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....models.observation import Degradation
+from ....models.observation import Degradation, coarse_seen, fine_seen
 from ....models.observation.axis import coarse_centres, gaussian_reach
 from ....models.scene.model import SceneModel
 from .tiles import FusedTile
@@ -25,8 +25,12 @@ class Consistency:
         """Take in a tile: the coarse pixels whose PSF lies wholly in its core, and all its fine pixels."""
         s, shape = self.scene.coefficients.sampling, self.scene.coefficients.scene_shape
         tile = fused.tile
-        rows = _inside(tile.core_rows, tile.place.coarse_rows, shape[0], s.ratio, s.fwhm_y, s.shift_y)
-        cols = _inside(tile.core_cols, tile.place.coarse_cols, shape[1], s.ratio, s.fwhm_x, s.shift_x)
+        if s.displacement is not None:
+            rows, cols = coarse_seen((tile.core_rows, tile.core_cols), shape, s)
+            rows, cols = _common(rows, tile.place.coarse_rows), _common(cols, tile.place.coarse_cols)
+        else:
+            rows = _inside(tile.core_rows, tile.place.coarse_rows, shape[0], s.ratio, s.fwhm_y, s.shift_y)
+            cols = _inside(tile.core_cols, tile.place.coarse_cols, shape[1], s.ratio, s.fwhm_x, s.shift_x)
         finite = fused.known & np.isfinite(fused.values[0])
         known = finite.astype(np.float32)
         for part in (rows[i : i + ROWS] for i in range(0, len(rows), ROWS)):
@@ -42,12 +46,13 @@ class Consistency:
 
     def _add_hsi(self, fused: FusedTile, known: np.ndarray, rows: range, cols: range) -> None:
         """Some of the tile's coarse pixels, from the fine rows that these see."""
-        s, tile = self.scene.coefficients.sampling, fused.tile
-        centres, reach = coarse_centres(rows, s.ratio, s.shift_y), gaussian_reach(s.ratio, s.fwhm_y) + 1
-        first = max(tile.core_rows.start, int(np.floor(centres[0])) - reach)
-        last = min(tile.core_rows.stop, int(np.ceil(centres[-1])) + reach + 1)
-        fine = slice(first - tile.core_rows.start, last - tile.core_rows.start)
-        down = Degradation(s, self.scene.coefficients.scene_shape, range(first, last), tile.core_cols, rows, cols)
+        s, tile, shape = self.scene.coefficients.sampling, fused.tile, self.scene.coefficients.scene_shape
+        seen_rows, _ = fine_seen((rows, cols), shape, s, gaussian_reach(s.ratio, s.fwhm_y) + 1)
+        seen_rows = _common(seen_rows, tile.core_rows)
+        if not len(seen_rows):
+            return
+        fine = slice(seen_rows.start - tile.core_rows.start, seen_rows.stop - tile.core_rows.start)
+        down = Degradation(s, shape, seen_rows, tile.core_cols, rows, cols)
         values = fused.values[:, fine]
         seen, support = down.masked(values if known[fine].all() else np.nan_to_num(values), known[fine])
         at = (
@@ -55,6 +60,8 @@ class Consistency:
             slice(cols.start - tile.place.coarse_cols.start, cols.stop - tile.place.coarse_cols.start),
         )
         good = (support > 0.98) & (fused.hsi_mask[at] > 0)
+        if down.whole_psf is not None:
+            good &= down.whole_psf
         self._hsi = _gathered(self._hsi, seen[:, good], fused.hsi[(slice(None), *at)][:, good])
 
     @property
@@ -85,6 +92,10 @@ def _inside(core: range, coarse: range, size: int, ratio: float, fwhm: float, sh
     high = np.inf if core.stop == size else core.stop - 1 - reach
     good = np.flatnonzero((centres >= low) & (centres <= high))
     return coarse[good[0] : good[-1] + 1] if len(good) else range(coarse.start, coarse.start)
+
+
+def _common(a: range, b: range) -> range:
+    return range(max(a.start, b.start), min(a.stop, b.stop))
 
 
 def _gathered(sums: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.ndarray:

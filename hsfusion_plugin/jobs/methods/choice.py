@@ -10,7 +10,7 @@ from ....models.cards import check_objective, find_model, model_files, model_inf
 from ...backend.client.client import Client
 from ...errors import HSFusionError
 from ..pair.pair import Pair
-from ..request import FusionRequest
+from ..request import ModelRequest
 from ..run.progress import Progress
 from .band_fit import BandFit, fit_bands
 from .classical import CLASSICAL
@@ -58,7 +58,7 @@ def remote_card(name: str, models: list[Mapping[str, Any]], places: list[Path]) 
 
 
 def check_model(
-    name: str, card: Mapping[str, Any], pair: Pair, request: FusionRequest
+    name: str, card: Mapping[str, Any], pair: Pair, request: ModelRequest
 ) -> tuple[BandFit | None, list[str]]:
     """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where the model cannot run on it."""
     if card.get("spectral_mode") != FULL_BAND_MODE:
@@ -78,7 +78,7 @@ def model_method(
     card: Mapping[str, Any],
     bands: BandFit | None,
     client: Client,
-    request: FusionRequest,
+    request: ModelRequest,
     progress: Progress,
 ) -> Diffusion | Published:
     """The model as a method of a job, behind the client of its backend; `bands` as `check_model` found them."""

@@ -18,7 +18,7 @@ from ....models.scene.tiles.fixed_windows import Windows
 from ...backend.client.client import Client
 from ...backend.client.errors import TileTooLarge
 from ...errors import HSFusionError
-from ..request import FusionRequest
+from ..request import ModelRequest
 from .band_fit import BandFit
 
 FULL_BAND_MODE = "full-band"
@@ -34,7 +34,7 @@ class Published:
 
     name: str
     client: Client
-    request: FusionRequest
+    request: ModelRequest
     windows: Windows
     bands: BandFit
     quantile: float
@@ -51,7 +51,7 @@ class Published:
         card: Mapping[str, Any],
         bands: BandFit,
         client: Client,
-        request: FusionRequest,
+        request: ModelRequest,
         cancelled: Callable[[], bool],
         warn: Callable[[str], None],
     ) -> Published:

@@ -12,7 +12,7 @@ from ....models.scene.model import COMPONENTS, CoefficientModel
 from ....models.scene.tiles.plan import Tile, plan_tiles
 from ...backend.client.client import Client
 from ...backend.client.errors import TileTooLarge
-from ..request import FusionRequest
+from ..request import ModelRequest
 
 ATTRIBUTES = {
     "glp-hs": "glp",
@@ -87,7 +87,7 @@ class Diffusion:
 
     name: str
     client: Client
-    request: FusionRequest
+    request: ModelRequest
     halo: int
     multiple: int
     cancelled: Callable[[], bool]

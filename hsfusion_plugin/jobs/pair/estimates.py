@@ -15,7 +15,7 @@ from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.subspace.subspace import fit_subspace
 from ....models.scene.tiles.plan import place_of
 from ...paths import RESOURCES
-from ..request import FusionRequest
+from ..request import PairRequest
 from ..run.progress import Progress
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
@@ -59,7 +59,7 @@ class Estimates:
         return self.sampling.fwhm_y, self.sampling.fwhm_x
 
 
-def estimate(pair: Pair, request: FusionRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
+def estimate(pair: Pair, request: PairRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
     """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
     alignment = pair.alignment
     sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request)
@@ -143,7 +143,7 @@ def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols:
     return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
 
 
-def nominal_response(pair: Pair, request: FusionRequest) -> np.ndarray | None:
+def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
     """R (l, L) of the sensor or file that the user names, over the bands that take part; None = estimate from the pair alone."""
     if request.srf_file is None and request.sensor == "estimate":
         return None

@@ -10,7 +10,7 @@ from ....models.scene.block import Block, middle
 from ....models.scene.sensors.registration import LARGEST_DRIFT, LARGEST_SHIFT, Estimate, Registration, register
 from ....models.scene.sensors.response import NOMINAL_FWHM
 from ....models.scene.sensors.shift_trend import Trend, find_trend
-from ..request import FusionRequest
+from ..request import PairRequest
 
 ENOUGH = 72  # coarse pixels per axis of a whole scene that are compared: more take time and tell nothing new
 PARTS = 5  # of several blocks every fifth is compared
@@ -31,7 +31,7 @@ class Geometry:
     warnings: list[str]
 
 
-def first_sampling(ratio: float, phase: tuple[float, float], request: FusionRequest) -> Sampling:
+def first_sampling(ratio: float, phase: tuple[float, float], request: PairRequest) -> Sampling:
     """What is known before anything is estimated: given widths or the nominal one, the grids' phase (y, x) and given shifts."""
     return Sampling(
         ratio,
@@ -43,13 +43,13 @@ def first_sampling(ratio: float, phase: tuple[float, float], request: FusionRequ
 
 
 def find_geometry(
-    blocks: list[Block], start: Sampling, request: FusionRequest, check: Callable[[], None] = lambda: None
+    blocks: list[Block], start: Sampling, request: PairRequest, check: Callable[[], None] = lambda: None
 ) -> Geometry:
     """Estimate what the request leaves open of `first_sampling`; a width given for columns alone holds for rows too."""
     fit_x = request.psf_fwhm is None
     fit_y = fit_x and request.psf_fwhm_y is None
     open_y, open_x = request.shift_y is None, request.shift_x is None
-    parts = [middle(block, ENOUGH, start.ratio) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
+    parts = [middle(block, ENOUGH, start) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
     found = register(parts, start, (fit_y, fit_x), (open_y, open_x), check)
     told = found.shift_y.determined and found.shift_x.determined
     # One shift for all may not be found just because there is none: then parts of the scene are asked for theirs.

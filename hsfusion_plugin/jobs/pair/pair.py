@@ -14,7 +14,7 @@ from ...rasters.masks import read_mask
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
-from ..request import FusionRequest
+from ..request import PairRequest
 from ..run.progress import Progress
 from .soft_bands import sharpening_of
 
@@ -36,7 +36,7 @@ class Pair:
     sharpening: Sharpening | None = None
 
     @classmethod
-    def open(cls, request: FusionRequest, progress: Progress) -> Pair:
+    def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
         given, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
         mask = Raster.open(request.mask, "MASK") if request.mask else None

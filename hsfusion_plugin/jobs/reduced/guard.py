@@ -110,6 +110,6 @@ def _every(
 def _small_blocks(estimates: Estimates) -> list[Block]:
     """The blocks of the estimates, a large single one cut to its middle."""
     return [
-        block if max(block.y.shape[-2:]) <= LARGEST_BLOCK else middle(block, MIDDLE, estimates.sampling.ratio)
+        block if max(block.y.shape[-2:]) <= LARGEST_BLOCK else middle(block, MIDDLE, estimates.sampling)
         for block in estimates.blocks
     ]

@@ -12,10 +12,12 @@ import numpy as np
 
 from ...observation import Degradation, Sampling, Upsampling
 from ...observation.axis import like, separable
+from ...observation.degradation import free_degradation
 
 LOC_WINDOW = 1.5  # std of LOC's Gaussian window in coarse pixels
 LOC_REACH = 6  # ... which is cut at this many coarse pixels
 CHEBYSHEV_STEPS = 12
+CORRECTIONS = 1  # rounds in which a displaced D is followed exactly
 
 
 def mix(matrix: np.ndarray, x: Any) -> Any:
@@ -132,9 +134,10 @@ def maximum_a_posteriori(
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
+    y_mask = down.within(y_mask)
     residual = (y - down(by_msi)) * y_mask
     rotated = mix(axes.T / y_std, residual)
-    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
+    dual = _dual(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, down)
     return by_msi + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
@@ -156,7 +159,7 @@ def map_kernel(
     mu = np.linalg.eigvalsh(covariance / np.outer(y_std, y_std))[-1:]
     count = 2 * reach + 1
     size = int(np.ceil(count * sampling.ratio))
-    centred = replace(sampling, shift_y=0.0, shift_x=0.0)
+    centred = replace(sampling, shift_y=0.0, shift_x=0.0, displacement=None)
     down = Degradation(centred, (size, size), range(size), range(size), range(count), range(count))
     impulse = np.zeros((1, count, count))
     impulse[0, reach, reach] = 1.0
@@ -185,10 +188,24 @@ def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, boun
     return u
 
 
+def _dual(rhs: Any, mu: Any, mask: Any, down: Degradation) -> Any:
+    """(I + mu_k D D^T)^-1 rhs; where D is displaced, its D D^T is not separable, and what the separable one leaves is put right in a few rounds."""
+    grams = _grams(down, rhs)
+    u = chebyshev(rhs, mu, mask, *grams)
+    for _ in range(CORRECTIONS if down.sampling.displacement is not None else 0):
+        u = u + chebyshev(rhs - u - mu * down(down.adjoint(u)), mu, mask, *grams)
+    return u
+
+
 def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
-    """What `chebyshev` asks of D, in the kind of array that `like_this` is."""
-    rows, cols = (like(m @ m.T, like_this) for m in (down.rows, down.cols))
-    return rows, cols, gram_bounds(down.sampling)
+    """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues."""
+    matrices = (down.rows, down.cols)
+    if down.sampling.displacement is not None:
+        matrices = [
+            free_degradation(down.sampling, len(c))[n] for n, c in enumerate((down.coarse_rows, down.coarse_cols))
+        ]
+    rows, cols = (like(m @ m.T, like_this) for m in matrices)
+    return rows, cols, gram_bounds(down.sampling.undisplaced)
 
 
 def gram_bounds(sampling: Sampling) -> tuple[float, float]:

@@ -129,7 +129,7 @@ def fit_unmixing(
     times as much of what rounding differs from machine to machine. `check` is called between the steps and may raise.
     """
     side = max(1, int((MOST_PIXELS / len(blocks)) ** 0.5))
-    parts = [_Part.of(middle(block, side, sampling.ratio), sampling) for block in blocks]
+    parts = [_Part.of(middle(block, side, sampling), sampling) for block in blocks]
     if sum(part.seen.sum() for part in parts) < LEAST_SAMPLES:  # the middles are masked
         parts = [_Part.of(block, sampling) for block in blocks]
     raw = np.concatenate([part.block.y[:, part.seen] for part in parts], axis=1).astype(np.float64)

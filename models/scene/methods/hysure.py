@@ -66,14 +66,15 @@ def hysure(
     axes = principal_axes(spectra, min(components, *spectra.shape))
     scale = np.maximum((axes.T @ spectra).std(axis=1), 1e-30) / (SPREAD * size)
     spread = np.maximum((response @ spectra).std(axis=1), 1e-30) / max(spectra.std(axis=1).mean(), 1e-30) * size
+    down = block.degradation(sampling)
     problem = Problem(
         y=mix(axes.T / size, block.y * block.y_mask).astype(np.float32),
         z=((block.z - column(offset, block.z)) / column(spread, block.z) * block.z_mask).astype(np.float32),
         scale=scale,
         response=(response * size / spread[:, None]) @ (axes * scale),
-        y_mask=block.y_mask.astype(np.float32),
+        y_mask=down.within(block.y_mask).astype(np.float32),
         z_mask=block.z_mask.astype(np.float32),
-        down=block.degradation(sampling),
+        down=down,
     )
     up = upsampling(block, sampling, block.fine_rows, block.fine_cols)
     start = up.masked(problem.y, problem.y_mask)[0] / column(scale, problem.y)

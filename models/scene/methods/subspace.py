@@ -91,7 +91,7 @@ class ClosedForms:
     @cached_property
     def misfit(self) -> Any:
         """What GLP-HS leaves of the HSI, interpolated."""
-        return self._up((self._y - self._down(self.glp)) * self._y_mask)
+        return self._up((self._y - self._down(self.glp)) * self._down.within(self._y_mask))
 
     @property
     def mixtures_misfit(self) -> Any:
@@ -116,7 +116,7 @@ class ClosedForms:
     def _mixtures(self) -> tuple[Any, Any]:
         """The mixtures with what they leave of the HSI added, and that alone on the HSI's grid."""
         mixtures = self._model.unmixing(self._y, self._y_mask, self._z, self._z_mask, self._up)
-        left = (self._y - self._down(mixtures)) * self._y_mask
+        left = (self._y - self._down(mixtures)) * self._down.within(self._y_mask)
         return mixtures + self._up(left), left
 
     def _map(self, prior: Any) -> Any:

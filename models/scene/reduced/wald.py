@@ -15,8 +15,8 @@ LEAST_SIZE = 24  # HSI pixels per axis below which the reduced scene says nothin
 
 
 def reduced_sampling(sampling: Sampling) -> Sampling:
-    """The same ratio and PSF, in pixels, between nested grids."""
-    return replace(sampling, shift_y=0.0, shift_x=0.0)
+    """The same ratio and PSF, in pixels, between nested grids: D brings the MSI onto the HSI's own, so that nothing is displaced."""
+    return replace(sampling, shift_y=0.0, shift_x=0.0, displacement=None)
 
 
 def reduced_block(

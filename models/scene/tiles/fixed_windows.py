@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import HSFusionError
-from ...observation import Sampling, coarse_shape
+from ...observation import Sampling, coarse_seen, coarse_shape
 from ..methods.subspace import Place
 
 
@@ -65,6 +65,8 @@ class Windows:
             seen = range(starts[0], min(length, starts[-1] + self.size))
             fine.append(seen)
             coarse.append(_interpolated_from(seen, count, sampling.ratio, shift))
+        if sampling.displacement is not None:
+            coarse = list(coarse_seen((fine[0], fine[1]), scene_shape, sampling))
         return Place(fine[0], fine[1], coarse[0], coarse[1])
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...observation import Sampling, coarse_shape
+from ...observation import Sampling, coarse_seen
 from ..laws.closed_forms import LOC_REACH, map_kernel
 from ..laws.denoising import REACH
 from ..methods.subspace import Place
@@ -16,6 +16,7 @@ COARSE_HALO = (
     LOC_REACH + 2
 )  # HSI pixels: LOC's window, the PSF and the interpolation; of what the slopes see around those, too little is left
 LARGEST_HALO = 32  # HSI pixels: what MAP may need more, see `coarse_halo`
+SPARE = 1  # HSI pixels more where the HSI is displaced, for what is found between its pixels
 KERNEL_TAIL = 1e-5  # share of MAP's kernel beyond which the data range no longer feels it
 
 
@@ -55,36 +56,29 @@ def plan_tiles(
 
 
 def coarse_halo(model: CoefficientModel) -> int:
-    """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide PSF with little noise."""
+    """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide PSF with little noise.
+
+    A displacement that stretches the HSI's grid takes as many pixels further.
+    """
     spread = np.maximum(model.prior_std, model.target_std)  # data consistency is MAP with a smaller one
-    kernel = map_kernel(model.sampling, model.response, model.y_std, model.z_std, spread, LARGEST_HALO)
+    kernel = map_kernel(model.sampling.undisplaced, model.response, model.y_std, model.z_std, spread, LARGEST_HALO)
     profile = np.maximum(kernel.max(axis=0), kernel.max(axis=1))[LARGEST_HALO:]
-    return max(COARSE_HALO, int(np.flatnonzero(profile > KERNEL_TAIL)[-1]))
+    reach = max(COARSE_HALO, int(np.flatnonzero(profile > KERNEL_TAIL)[-1]))
+    displacement = model.sampling.displacement
+    return reach if displacement is None else int(np.ceil(reach * (1.0 + displacement.strain))) + SPARE
 
 
 def place_of(
     core_rows: range, core_cols: range, scene_shape: tuple[int, int], sampling: Sampling, reach: int, multiple: int = 1
 ) -> Place:
     """The window around a core: fine pixels with `reach` to each side, coarse pixels whose centres lie within."""
-    low = coarse_shape(scene_shape, sampling.ratio)
     fine = [
         range(
             max(0, core.start - reach) // multiple * multiple, min(size, -(-(core.stop + reach) // multiple) * multiple)
         )
         for core, size in ((core_rows, scene_shape[0]), (core_cols, scene_shape[1]))
     ]
-    coarse = [
-        coarse_range(window, size, count, sampling.ratio, shift)
-        for window, size, count, shift in zip(fine, scene_shape, low, (sampling.shift_y, sampling.shift_x))
-    ]
-    return Place(fine[0], fine[1], coarse[0], coarse[1])
-
-
-def coarse_range(fine: range, fine_size: int, coarse_size: int, ratio: float, shift: float) -> range:
-    """Coarse pixels whose centres lie in a fine window; all up to the scene's border where the window touches it."""
-    first = 0 if fine.start == 0 else int(np.ceil((fine.start + 0.5 - shift) / ratio - 0.5 - 1e-9))
-    last = coarse_size if fine.stop == fine_size else int(np.floor((fine.stop - 0.5 - shift) / ratio - 0.5 + 1e-9)) + 1
-    return range(max(0, first), min(coarse_size, max(last, first + 1)))
+    return Place(fine[0], fine[1], *coarse_seen((fine[0], fine[1]), scene_shape, sampling))
 
 
 def _cuts(whole: range, size: int) -> list[range]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...observation import Upsampling, coarse_shape
+from ...observation import Upsampling, coarse_seen, coarse_shape
 from ..laws.closed_forms import detail_image, mix
 from ..methods.subspace import Place
-from ..model import SceneModel
+from ..model import CoefficientModel, SceneModel
 
 PATCH = 128  # fine pixels: spectra are made in squares of this size, whose temporaries fit into the cache
 
@@ -48,7 +48,6 @@ def fused_spectra(
     would be most of a tile's memory.
     """
     model, subspace = scene.coefficients, scene.subspace
-    sizes = coarse_shape(model.scene_shape, model.sampling.ratio)
     down, _ = place.operators(model)
     low, support = down.masked(z, z_mask)
     known = (support > down.least_support).astype(low.dtype)
@@ -59,13 +58,7 @@ def fused_spectra(
     mean = subspace.mean.astype(np.float32)[:, None]
     values = np.empty((len(hsi), len(rows), len(cols)), np.float32)
     for part_rows, part_cols in _patches(rows, cols):
-        (coarse_rows, at_rows), (coarse_cols, at_cols) = (
-            _seen(part, coarse, size, model.sampling.ratio, shift)
-            for part, coarse, size, shift in (
-                (part_rows, place.coarse_rows, sizes[0], model.sampling.shift_y),
-                (part_cols, place.coarse_cols, sizes[1], model.sampling.shift_x),
-            )
-        )
+        (coarse_rows, at_rows), (coarse_cols, at_cols) = _coarse_of(part_rows, part_cols, model, place)
         up = Upsampling(model.sampling, model.scene_shape, part_rows, part_cols, coarse_rows, coarse_cols)
         fine = (_inside(part_rows, place.fine_rows), _inside(part_cols, place.fine_cols))
         low_up, _ = up.masked(low[:, at_rows, at_cols], known[at_rows, at_cols])
@@ -95,6 +88,21 @@ def _patches(rows: range, cols: range) -> Iterator[tuple[range, range]]:
 
 def _inside(part: range, whole: range) -> slice:
     return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _coarse_of(rows: range, cols: range, model: CoefficientModel, place: Place) -> list[tuple[range, slice]]:
+    """The coarse rows and columns of a place that interpolation to fine pixels rows x cols takes up, each with its slice."""
+    s = model.sampling
+    known = (place.coarse_rows, place.coarse_cols)
+    if s.displacement is not None:
+        seen = coarse_seen((rows, cols), model.scene_shape, s)
+        parts = [range(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(seen, known)]
+        return [(part, _inside(part, whole)) for part, whole in zip(parts, known)]
+    sizes, shifts = coarse_shape(model.scene_shape, s.ratio), (s.shift_y, s.shift_x)
+    return [
+        _seen(fine, coarse, size, s.ratio, shift)
+        for fine, coarse, size, shift in zip((rows, cols), known, sizes, shifts)
+    ]
 
 
 def _seen(fine: range, coarse: range, size: int, ratio: float, shift: float) -> tuple[range, slice]:
