@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..diffusion.objectives import Residual, make_denoiser
-from ..diffusion.samplers import ddim
-from ..diffusion.schedules import from_card, subsequence
+from ..diffusion.schedules import from_card
 from ..errors import HSFusionError, RunCancelled
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
@@ -21,12 +20,14 @@ from ..networks.hsr_diff import CDFormer
 from ..observation import Sampling, Upsampling, gaussian_field
 from ..scene.methods.subspace import Place
 from ..scene.tiles.fixed_windows import Windows
+from .sampling import AUTO, SamplingPlan, check_sampler
 
 NETWORKS: dict[str, type[nn.Module]] = {"ddpm-fus": DDPMFus, "hsr-diff": CDFormer, "ddrf": DDRF}
 PIXELS_AT_ONCE = {
     "cpu": 1 << 14,
     "cuda": 1 << 18,
 }  # fine pixels of the windows in one batch: memory, and how soon a cancel is heard
+STREAMS = 1 << 16  # of noise per step: more than there are samples
 LEAST_SUPPORT = 0.5  # share of the interpolation's weight on valid HSI pixels
 
 
@@ -49,10 +50,14 @@ class FullBandRequest:
     seed: int = 0
     steps: int = 0
     samples: int = 1
+    sampler: str = AUTO
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> FullBandRequest:
         """Raises HSFusionError naming what is missing or malformed."""
+        sampler = plain.get("sampler", AUTO) if isinstance(plain, dict) else AUTO
+        if sampler != AUTO:
+            check_sampler(sampler)
         try:
             place = Place(
                 *(range(*map(int, plain["place"][n])) for n in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols"))
@@ -70,6 +75,7 @@ class FullBandRequest:
                 int(plain.get("seed", 0)),
                 int(plain.get("steps", 0)),
                 max(1, int(plain.get("samples", 1))),
+                sampler,
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise HSFusionError(
@@ -85,8 +91,7 @@ class FullBandRunner:
         try:
             self.bands, self.msi_bands = int(card["bands"]), int(card["msi_bands"])
             self.windows = Windows(int(card["window"]), int(card["overlap"]))
-            self.levels = from_card(card["schedule"])
-            self.default_steps = int(card["default_steps"])
+            self.plan = SamplingPlan.of_card(card)
             self.residual = bool(card.get("residual", False))
             self.residual_scale = float(card.get("residual_scale", 1.0))
             network = NETWORKS[card["architecture"]](
@@ -103,7 +108,7 @@ class FullBandRunner:
                 f"The model's window must be a multiple of {network.multiple} pixels, but it is {self.windows.size}: copy or download the model again."
             )
         self.network = network.eval().to(self.device)
-        self.denoiser = make_denoiser(objective, self.network, self.levels, scale_input)
+        self.denoiser = make_denoiser(objective, self.network, from_card(card["schedule"]), scale_input)
 
     @torch.inference_mode()
     def __call__(
@@ -216,8 +221,6 @@ class FullBandRunner:
         if isinstance(self.network, CDFormer):
             _heed(cancelled)
             bound["features"] = self.network.encode(msi, hsi_up)  # knows no level: once for all steps and samples
-        steps = min(job.steps or self.default_steps, len(self.levels) - 1)
-        levels = self.levels[subsequence(len(self.levels) - 1, steps)]
         mean, square = torch.zeros_like(hsi_up), torch.zeros_like(hsi_up)
         for sample in range(job.samples):
             denoise = partial(self.denoiser, **bound)
@@ -227,11 +230,16 @@ class FullBandRunner:
                 _heed(cancelled)
                 return denoise(x, level)
 
-            found = base.decode(ddim(step, self._noise(places, job.seed, sample), levels))
+            start, fresh = self._noise(places, job.seed, sample), partial(self._fresh, places, job.seed, sample)
+            found = self.plan.draw(step, start, base, fresh, job.sampler, job.steps)
             apart = found - mean
             mean = mean + apart / (sample + 1)
             square = square + apart * (found - mean)
         return mean, (square / (job.samples - 1)).sqrt() if job.samples > 1 else None
+
+    def _fresh(self, places: list[tuple[int, int]], seed: int, sample: int, step: int) -> Tensor:
+        """The noise that a sampler adds after a step."""
+        return self._noise(places, seed, sample + STREAMS * (step + 1))
 
     def _noise(self, places: list[tuple[int, int]], seed: int, stream: int) -> Tensor:
         """(B, L, size, size), a function of the absolute position."""

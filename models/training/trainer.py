@@ -193,7 +193,9 @@ class TrainerBase(ABC):
             if name.startswith("optimizer."):
                 _, number, key = name.split(".")
                 like = parameters[int(number)]
-                if value.shape == like.shape:  # in the parameter's memory layout, which fused optimisers take for granted
+                if (
+                    value.shape == like.shape
+                ):  # in the parameter's memory layout, which fused optimisers take for granted
                     value = torch.empty_like(like).copy_(value)
                 state["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(state)

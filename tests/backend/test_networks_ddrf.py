@@ -76,7 +76,9 @@ def test_wavelet_attention_is_linear_in_memory_and_normalised_over_channels_and_
         weights = torch.einsum("bhcn,bhcm->bhnm", q, k)  # the pixel-by-pixel matrix that the layer never builds
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 36))
         attended = torch.einsum("bhnm,bhcm->bhcn", weights, v).reshape(2, 16, 6, 6) / 8**0.5
-        expected = layer.out(attended) + layer.skip(normed)  # the residual is of the normed input, as in the public code
+        expected = layer.out(attended) + layer.skip(
+            normed
+        )  # the residual is of the normed input, as in the public code
         torch.testing.assert_close(layer(x, condition), expected)
 
 

@@ -18,6 +18,7 @@ from .full_band_model import FULL_BAND_MODE, Published
 from .subspace_model import Diffusion
 
 AUTO = "hsfusion-base"
+PUBLISHED_SAMPLERS = ("ddim", "ancestral", "dpm-solver")  # of full-band models; those of the base are others
 
 
 def is_closed_form(model: str) -> bool:
@@ -61,7 +62,9 @@ def check_model(
     name: str, card: Mapping[str, Any], pair: Pair, request: ModelRequest
 ) -> tuple[BandFit | None, list[str]]:
     """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where the model cannot run on it."""
-    if card.get("spectral_mode") != FULL_BAND_MODE:
+    full_band = card.get("spectral_mode") == FULL_BAND_MODE
+    check_sampler(name, request.sampler, full_band)
+    if not full_band:
         warnings = check_card(name, card, pair)
         if request.interpolate_bands:
             warnings.append(f"INTERPOLATE_BANDS changes nothing: {name} takes any bands as they are.")
@@ -71,6 +74,16 @@ def check_model(
             f"UNCERTAINTY of {name} is the spread of its samples: set SAMPLES to 2 or more, or leave UNCERTAINTY out."
         )
     return fit_bands(name, card, pair, request.interpolate_bands)
+
+
+def check_sampler(name: str, sampler: str, full_band: bool) -> None:
+    """HSFusionError where a model does not draw in the way that SAMPLER asks for."""
+    if sampler == "gaussian" and not full_band:
+        raise HSFusionError("SAMPLER gaussian is not built yet: set SAMPLER to auto.")
+    if sampler == "auto" or (sampler in PUBLISHED_SAMPLERS) == full_band:
+        return
+    others = ", ".join(PUBLISHED_SAMPLERS) if full_band else "diffusion, gaussian"
+    raise HSFusionError(f"The model {name} has no sampler {sampler}: set SAMPLER to auto, or to one of {others}.")
 
 
 def model_method(

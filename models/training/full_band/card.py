@@ -34,6 +34,10 @@ def make_full_band_card(config: FullBandConfig, steps: int, seconds: float, scor
         "residual_scale": float(config.residual_scale),
         "schedule": config.level_schedule,
         "default_steps": 1 if config.regression else config.default_steps,
+        "sampler": config.sampler,
+        "upper_variance": config.upper_variance,
+        "inference_schedule": {} if config.regression else config.inference_schedule,
+        "clamp": list(config.clamp),
         "normalisation": {"kind": config.normalisation, "quantile": config.quantile},
         "tile_invariant": False,
         "training": {

@@ -15,6 +15,7 @@ from ...diffusion.schedules import from_card
 from ...errors import HSFusionError
 from ...observation import Sampling
 from ...observation.response import Sensor, load_sensors
+from ...runners.sampling import SAMPLERS
 from ...scene.pixels.scaling import NORMALISATIONS, PER_BAND
 from ..fields import nested, require
 
@@ -138,6 +139,10 @@ class FullBandConfig:
     terminal_share: float = 0.0
     self_condition: float = 0.5
     default_steps: int = 1
+    sampler: str = "ddim"
+    upper_variance: bool = False  # fresh noise of variance beta_t (HSR-Diff, eq. 6), for the sampler ancestral
+    inference_schedule: dict[str, Any] = field(default_factory=dict)  # another one than the training's
+    clamp: tuple[float, float] = ()  # type: ignore[assignment]  # of the normalised image, at every sampling step
     optimizer: str = "adamw"
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
@@ -245,12 +250,13 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     centres, _ = config.bands.nanometres("bands")
     msi_centres, _ = config.msi.nanometres("msi")
     require(len(msi_centres) < len(centres), "msi", "have fewer bands than the HSI", len(msi_centres))
+    require(config.sampler in SAMPLERS, "sampler", f"be one of {', '.join(SAMPLERS)}", config.sampler)
     levels = from_card(config.level_schedule)
     if config.objective == "eps" and float(levels.min()) == 0:
         raise HSFusionError(
             "The configuration's key schedule must keep some signal at its last level for the objective eps."
         )
-    most = len(levels) - 1
+    most = len(from_card(config.inference_schedule) if config.inference_schedule else levels) - 1
     fits = config.regression or config.default_steps <= most
     require(fits, "default_steps", f"be at most {most}, the steps of the schedule", config.default_steps)
     return config
