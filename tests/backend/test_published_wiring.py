@@ -33,7 +33,7 @@ def scene(make_scene):
 
 def test_cross_attention_asks_with_the_image_and_answers_with_the_condition():
     """NC-S2TL: q from F^DS, k and v from F_l^SR (transposed attention), written out for one head."""
-    layer = S2TL(8, 1, 4, 0, 2.0, conditional=True)
+    layer = S2TL(8, 1, 4, 0, 2.0, noisy=True, crossed=True)
     x, condition, embedding = torch.randn(1, 8, 6, 6), torch.randn(1, 8, 6, 6), torch.randn(1, 8)
     noisy = x + layer.noise(embedding)[:, :, None, None]
     q = layer.cross.q(layer.cross_norms[0](noisy)).flatten(2)

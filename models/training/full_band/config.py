@@ -22,6 +22,8 @@ from ..fields import nested, require
 SENSORS = Path(__file__).resolve().parents[3] / "resources" / "sensors.csv"
 ARCHITECTURES = ("ddpm-fus", "hsr-diff", "ddrf")
 THREE_TERMS = "three-term"
+PANCOLLECTION = "pancollection"
+LAYOUTS = ("", PANCOLLECTION)
 ONE_SHOT = {"kind": "zero-terminal-cosine", "steps": 1}
 
 
@@ -30,8 +32,10 @@ ONE_SHOT = {"kind": "zero-terminal-cosine", "steps": 1}
 class Source:
     """A reference image: a file in the data folder (its suffix may be left out), or a folder of single-band images.
 
-    variable: the array of a .mat or HDF5 file; rows, cols: the part to use, in pixels. msi: a real image of the same place, on the
-    reference's grid or finer by the ratio; without one the MSI is simulated. full_resolution: no reference; the pair is fused as it is.
+    variable: the array of a .mat or HDF5 file; rows, cols: the part to use, in pixels. msi: a real image of the same
+    place, on the reference's grid or finer by the ratio; without one the MSI is simulated. full_resolution: no
+    reference; the pair is fused as it is. layout: `pancollection` for an HDF5 file of many pairs in that collection's
+    arrays.
     """
 
     shorthand: ClassVar[str] = "file"
@@ -42,6 +46,12 @@ class Source:
     msi: str = ""
     msi_variable: str = ""
     full_resolution: bool = False
+    layout: str = ""
+
+    @property
+    def real_msi(self) -> bool:
+        """Whether the finer image is a real one."""
+        return bool(self.msi or self.layout)
 
 
 @nested
@@ -81,7 +91,7 @@ class Bands:
 @nested
 @dataclass(frozen=True)
 class Observation:
-    """How HSI and MSI come from a reference: ratio, PSF, SNR in dB (0: no noise).
+    """How HSI and MSI come from a reference: ratio, PSF, shift (MSI pixels, of the HSI to the south and east), SNR in dB (0: no noise).
 
     noisy_share: that share of the training patches gets noise instead, both images of an SNR drawn between the two values of noisy_snr.
     """
@@ -89,6 +99,7 @@ class Observation:
     ratio: float = 4.0
     psf: str = "gaussian"
     fwhm: float = 1.0
+    shift: float = 0.0
     snr_hsi: float = 0.0
     snr_msi: float = 0.0
     noisy_share: float = 0.0
@@ -96,7 +107,7 @@ class Observation:
 
     def sampling(self) -> Sampling:
         """The same as the operators want it."""
-        return Sampling(self.ratio, self.fwhm, self.fwhm, psf=self.psf)
+        return Sampling(self.ratio, self.fwhm, self.fwhm, self.shift, self.shift, self.psf)
 
 
 @nested
@@ -213,7 +224,7 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     require(config.normalisation in NORMALISATIONS, "normalisation", f"be one of {kinds}", config.normalisation)
     losses = (*LOSSES, THREE_TERMS)
     require(config.loss in losses, "loss", f"be one of {', '.join(losses)}", config.loss)
-    real = any(source.msi for source in config.train)
+    real = any(source.real_msi for source in config.train)
     require(not (real and config.loss == THREE_TERMS), "loss", "be another one where the MSI is real", config.loss)
     require(config.optimizer in ("adam", "adamw"), "optimizer", "be adam or adamw", config.optimizer)
     require(bool(config.train), "train", "name at least one scene", "empty")
@@ -223,6 +234,9 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
         "have references: full_resolution is for test",
         "without",
     )
+    for key in ("train", "test", "watch"):
+        for source in getattr(config, key):
+            require(source.layout in LAYOUTS, f"{key}.layout", "be pancollection or be left out", source.layout)
     require(bool(config.stages), "stages", "hold at least one stage", "empty")
     share = config.observation.noisy_share
     require(0 <= share <= 1, "observation.noisy_share", "be between 0 and 1", share)
