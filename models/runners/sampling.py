@@ -13,9 +13,8 @@ from ..diffusion.objectives import Residual
 from ..diffusion.samplers import ancestral, ddim, dpm_solver_2m
 from ..diffusion.schedules import from_card, subsequence
 from ..errors import HSFusionError
+from ..wire.full_band import ANCESTRAL, AUTO, DDIM, DPM_SOLVER, SAMPLERS
 
-AUTO = "auto"
-DDIM, ANCESTRAL, DPM_SOLVER = SAMPLERS = ("ddim", "ancestral", "dpm-solver")
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
 

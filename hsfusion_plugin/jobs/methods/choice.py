@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....models.cards import check_objective, find_model, model_files, model_info
+from ....models.wire.full_band import SAMPLERS
 from ...backend.client.client import Client
 from ...errors import HSFusionError
 from ..pair.pair import Pair
@@ -18,7 +19,6 @@ from .full_band_model import FULL_BAND_MODE, Published
 from .subspace_model import Diffusion
 
 AUTO = "hsfusion-base"
-PUBLISHED_SAMPLERS = ("ddim", "ancestral", "dpm-solver")  # of full-band models; those of the base are others
 
 
 def is_closed_form(model: str) -> bool:
@@ -80,9 +80,9 @@ def check_sampler(name: str, sampler: str, full_band: bool) -> None:
     """HSFusionError where a model does not draw in the way that SAMPLER asks for."""
     if sampler == "gaussian" and not full_band:
         raise HSFusionError("SAMPLER gaussian is not built yet: set SAMPLER to auto.")
-    if sampler == "auto" or (sampler in PUBLISHED_SAMPLERS) == full_band:
+    if sampler == "auto" or (sampler in SAMPLERS) == full_band:
         return
-    others = ", ".join(PUBLISHED_SAMPLERS) if full_band else "diffusion, gaussian"
+    others = ", ".join(SAMPLERS) if full_band else "diffusion, gaussian"
     raise HSFusionError(f"The model {name} has no sampler {sampler}: set SAMPLER to auto, or to one of {others}.")
 
 

@@ -15,8 +15,8 @@ from ...diffusion.schedules import from_card
 from ...errors import HSFusionError
 from ...observation import Sampling
 from ...observation.response import Sensor, load_sensors
-from ...runners.sampling import SAMPLERS
 from ...scene.pixels.scaling import NORMALISATIONS, PER_BAND
+from ...wire.full_band import SAMPLERS
 from ..fields import nested, require
 
 SENSORS = Path(__file__).resolve().parents[3] / "resources" / "sensors.csv"
