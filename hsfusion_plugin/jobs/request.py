@@ -15,6 +15,7 @@ DIFFUSION_ONLY = (
     "steps",
     "samples",
     "seed",
+    "sampler",
     "backend",
     "tile_size",
     "uncertainty",
@@ -67,6 +68,7 @@ class ModelRequest(PairRequest):
     steps: int = 0
     samples: int = 0
     seed: int = 0
+    sampler: str = "auto"
     backend: str = "auto"
     interpolate_bands: bool = False
     uncertainty: str | None = None

@@ -135,7 +135,12 @@ def _model(record: dict[str, Any]) -> dict[str, str]:
     if "model" not in record:
         return {}
     model, backend = record["model"], record.get("backend", {})
-    return {"Model": f"{model['name']}, sha256 {str(model['sha256'])[:16]}", "Backend": str(backend.get("kind", ""))}
+    about = {"About the model": model["about"]} if model.get("about") else {}
+    return {
+        "Model": f"{model['name']}, sha256 {str(model['sha256'])[:16]}",
+        **about,
+        "Backend": str(backend.get("kind", "")),
+    }
 
 
 def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:
