@@ -162,6 +162,7 @@ class Algorithm(QgsProcessingAlgorithm):
         return {
             "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),
             "light": self.parameterAsEnumString(parameters, "LIGHT", context),
+            "defects": self.parameterAsEnumString(parameters, "DEFECTS", context),
             **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
             **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},
         }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ....models.errors import HSFusionError
+from ....models.scene.quality import Area
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
@@ -25,11 +26,22 @@ from .soft_bands import sharpening_of
 
 
 @dataclass(frozen=True)
+class Checked:
+    """The MSI: values (l, H, W) float32, 0 where unknown; mask (H, W) float32, 1 where they take part; left_out (H, W) bool: where there are data
+    that take no part, so that the result is the interpolated HSI."""
+
+    values: np.ndarray
+    mask: np.ndarray
+    left_out: np.ndarray
+
+
+@dataclass(frozen=True)
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
     sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read; light: what is done to both so that they are seen under one light, or None.
+    whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is done to both so that they are seen
+    under one light, or None.
     """
 
     hsi: Raster
@@ -42,6 +54,7 @@ class Pair:
     sharpening: Sharpening | None = None
     repair: Repair = Repair()
     light: Light | None = None
+    msi_areas: tuple[Area, ...] = ()
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
@@ -91,21 +104,34 @@ class Pair:
         """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands, of which
         some may be predicted (see `repaired_hsi`)."""
         found = self.repaired_hsi(rows, cols)
-        if self.light is None:
-            return found.values, found.mask
-        return self.light.hsi(found.values, found.mask, rows, cols)
+        return found.values, found.mask
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
         """The same with what was done to it."""
         a = self.alignment
-        return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        read = self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands)
+        found = self.repair(read)
+        if self.light is None:
+            return found
+        values, mask = self.light.hsi(found.values, found.mask, rows, cols)
+        return replace(found, values=values, mask=mask)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
-        values, mask = self._sharpened_msi(rows, cols)
-        return (values, mask) if self.light is None else self.light.msi(values, mask, rows, cols)
+        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
+        and what is left out, included."""
+        found = self.checked_msi(rows, cols)
+        return found.values, found.mask
 
-    def _sharpened_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+    def checked_msi(self, rows: range, cols: range) -> Checked:
+        """The same with what was left out."""
+        found = self._sharpened_msi(rows, cols)
+        return found if self.light is None else self._lit(found, rows, cols)
+
+    def _lit(self, found: Checked, rows: range, cols: range) -> Checked:
+        left_out = found.left_out | (self.light.left_out(rows, cols) & (found.mask > 0))
+        return Checked(*self.light.msi(found.values, found.mask, rows, cols), left_out)
+
+    def _sharpened_msi(self, rows: range, cols: range) -> Checked:
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.
@@ -115,16 +141,23 @@ class Pair:
             (cols, self.alignment.fine_cols, self.msi.cols),
         ):
             wide.append(range(max(window.start - reach, -whole.start), min(window.stop + reach, size - whole.start)))
-        values, mask = self._read_msi(*wide)
+        found = self._read_msi(*wide)
         inner = tuple(slice(n.start - w.start, n.stop - w.start) for n, w in zip((rows, cols), wide))
-        return self.sharpening(values, mask)[(slice(None), *inner)], mask[inner]
+        values = self.sharpening(found.values, found.mask)[(slice(None), *inner)]
+        return Checked(values, found.mask[inner], found.left_out[inner])
 
-    def _read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+    def _read_msi(self, rows: range, cols: range) -> Checked:
         a = self.alignment
-        values, mask = _filled(self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands))
+        values = self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands)
+        valid = np.isfinite(values).all(axis=0)
+        left_out = np.isfinite(values).any(axis=0) & ~valid
+        for area in self.msi_areas:
+            left_out |= area(rows, cols)
         if self.mask is not None:
-            mask = mask * read_mask(self.mask, a, rows, cols)
-        return values, mask
+            wanted = read_mask(self.mask, a, rows, cols)
+            valid, left_out = valid & wanted, left_out & wanted
+        valid &= ~left_out
+        return Checked(np.where(valid, values, np.float32(0)), valid.astype(np.float32), left_out)
 
     def strip_bytes(self, fine_rows: int, coarse_rows: int) -> int:
         """What a row of tiles touches of rasters that lie on disk in strips, unpacked, in bytes."""
@@ -150,8 +183,3 @@ def _without_fill(
 
 def _shifted(window: range, whole: range) -> range:
     return range(whole.start + window.start, whole.start + window.stop)
-
-
-def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    valid = np.isfinite(values).all(axis=0)
-    return np.where(valid, values, np.float32(0)), valid.astype(np.float32)
