@@ -19,12 +19,16 @@ BLOCK = 3  # cells per axis that are left out together
 
 @dataclass(frozen=True)
 class BilinearFit:
-    """gain, offset (m, l): coefficients of the basis F; residual (N, l) of all cells; weights (N,) that they had."""
+    """gain, offset (m, l): coefficients of the basis F; seen (N, l): A b, the MSI under one light; residual (N, l) and weights (N,) of all cells;
+    unknowns (l, K + 2 m): where another fit may start.
+    """
 
     gain: np.ndarray
     offset: np.ndarray
+    seen: np.ndarray
     residual: np.ndarray
     weights: np.ndarray
+    unknowns: np.ndarray
 
 
 def fit_bilinear(
@@ -34,18 +38,19 @@ def fit_bilinear(
     weights: np.ndarray,
     taking: np.ndarray | None = None,
     rounds: int = ROUNDS,
+    start: BilinearFit | None = None,
 ) -> BilinearFit:
     """Gauss and Newton's steps, reweighted by Tukey's biweight.
 
-    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from; taking (N,): cells that take part, None = all.
+    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from; taking (N,): cells that take part, None = all;
+    start: a fit of the same basis.
     """
     taking, count = np.ones(len(low), bool) if taking is None else taking, basis.shape[1]
     a, z, f, w = predictors[taking], low[taking], basis[taking], weights[taking]
-    spread = np.sqrt(np.maximum(z.var(axis=0), 1e-30))
-    mean = np.average(z, axis=0, weights=w)
+    spread, mean = np.sqrt(np.maximum(low.var(axis=0), 1e-30)), low.mean(axis=0)
     # Offsets act around the band's mean, so that gain and offset are as little alike as they can be.
-    unknowns = np.zeros((z.shape[1], a.shape[1] + 2 * count))
-    scale = spread.copy()
+    unknowns = np.zeros((z.shape[1], a.shape[1] + 2 * count)) if start is None else start.unknowns.copy()
+    scale = spread.copy() if start is None else robust_scale(start.residual[taking])
     for _ in range(rounds):
         rest = np.empty_like(z)
         for band in range(z.shape[1]):
@@ -53,16 +58,15 @@ def fit_bilinear(
             rest[:, band] = z[:, band] - _predicted(a, f, unknowns[band], mean[band], spread[band])
         scale = robust_scale(rest)
         w = tukey(distance(rest, scale))
-    residual = np.stack(
-        [low[:, b] - _predicted(predictors, basis, unknowns[b], mean[b], spread[b]) for b in range(low.shape[1])],
-        axis=1,
+    residual = low - np.stack(
+        [_predicted(predictors, basis, u, m, s) for u, m, s in zip(unknowns, mean, spread)], axis=1
     )
-    every = np.zeros(len(low))
-    every[taking] = w
     k = predictors.shape[1]
     gain = unknowns[:, k : k + count].T
     offset = unknowns[:, k + count :].T * spread - gain * mean
-    return BilinearFit(gain, offset, residual, every)
+    every = np.zeros(len(low))
+    every[taking] = w
+    return BilinearFit(gain, offset, predictors @ unknowns[:, :k].T, residual, every, unknowns)
 
 
 def _predicted(a: np.ndarray, f: np.ndarray, unknowns: np.ndarray, mean: float, spread: float) -> np.ndarray:
@@ -117,9 +121,10 @@ class HeldOut:
     def misfit(self, basis: np.ndarray) -> float:
         """Mean over bands of the log of the capped mean square of what is left in the cells that were left out."""
         rest = np.zeros_like(self._low)
-        for fold in range(FOLDS):
+        whole = fit_bilinear(self._predictors, self._low, basis, self._weights)
+        for fold in range(FOLDS):  # from the whole fit it is two steps to each of these
             out = self._fold == fold
-            fit = fit_bilinear(self._predictors, self._low, basis, self._weights, ~out)
+            fit = fit_bilinear(self._predictors, self._low, basis, whole.weights, ~out, 2, whole)
             rest[out] = fit.residual[out]
         return self.of(rest)
 

@@ -15,7 +15,7 @@ from .fields import Seam, smooth_basis
 from .robust import robust_weights
 from .seams import find_seam
 
-LARGEST_ORDER = 7
+LARGEST_ORDER = 6
 LEAST_CELLS_PER_TERM = 6
 LEAST_GAIN = 0.2  # by which the log of the held-out misfit must fall for the light to vary at all
 LEAST_STEP = 0.03  # ... for the next order
@@ -91,13 +91,13 @@ class _Choice:
         """Order, seam and misfit of the light that is chosen."""
         order, value = self.smooth(None, self.none, LEAST_GAIN)
         seam = find_seam(self.cells, self.weights)
-        stepped = self.misfit(1, seam)
+        stepped = self.none if seam is None else self.misfit(1, seam)
         if stepped < min(value, self.none - LEAST_SEAM):
             beside, found = self.smooth(seam, stepped, LEAST_GAIN)
             return beside, seam, found
         if order > 1:
             seam = find_seam(self._lit(order), self.weights)
-            found = self.misfit(order, seam)
+            found = value if seam is None else self.misfit(order, seam)
             if found < value - LEAST_SEAM:
                 return order, seam, found
         return order, None, value
