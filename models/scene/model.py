@@ -8,14 +8,15 @@ from typing import Any, Callable
 import numpy as np
 
 from ..errors import HSFusionError
-from ..observation import Sampling
+from ..observation import Degradation, Sampling, Upsampling
 from .blocks import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
-from .closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
+from .closed_forms import LOC_WINDOW, column, detail_image, given_msi, loc_gain, mix
 from .denoising import Denoising, fit_denoising
 from .estimation import estimate_response, msi_noise
 from .moments import parts
 from .nonlinear import KernelFit, Window, fit_kernel
 from .outside import fit_outside
+from .posterior.told import Activity, unexplained_bands
 from .regression import ridge_regression
 from .slopes import SlopesFit, fit_slopes
 from .subspace import Subspace, fit_subspace
@@ -117,7 +118,8 @@ class SceneModel:
     z_mean, z_scale (l,): standardisation of the MSI. outside (L, l): regression of what lies outside the subspace on
     the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off.
     spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,): share of the MSI's variance that the
-    HSI does not explain; msi_noise (l,): std in the MSI's units.
+    HSI does not explain; msi_noise (l,): std in the MSI's units; unexplained_bands (L,): share of each band's std that the MSI does not
+    explain; activity: where the scene has detail, and errors are large.
     """
 
     subspace: Subspace
@@ -131,6 +133,8 @@ class SceneModel:
     spectral_offset: np.ndarray
     unexplained: np.ndarray
     msi_noise: np.ndarray
+    unexplained_bands: np.ndarray
+    activity: Activity
 
     def denoised(self) -> SceneModel:
         """The same scene where the MSI is what the filter of its noise leaves."""
@@ -248,6 +252,15 @@ def fit_scene(
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,
         msi_noise=noise,
+        unexplained_bands=unexplained_bands(samples.spectra, low),
+        activity=Activity.of((detail_image(w.z, w.z_mask, w.down, _back(w.down))[2], w.z_mask) for w in seen),
+    )
+
+
+def _back(down: Degradation) -> Upsampling:
+    """The interpolation between the windows of D."""
+    return Upsampling(
+        down.sampling, down.scene_shape, down.fine_rows, down.fine_cols, down.coarse_rows, down.coarse_cols
     )
 
 
