@@ -10,5 +10,5 @@ from setuptools import find_packages, setup
 
 metadata = ConfigParser(interpolation=None)
 metadata.read_string(Path(__file__).with_name("metadata.txt").read_text(encoding="utf-8"))
-rooms = find_packages(include=["processing*", "hsfusion_plugin*", "models*"])
+rooms = find_packages(include=["processing*", "hsfusion_plugin*", "models*", "scripts*"])
 setup(version=metadata["general"]["version"], packages=["hsfusion", *(f"hsfusion.{room}" for room in rooms)])

@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsApplication
 
-from . import translation
+from ..hsfusion_plugin import translation
 
 
 class HSFusionPlugin:

@@ -6,10 +6,10 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingParameterFileDestination
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
-from .parameters import advanced, choice, file, number, raster, report_output, sensor_set, text
+from .parameters import advanced, choice, file, number, pair, pair_details, report_output, text
 from .strings import tr
 
 
@@ -31,11 +31,10 @@ class Adapt(Algorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *pair(),
             text("MODEL", tr("Model"), "auto", ("auto", *installed_models())),
             advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), "Models (*.safetensors)")),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair_details(),
             number("MINUTES", tr("Time for training (minutes)"), 10.0, minValue=0.05, maxValue=240.0),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             QgsProcessingParameterFileDestination(
@@ -54,22 +53,19 @@ class Adapt(Algorithm):
         return None
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.adaptation import AdaptRequest
+        from ..hsfusion_plugin.jobs.adapt.job import AdaptRequest
 
-        hsi, msi = (self.source(parameters, name, context) or "" for name in ("HSI", "MSI"))
         return AdaptRequest(
-            hsi=hsi,
-            msi=msi,
+            **self.pair(parameters, context),
             output_model=self.output_file(parameters, "OUTPUT_MODEL", context) or "",
             model=self.optional_text(parameters, "MODEL", context) or "auto",
             model_file=self.optional_text(parameters, "MODEL_FILE", context),
-            **self.sensor_set(parameters, context),
             minutes=self.parameterAsDouble(parameters, "MINUTES", context),
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             report=self.output_file(parameters, "REPORT", context),
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import adaptation
+        from ..hsfusion_plugin.jobs.adapt import job as adaptation
 
         return adaptation.run(request, progress)

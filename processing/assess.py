@@ -6,9 +6,9 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
-from .parameters import advanced, file_output, raster, raster_output, report_output, sensor_set
+from .parameters import file_output, pair, pair_details, raster, raster_output, report_output
 from .strings import mark, tr
 
 NUMBERS = {
@@ -40,9 +40,8 @@ class Assess(Algorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
             raster("FUSED", tr("Fused raster")),
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair(),
+            *pair_details(),
             raster_output("INCONSISTENCY", tr("Map of the inconsistency"), optional=True),
             report_output(expected=True),
             file_output("TABLE", tr("Table of all bands"), tr("CSV files (*.csv);;JSON files (*.json)")),
@@ -51,17 +50,17 @@ class Assess(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.assessment import AssessmentRequest
+        from ..hsfusion_plugin.jobs.assess.job import AssessmentRequest
 
         return AssessmentRequest(
-            **{name.lower(): self.source(parameters, name, context) or "" for name in ("FUSED", "HSI", "MSI")},
-            **self.sensor_set(parameters, context),
+            **self.pair(parameters, context),
+            fused=self.source(parameters, "FUSED", context) or "",
             inconsistency=self.output_raster(parameters, "INCONSISTENCY", context),
             report=self.output_file(parameters, "REPORT", context),
             table=self.output_file(parameters, "TABLE", context),
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import assessment
+        from ..hsfusion_plugin.jobs.assess import job as assessment
 
         return assessment.run(request, progress)

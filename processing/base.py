@@ -20,7 +20,7 @@ from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
 
 from ..hsfusion_plugin.errors import HSFusionError
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .checks import first_problem
 from .feedback import FeedbackProgress, interruptible
 from .loaded_layers import prepare_layers
@@ -107,7 +107,7 @@ class Algorithm(QgsProcessingAlgorithm):
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs.bounds import bounded
+        from ..hsfusion_plugin.jobs.run.process_limits import bounded
 
         for path, how in self._loaded.items():
             # The dialog's run has a context of its own here, and only the layers in that one are loaded afterwards.
@@ -147,8 +147,17 @@ class Algorithm(QgsProcessingAlgorithm):
             return None
         return self.parameterAsDouble(parameters, name, context)
 
+    def pair(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """HSI, MSI, MASK and the sensor set, by the names that `PairRequest` gives them."""
+        return {
+            "hsi": self.source(parameters, "HSI", context) or "",
+            "msi": self.source(parameters, "MSI", context) or "",
+            "mask": self.source(parameters, "MASK", context),
+            **self.sensor_set(parameters, context),
+        }
+
     def sensor_set(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
-        """The sensor set by the names that the jobs' requests give its fields."""
+        """The sensor set, by the names that `PairRequest` gives its fields."""
         texts, numbers = ("SRF_FILE", "MSI_GSD"), ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
         return {
             "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),

@@ -6,11 +6,11 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputString
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
 from .fusing import CLOSED_FORMS
-from .parameters import advanced, choice, choices, file_output, integer, raster, report_output, sensor_set
+from .parameters import advanced, choice, choices, file_output, integer, pair, pair_details, report_output
 from .strings import tr
 
 BASE = "hsfusion-base"
@@ -40,11 +40,9 @@ class Compare(Algorithm):
         quick = [name for name in CLOSED_FORMS if name not in SLOW]
         usual = (*quick, *(name for name in models if name == BASE))
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *pair(),
             choices("METHODS", tr("Methods"), (*CLOSED_FORMS, *models), usual),
-            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair_details(),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             report_output(expected=True),
@@ -53,14 +51,11 @@ class Compare(Algorithm):
         self.addOutput(QgsProcessingOutputString("BEST", tr("Best method (a name that MODEL takes)")))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.comparison import ComparisonRequest
+        from ..hsfusion_plugin.jobs.compare.job import ComparisonRequest
 
         return ComparisonRequest(
-            hsi=self.source(parameters, "HSI", context) or "",
-            msi=self.source(parameters, "MSI", context) or "",
+            **self.pair(parameters, context),
             methods=tuple(self.parameterAsEnumStrings(parameters, "METHODS", context)),
-            mask=self.source(parameters, "MASK", context),
-            **self.sensor_set(parameters, context),
             seed=self.parameterAsInt(parameters, "SEED", context),
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             report=self.output_file(parameters, "REPORT", context),
@@ -68,6 +63,6 @@ class Compare(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import comparison
+        from ..hsfusion_plugin.jobs.compare import job as comparison
 
         return comparison.run(request, progress)

@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingOutputString
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import boolean, file_output
 from .strings import tr
@@ -37,7 +37,7 @@ class Diagnostics(Algorithm):
         return [*super().tags(), *tr("check,problem,backend,installation,versions,device,GPU,speed").split(",")]
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.diagnostics import DiagnosticsRequest
+        from ..hsfusion_plugin.jobs.diagnose.job import DiagnosticsRequest
 
         return DiagnosticsRequest(
             report=self.output_file(parameters, "REPORT", context),
@@ -45,6 +45,6 @@ class Diagnostics(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import diagnostics
+        from ..hsfusion_plugin.jobs.diagnose import job as diagnostics
 
         return diagnostics.run(request, progress)

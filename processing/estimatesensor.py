@@ -6,9 +6,9 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
-from .parameters import ESTIMATE, advanced, choice, file_output, msi_gsd, raster, report_output, sensor_names
+from .parameters import file_output, pair, pair_details, report_output
 from .strings import mark, tr
 
 NUMBERS = {
@@ -37,10 +37,8 @@ class EstimateSensor(Algorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
-            choice("SENSOR", tr("Multispectral sensor"), (ESTIMATE, *sensor_names()), ESTIMATE),
-            advanced(msi_gsd()),
+            *pair(),
+            *pair_details(),
             file_output("SRF", tr("Spectral response functions"), tr("CSV files (*.csv)")),
             report_output(expected=True),
         )
@@ -48,18 +46,15 @@ class EstimateSensor(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.sensor import SensorRequest
+        from ..hsfusion_plugin.jobs.estimate_sensor import SensorRequest
 
         return SensorRequest(
-            hsi=self.source(parameters, "HSI", context) or "",
-            msi=self.source(parameters, "MSI", context) or "",
-            sensor=self.parameterAsEnumString(parameters, "SENSOR", context),
-            msi_gsd=self.optional_text(parameters, "MSI_GSD", context),
+            **self.pair(parameters, context),
             srf=self.output_file(parameters, "SRF", context),
             report=self.output_file(parameters, "REPORT", context),
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import sensor
+        from ..hsfusion_plugin.jobs import estimate_sensor as sensor
 
         return sensor.run(request, progress)

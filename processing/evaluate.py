@@ -6,7 +6,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .loaded_layers import stem
 from .parameters import advanced, file_output, number, raster, raster_output, report_output
@@ -56,7 +56,7 @@ class Evaluate(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, tr(label)))
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.jobs.evaluation import EvaluationRequest
+        from ..hsfusion_plugin.jobs.evaluate.job import EvaluationRequest
 
         return EvaluationRequest(
             reference=self.source(parameters, "REFERENCE", context),
@@ -74,7 +74,7 @@ class Evaluate(Algorithm):
         return {output: name.format(stem(request.fused)) for output, name in names.items()}
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs.evaluation import evaluate_rasters
+        from ..hsfusion_plugin.jobs.evaluate.job import evaluate_rasters
 
         scores = evaluate_rasters(request, progress)
         results: dict[str, Any] = scores.numbers()

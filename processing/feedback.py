@@ -10,7 +10,7 @@ from typing import Any
 
 from qgis.core import QgsApplication, QgsProcessingFeedback
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 
 
 class FeedbackProgress(Progress):

@@ -6,10 +6,10 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
 
-from ..hsfusion_plugin.backend.places import fetched_models
+from ..hsfusion_plugin.backend.models_store.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
-from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .fusing import CLOSED_FORMS, FusionAlgorithm
 from .parameters import (
     advanced,
@@ -18,11 +18,11 @@ from .parameters import (
     extent,
     file,
     integer,
-    raster,
+    pair,
+    pair_details,
     raster_output,
     raster_set,
     report_output,
-    sensor_set,
     text,
 )
 from .strings import tr
@@ -33,15 +33,13 @@ BACKENDS = ("auto", "local", "remote")
 class Fuse(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *pair(),
             text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS)),
             extent(),
             advanced(
                 file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)"))
             ),
-            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair_details(),
             advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
             advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
             advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
@@ -98,7 +96,7 @@ class Fuse(FusionAlgorithm):
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import fusion
+        from ..hsfusion_plugin.jobs.fuse import with_model as fusion
 
         return fusion.run(request, progress)
 

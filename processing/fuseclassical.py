@@ -6,23 +6,31 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext
 
-from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import FusionRequest
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .fusing import CLOSED_FORMS, FusionAlgorithm
-from .parameters import advanced, boolean, choice, extent, raster, raster_output, raster_set, report_output, sensor_set
+from .parameters import (
+    advanced,
+    boolean,
+    choice,
+    extent,
+    pair,
+    pair_details,
+    raster_output,
+    raster_set,
+    report_output,
+)
 from .strings import tr
 
 
 class FuseClassical(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
-            raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+            *pair(),
             choice("METHOD", tr("Method"), CLOSED_FORMS, CLOSED_FORMS[0]),
             advanced(boolean("DENOISE", tr("Filter the noise of the multispectral raster first"), False)),
             extent(),
-            advanced(raster("MASK", tr("Mask (non-zero = use)"), optional=True)),
-            *(advanced(parameter) for parameter in sensor_set()),
+            *pair_details(),
             *(advanced(parameter) for parameter in raster_set()),
             raster_output("OUTPUT", tr("Fused raster")),
             report_output(),
@@ -52,6 +60,6 @@ class FuseClassical(FusionAlgorithm):
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import classical
+        from ..hsfusion_plugin.jobs.fuse import with_closed_form as classical
 
         return classical.run(request, progress)

@@ -40,13 +40,10 @@ class FusionAlgorithm(Algorithm):
 
     def fusion_request(self, parameters: dict[str, Any], context: QgsProcessingContext, **own: Any) -> FusionRequest:
         """The shared parameters as plain values, with those that only one algorithm has as `own`."""
-        hsi, msi = (self.source(parameters, name, context) or "" for name in ("HSI", "MSI"))
+        pair = self.pair(parameters, context)
         return FusionRequest(
-            hsi=hsi,
-            msi=msi,
-            mask=self.source(parameters, "MASK", context),
-            **self.sensor_set(parameters, context),
-            extent=self.optional_extent(parameters, "EXTENT", msi, context),
+            **pair,
+            extent=self.optional_extent(parameters, "EXTENT", pair["msi"], context),
             options=self.parameterAsString(parameters, "OPTIONS", context),
             data_type=self.parameterAsEnumString(parameters, "DATA_TYPE", context),
             output=self.output_raster(parameters, "OUTPUT", context) or "",

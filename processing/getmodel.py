@@ -12,7 +12,7 @@ from qgis.core import (
     QgsProcessingParameterFile,
 )
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import advanced, file, text
 from .strings import tr

@@ -75,9 +75,11 @@ def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str,
     return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
 
 
-def text(name: str, label: str, default: str = "", hints: tuple[str, ...] = ()) -> QgsProcessingParameterString:
+def text(
+    name: str, label: str, default: str = "", hints: tuple[str, ...] = (), required: bool = False
+) -> QgsProcessingParameterString:
     """A line of text; `hints` are offered in a list."""
-    parameter = QgsProcessingParameterString(name, label, default, optional=not default)
+    parameter = QgsProcessingParameterString(name, label, default, optional=not (default or required))
     if hints:
         parameter.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})
     return parameter
@@ -111,6 +113,20 @@ def file_output(
 def report_output(expected: bool = False) -> QgsProcessingParameterFileDestination:
     """REPORT: one HTML file."""
     return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"), expected)
+
+
+def pair() -> list[QgsProcessingParameterDefinition]:
+    """The two rasters of every job on a pair."""
+    return [
+        raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)")),
+        raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)")),
+    ]
+
+
+def pair_details() -> list[QgsProcessingParameterDefinition]:
+    """What else is known of a pair, folded away: where it is used, and the sensor set."""
+    mask = raster("MASK", tr("Mask (non-zero = use)"), optional=True)
+    return [advanced(parameter) for parameter in (mask, *sensor_set())]
 
 
 def sensor_set() -> list[QgsProcessingParameterDefinition]:

@@ -12,7 +12,7 @@ from qgis.core import (
     QgsProcessingParameterFile,
 )
 
-from ..hsfusion_plugin.jobs.progress import Progress
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import advanced, boolean, choice, text
 from .strings import tr
@@ -61,8 +61,8 @@ class SetupBackend(Algorithm):
         return None
 
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Any:
-        from ..hsfusion_plugin.backend.environment import SetupRequest
-        from ..hsfusion_plugin.backend.folder import default_folder
+        from ..hsfusion_plugin.backend.environment.environment import SetupRequest
+        from ..hsfusion_plugin.backend.environment.folder import default_folder
 
         def path(name: str) -> Path | None:
             value = self.optional_text(parameters, name, context)
@@ -79,7 +79,7 @@ class SetupBackend(Algorithm):
         )
 
     def job(self, request: Any, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.backend import environment
+        from ..hsfusion_plugin.backend.environment import environment
 
         result = environment.run(request, progress)
         found = result.found

@@ -6,8 +6,8 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext
 
-from ..hsfusion_plugin.jobs.progress import Progress
 from ..hsfusion_plugin.jobs.request import SimulationRequest
+from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .loaded_layers import stem
 from .parameters import advanced, choice, file, integer, number, raster, raster_output, sensor_names
@@ -93,6 +93,6 @@ class Simulate(Algorithm):
         }
 
     def job(self, request: SimulationRequest, progress: Progress) -> dict[str, Any]:
-        from ..hsfusion_plugin.jobs import simulate
+        from ..hsfusion_plugin.jobs.simulate import job as simulate
 
         return simulate.run(request, progress)

@@ -20,18 +20,25 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _protocol import run_protocol
-from _quality import Job, every_row, for_card, run_all, summary, trust_table, wanted_cases, write
-from _real_pair import real_pair
-from _scenes import FEWEST_BANDS, hyperspectral_scenes
-
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.weights import load_state, read_card, save_model
+from hsfusion.models.runners.weights import load_state, read_card, save_model
+from hsfusion.scripts.benchmarking.quality import (
+    Job,
+    every_row,
+    for_card,
+    run_all,
+    summary,
+    trust_table,
+    wanted_cases,
+    write,
+)
+from hsfusion.scripts.benchmarking.real_pair import real_pair
+from hsfusion.scripts.benchmarking.reproduction import run_protocol
+from hsfusion.scripts.data.scenes import FEWEST_BANDS, hyperspectral_scenes
 
 MODEL = Path(__file__).resolve().parents[1] / "resources" / "models" / "hsfusion-base.safetensors"
 
-ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/interpreter.py)
+ALLOCATOR = {  # as QGIS starts its backend (hsfusion_plugin/backend/local/interpreter.py)
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
@@ -109,7 +116,7 @@ def main() -> int:
 
 def speed(arguments: argparse.Namespace) -> int:
     """Print the tables of --speed, and write them where --output says."""
-    from _speed import speed_tables
+    from hsfusion.scripts.benchmarking.speed.tables import speed_tables
 
     if sys.platform.startswith("linux") and not ALLOCATOR.items() <= os.environ.items():  # read before main() begins
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
@@ -122,7 +129,7 @@ def speed(arguments: argparse.Namespace) -> int:
 
 def memory(arguments: argparse.Namespace) -> int:
     """Print the table of --memory, and write it where --output says."""
-    from _memory import memory_tables
+    from hsfusion.scripts.benchmarking.memory import memory_tables
 
     text = "\n".join(memory_tables([int(size) for size in arguments.sizes.split(",")], arguments.bands))
     print(text)

@@ -104,13 +104,13 @@ class InProcess:
 
     def __init__(self, places: list[str], device: str, precision: str) -> None:
         from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS
-        from hsfusion.models.engine import Engine
+        from hsfusion.models.runners.engine import Engine
 
         self.engine = Engine([*map(Path, places), BUNDLED_MODELS], device, precision=precision)
 
     def infer(self, model: str, tensors: Any, request: Any, cancelled: Any = None, expect: Any = None) -> Any:
-        from hsfusion.hsfusion_plugin.backend.errors import BackendOutOfMemory
-        from hsfusion.models.engine import OutOfMemory
+        from hsfusion.hsfusion_plugin.backend.client.errors import BackendOutOfMemory
+        from hsfusion.models.runners.engine import OutOfMemory
 
         try:
             return self.engine.infer(model, tensors, request)
@@ -120,7 +120,7 @@ class InProcess:
 
 def model_method(request: Any, places: list[str], device: str, precision: str) -> Any:
     """The subspace model that a request names, run by this process."""
-    from hsfusion.hsfusion_plugin.jobs.methods import Diffusion
+    from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import Diffusion
     from hsfusion.models.cards import find_model
     from hsfusion.models.errors import HSFusionError
 
@@ -143,7 +143,7 @@ class WindowWorker:
         register_package(root)
         import ray.cloudpickle
 
-        from hsfusion.hsfusion_plugin.jobs.mosaic import Worker
+        from hsfusion.hsfusion_plugin.jobs.fuse.mosaic import Worker
 
         mosaic, where = ray.cloudpickle.loads(job)
         self.worker = Worker(mosaic, lambda found: model_method(found.request, *where))
@@ -179,8 +179,8 @@ def main() -> int:
 def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from hsfusion.hsfusion_plugin.jobs.mosaic import Windows, join, prepare, record_of
-    from hsfusion.hsfusion_plugin.jobs.pair import Pair
+    from hsfusion.hsfusion_plugin.jobs.fuse.mosaic import Windows, join, prepare, record_of
+    from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 
     began = time.monotonic()
     request, progress = request_of(options.parameters), printing()
@@ -242,7 +242,7 @@ def finished(
 
 def printing() -> Any:
     """A listener that prints what the algorithms would tell."""
-    from hsfusion.hsfusion_plugin.jobs.progress import Progress
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
     class Printing(Progress):
         def info(self, text: str) -> None:

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from _training import calibrate, open_run, start_from, train
-
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import load_config
 from hsfusion.models.training.distributed import join_world, leave_world
+from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.training.trainer import TrainerBase
+from hsfusion.scripts.training.run import calibrate, open_run, start_from, train
 
 
 def parse() -> argparse.Namespace:

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from .logs import cache_folder
+from .local.logs import cache_folder
 
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...models.errors import HSFusionError
-from .places import fetched_models
+from .models_store.places import fetched_models
 
 PLUGIN_FOLDER = Path(__file__).resolve().parents[2]  # the real folder, also when a profile only links to it
 BUNDLED_MODELS = PLUGIN_FOLDER / "resources" / "models"

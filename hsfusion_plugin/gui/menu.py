@@ -86,9 +86,9 @@ class Menu:
 
 def backend_there() -> bool:
     """Whether an endpoint is set or an interpreter is found, without starting it."""
-    from ..backend.errors import NoBackend
-    from ..backend.interpreter import find_python
-    from ..backend.session import backend_kind
+    from ..backend.client.errors import NoBackend
+    from ..backend.local.interpreter import find_python
+    from ..backend.local.session import backend_kind
     from ..backend.settings import Settings
 
     try:

@@ -20,7 +20,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ..backend.interpreter import python_in
+from ..backend.local.interpreter import python_in
 from ..backend.settings import KINDS, PLUGIN_FOLDER, REPLIES, SAVED, overridden, save, saved_values, token_of
 from ..paths import RESOURCES
 from .trials import Trial, try_endpoint, try_interpreter

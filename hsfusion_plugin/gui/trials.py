@@ -82,9 +82,9 @@ class Trial(QWidget):
 
 def try_interpreter(cancelled: Callable[[], bool], python: str) -> str:
     """What the interpreter has (empty = the one that would be found); HSFusionError if it cannot run the backend."""
-    from ..backend.errors import NoBackend
-    from ..backend.interpreter import find_python
-    from ..backend.pythons import inspect
+    from ..backend.client.errors import NoBackend
+    from ..backend.environment.pythons import inspect
+    from ..backend.local.interpreter import find_python
     from ..backend.settings import Settings
 
     try:
@@ -98,7 +98,7 @@ def try_interpreter(cancelled: Callable[[], bool], python: str) -> str:
 
 def try_endpoint(cancelled: Callable[[], bool], endpoint: str, token: str) -> str:
     """What the server at the endpoint says of itself; HSFusionError if it does not answer or refuses."""
-    from ..backend.client import Client
+    from ..backend.client.client import Client
 
     if not endpoint:
         return _tr("No endpoint is given.")

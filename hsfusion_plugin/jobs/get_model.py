@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ...models.cards import check_weights, model_info
-from ..backend.download import check_room, copy, download, file_sha256
-from ..backend.manifest import BUNDLED, Entry, find_entry, read_manifest
-from ..backend.places import fetched_models
+from ..backend.models_store.download import check_room, copy, download, file_sha256
+from ..backend.models_store.manifest import BUNDLED, Entry, find_entry, read_manifest
+from ..backend.models_store.places import fetched_models
 from ..backend.settings import Settings
 from ..errors import HSFusionError
-from .progress import Progress
+from .run.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,18 @@ DIFFUSION_ONLY = (
 
 
 @dataclass(frozen=True)
-class FusionRequest:
-    """One fusion; the fields are the parameters of `hsfusion:fuse` or, where `method` is given, of `hsfusion:fuseclassical`.
+class PairRequest:
+    """Two rasters of one place, and what the user knows of their sensors: all that opening and estimating a pair reads.
 
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
-    PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI band, separated by commas.
+    PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI
+    band, separated by commas. A job's own request adds its fields; they are the parameters of its algorithm.
     """
 
     hsi: str
     msi: str
-    output: str
     mask: str | None = None
-    model: str = "auto"
-    model_file: str | None = None
-    method: str | None = None
-    denoise: bool = False
+    extent: Extent | None = None
     sensor: str = "estimate"
     srf_file: str | None = None
     msi_gsd: str | None = None
@@ -45,33 +42,55 @@ class FusionRequest:
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
     shift_y: float | None = None
+
+    def left_out(self) -> tuple[str, ...]:
+        """Fields that the algorithm has no parameter for."""
+        return ()
+
+    def parameters(self) -> dict[str, Any]:
+        """The algorithm's parameters under their public names, for provenance."""
+        plain = {name.upper(): value for name, value in asdict(self).items() if name not in self.left_out()}
+        if self.extent is not None:
+            xmin, ymin, xmax, ymax = self.extent
+            plain["EXTENT"] = f"{xmin:.12g},{xmax:.12g},{ymin:.12g},{ymax:.12g}"  # QGIS's order
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class ModelRequest(PairRequest):
+    """A pair, and how a model of the backend is to work on it; steps and samples: 0 = as the model's card says."""
+
+    model: str = "auto"
+    model_file: str | None = None
     consistency: bool = True
-    guard: bool = True
     steps: int = 0
     samples: int = 0
     seed: int = 0
     backend: str = "auto"
+    interpolate_bands: bool = False
+    uncertainty: str | None = None
+
+
+@dataclass(frozen=True)
+class FusionRequest(ModelRequest):
+    """One fusion by `hsfusion:fuse` or, where `method` is given, by `hsfusion:fuseclassical`."""
+
+    output: str = ""
+    method: str | None = None
+    denoise: bool = False
+    guard: bool = True
     tile_size: int = 0
-    extent: Extent | None = None
     options: str = ""
     data_type: str = "Float32"
-    uncertainty: str | None = None
     report: str | None = None
-    interpolate_bands: bool = False
 
     @property
     def algorithm(self) -> str:
         """The algorithm that takes these parameters."""
         return "fuse" if self.method is None else "fuseclassical"
 
-    def parameters(self) -> dict[str, Any]:
-        """The algorithm's parameters under their public names, for provenance."""
-        others = CLASSICAL_ONLY if self.method is None else DIFFUSION_ONLY
-        plain = {name.upper(): value for name, value in asdict(self).items() if name not in others}
-        if self.extent is not None:
-            xmin, ymin, xmax, ymax = self.extent
-            plain["EXTENT"] = f"{xmin:.12g},{xmax:.12g},{ymin:.12g},{ymax:.12g}"  # QGIS's order
-        return plain
+    def left_out(self) -> tuple[str, ...]:
+        return CLASSICAL_ONLY if self.method is None else DIFFUSION_ONLY
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import radiometric
+from ..metrics import radiometric
 from .hypercomplex import q2n
 from .spectral import sam_map, sam_of_map
 from .structural import ssim_bands, uiqi_bands

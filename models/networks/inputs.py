@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..scene.methods.subspace import ClosedForms
 from ..scene.model import CoefficientModel
-from ..scene.tile import ClosedForms
 
 CONDITION_NAMES = ("y_up", "detail", "misfit", "loc", "map", "laws", "mixtures", "mixtures_misfit")
 SCALARS_PER_COMPONENT = 6

@@ -22,16 +22,21 @@ def gaussian_reach(ratio: float, fwhm: float) -> int:
 
 def gaussian_axis(fine: range, coarse: range, size: int, ratio: float, fwhm: float, shift: float) -> np.ndarray:
     """Blur with a Gaussian of `fwhm` coarse pixels and sample at the coarse centres: (len(coarse), len(fine))."""
-    sigma = max(SIGMA_PER_FWHM * fwhm * ratio, 1e-3)
     centres = coarse_centres(coarse, ratio, shift)
     reach = gaussian_reach(ratio, fwhm)
     taps = np.round(centres)[:, None] + np.arange(-reach, reach + 1)[None, :]
-    distance = taps - centres[:, None]
-    weights = np.exp(-0.5 * (distance**2 - (distance**2).min(axis=1, keepdims=True)) / sigma**2)
-    weights[np.abs(distance) > reach] = (
-        0.0  # as many taps to one side as to the other: a half-pixel centre has an even number
-    )
+    weights = gaussian_weights((taps - centres[:, None]).T, np.asarray(fwhm * ratio), reach).T
     return _assemble(taps, weights, fine, size)
+
+
+def gaussian_weights(distance: np.ndarray, fwhm: np.ndarray, reach: int) -> np.ndarray:
+    """A Gaussian's weights (T, ...), not normalised, at distances (T, ...) from its centre; FWHM in the same unit."""
+    sigma = np.maximum(SIGMA_PER_FWHM * fwhm, 1e-3)
+    square = distance**2
+    weights = np.exp(-0.5 * (square - square.min(axis=0)) / sigma**2)
+    # As many taps to one side as to the other: a half-pixel centre has an even number.
+    weights[np.abs(distance) > reach] = 0.0
+    return weights
 
 
 def block_axis(fine: range, coarse: range, size: int, ratio: float, shift: float) -> np.ndarray:
@@ -39,20 +44,29 @@ def block_axis(fine: range, coarse: range, size: int, ratio: float, shift: float
     centres = coarse_centres(coarse, ratio, shift)
     reach = int(np.ceil(ratio / 2)) + 1
     taps = np.round(centres)[:, None] + np.arange(-reach, reach + 1)[None, :]
-    distance = np.abs(taps - centres[:, None])
-    weights = np.clip(np.minimum(0.5, ratio / 2 - distance) + 0.5, 0.0, 1.0)
-    return _assemble(taps, weights, fine, size)
+    return _assemble(taps, block_weights(taps - centres[:, None], ratio), fine, size)
+
+
+def block_weights(distance: np.ndarray, ratio: float) -> np.ndarray:
+    """The share of each pixel, at a distance from the centre of a block of `ratio` pixels, that lies within the block."""
+    return np.clip(np.minimum(0.5, ratio / 2 - np.abs(distance)) + 0.5, 0.0, 1.0)
 
 
 def cubic_axis(fine: range, coarse: range, size: int, ratio: float, shift: float) -> np.ndarray:
     """Cubic convolution (Keys 1981, a = -1/2) from coarse centres to fine pixels: (len(fine), len(coarse)); `size` is coarse."""
     position = (np.arange(fine.start, fine.stop) + 0.5 - shift) / ratio - 0.5
-    taps = np.floor(position)[:, None] + np.arange(-1, 3)[None, :]
-    t = np.abs(taps - position[:, None])
+    first, weights = cubic_weights(position)
+    taps = first[:, None] + np.arange(4)[None, :]
+    return _assemble(taps, weights.T, coarse, size)
+
+
+def cubic_weights(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of Keys's cubic convolution at a position in pixels: the number of the first of four pixels, and their weights (4, ...)."""
+    first = np.floor(position).astype(np.int64) - 1
+    t = np.abs(first[None] + np.arange(4).reshape(-1, *(1,) * np.ndim(position)) - position[None])
     near = 1.5 * t**3 - 2.5 * t**2 + 1.0
     far = -0.5 * t**3 + 2.5 * t**2 - 4.0 * t + 2.0
-    weights = np.where(t <= 1.0, near, np.where(t < 2.0, far, 0.0))
-    return _assemble(taps, weights, coarse, size)
+    return first, np.where(t <= 1.0, near, np.where(t < 2.0, far, 0.0))
 
 
 def filter_axis(weights: np.ndarray, step: int, window: range, size: int) -> np.ndarray:

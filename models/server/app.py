@@ -12,11 +12,11 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from .. import half, protocol
 from ..cards import ModelInfo, UnknownModel, find_model
-from ..engine import Engine, ModelChanged, OutOfMemory, TileJob
 from ..errors import HSFusionError, RunCancelled
+from ..runners.engine import Engine, ModelChanged, OutOfMemory, TileJob
 from ..version import VERSION
+from ..wire import half, protocol
 from .adaptation import EXTENSION, Jobs, UnknownJob, adaptation_routes
 from .auth import Unauthorized, allowed
 from .desk import Busy, Desk, Job

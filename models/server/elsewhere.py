@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import protocol
 from ..cards import find_model
-from ..engine import Engine, Tensors
+from ..runners.engine import Engine, Tensors
+from ..wire import protocol
 
 INPUTS = {"y": 3, "z": 3, "y_mask": 2, "z_mask": 2}  # name -> number of axes; all FP32, all sizes free
 

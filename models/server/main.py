@@ -163,7 +163,7 @@ def _load(engines: Iterable[Any], names: Sequence[str]) -> None:
 def _server(options: argparse.Namespace, token: str | None, **address: Any) -> Any:
     import uvicorn
 
-    from ..engine import Engine, choose_devices
+    from ..runners.engine import Engine, choose_devices
     from .app import create_app
     from .cores import share_out, usable_cores
     from .limits import Limits

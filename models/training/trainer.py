@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import HSFusionError
-from ..precision import has_bfloat16
-from ..weights import load_state
+from ..runners.precision import has_bfloat16
+from ..runners.weights import load_state
 from .distributed import World, average_gradients, check_equal
 
 log = logging.getLogger(__name__)

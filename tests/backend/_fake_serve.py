@@ -57,7 +57,7 @@ def load_serve():
 
 if __name__ == "__main__":
     load_serve().register_package()
-    from hsfusion.models import engine
+    from hsfusion.models.runners import engine
     from hsfusion.models.server import main
 
     engine.RUNNERS["fake"] = FakeRunner

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.child import LocalBackend
+from hsfusion.hsfusion_plugin.backend.local.child import LocalBackend
 from hsfusion.hsfusion_plugin.backend.settings import Settings
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
 
 FAKE_SERVE = Path(__file__).resolve().with_name("_fake_serve.py")
 CARD = {"name": "fake", "architecture": "none", "spectral_mode": "fake", "ratios": [2, 8]}

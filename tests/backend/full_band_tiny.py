@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hsfusion.models.training.full_band_config import (
+from hsfusion.models.training.full_band.config import (
     Bands,
     FullBandConfig,
     Observation,
@@ -14,8 +14,8 @@ from hsfusion.models.training.full_band_config import (
     Stage,
     check_full_band,
 )
-from hsfusion.models.training.full_band_data import Reference, observe, response_of
-from hsfusion.models.training.full_band_loop import FullBandTrainer
+from hsfusion.models.training.full_band.data import Reference, observe, response_of
+from hsfusion.models.training.full_band.loop import FullBandTrainer
 
 SETTINGS = {
     "ddpm-fus": {"width": 8, "levels": 2},

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import load_config
-from hsfusion.models.training.full_band_loop import build_full_band
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.subspace.config import load_config
 
 pytest.importorskip("rasterio")
 pytest.importorskip("tensorboard")
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 @pytest.fixture(scope="module")
 def scripts():
     """The modules behind the command."""
-    sys.path.append(str(SCRIPTS))
-    try:
-        import _claims
-        import _protocol
+    from hsfusion.scripts.benchmarking import claims, reproduction
 
-        return SimpleNamespace(protocol=_protocol, claims=_claims)
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    return SimpleNamespace(protocol=reproduction, claims=claims)
 
 
 def result(*psnr: float) -> dict:

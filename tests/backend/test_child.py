@@ -14,12 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import child as child_module
-from hsfusion.hsfusion_plugin.backend import client as client_module
-from hsfusion.hsfusion_plugin.backend.child import LocalBackend, describe_exit
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import BackendDied, BackendOutOfMemory, BackendRefused, BadReply, NoBackend
-from hsfusion.hsfusion_plugin.backend.session import coming_backend
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import (
+    BackendDied,
+    BackendOutOfMemory,
+    BackendRefused,
+    BadReply,
+    NoBackend,
+)
+from hsfusion.hsfusion_plugin.backend.local import child as child_module
+from hsfusion.hsfusion_plugin.backend.local.child import LocalBackend, describe_exit
+from hsfusion.hsfusion_plugin.backend.local.session import coming_backend
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.models.errors import RunCancelled
 
@@ -214,7 +220,7 @@ import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 import pathlib
 import numpy as np
-from hsfusion.hsfusion_plugin.backend.child import LocalBackend
+from hsfusion.hsfusion_plugin.backend.local.child import LocalBackend
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 settings = Settings(python=sys.argv[3], device="cpu", models=(pathlib.Path(sys.argv[4]),))
 backend = LocalBackend(settings, script=pathlib.Path(sys.argv[2]))
@@ -269,7 +275,7 @@ def test_what_is_said_without_a_backend(settings, tmp_path, monkeypatch):
     assert "exit code 3" in opens(settings, python=script(tmp_path, "#!/bin/sh\necho what? >&2; exit 3\n"))
     assert "(it said: what?)" in opens(settings, python=script(tmp_path, "#!/bin/sh\necho what? >&2; exit 3\n"))
     assert "something else" in opens(settings, python=script(tmp_path, "#!/bin/sh\necho hello\nsleep 5\n"))
-    monkeypatch.setattr("hsfusion.hsfusion_plugin.backend.interpreter.PLUGIN_FOLDER", tmp_path)
+    monkeypatch.setattr("hsfusion.hsfusion_plugin.backend.local.interpreter.PLUGIN_FOLDER", tmp_path)
     assert opens(settings, python="").startswith("HSFusion has no backend yet")
 
 

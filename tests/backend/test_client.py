@@ -9,20 +9,20 @@ import time
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import client as client_module
-from hsfusion.hsfusion_plugin.backend import pace
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import (
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import pace
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import (
     BackendOutOfMemory,
     BackendRefused,
     BackendUnreachable,
     BadReply,
     TileTooLarge,
 )
-from hsfusion.hsfusion_plugin.backend.session import backend_kind, open_backend
+from hsfusion.hsfusion_plugin.backend.local.session import backend_kind, open_backend
 from hsfusion.hsfusion_plugin.backend.settings import Settings
-from hsfusion.models import half, protocol
 from hsfusion.models.errors import RunCancelled
+from hsfusion.models.wire import half, protocol
 
 X = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
 
@@ -345,4 +345,4 @@ def test_the_sentence_out_of_a_traceback(misbehaving):
             status(500, trace + "hsfusion.models.errors.HSFusionError: The tile is odd: send another.\n\nAt:\n"),
         )
     with pytest.raises(BackendOutOfMemory, match=r"^No memory\.$"):
-        infer(misbehaving, status(500, trace + "hsfusion.models.engine.OutOfMemory: No memory.\n"))
+        infer(misbehaving, status(500, trace + "hsfusion.models.runners.engine.OutOfMemory: No memory.\n"))

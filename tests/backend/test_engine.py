@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from hsfusion.models import engine as engine_module
 from hsfusion.models.cards import UnknownModel
-from hsfusion.models.engine import Engine, ModelChanged, OutOfMemory, TileJob, choose_device, choose_devices
 from hsfusion.models.errors import HSFusionError, RunCancelled
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners import engine as engine_module
+from hsfusion.models.runners.engine import Engine, ModelChanged, OutOfMemory, TileJob, choose_device, choose_devices
+from hsfusion.models.runners.weights import save_model
 
 CARD = {"name": "m", "architecture": "none", "spectral_mode": "fake"}
 
@@ -113,7 +113,7 @@ def test_the_runners_by_name_exist():
     for runner in engine_module.RUNNERS.values():
         if isinstance(runner, str):
             module, _, attribute = runner.partition(":")
-            assert callable(getattr(importlib.import_module(module, "hsfusion.models"), attribute))
+            assert callable(getattr(importlib.import_module(module, "hsfusion.models.runners"), attribute))
 
 
 def test_devices():

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from hsfusion.models.errors import HSFusionError, RunCancelled
-from hsfusion.models.full_band import NETWORKS, FullBandRunner
 from hsfusion.models.networks.hsr_diff import CDFormer
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.fixed_windows import Windows
-from hsfusion.models.scene.tile import Place
+from hsfusion.models.runners.full_band import NETWORKS, FullBandRunner
+from hsfusion.models.scene.methods.subspace import Place
+from hsfusion.models.scene.tiles.fixed_windows import Windows
 
 torch.set_num_threads(1)
 BANDS, MSI = 6, [1, 4]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import interpreter, logs
-from hsfusion.hsfusion_plugin.backend.errors import NoBackend
-from hsfusion.hsfusion_plugin.backend.interpreter import child_environment, find_python
+from hsfusion.hsfusion_plugin.backend.client.errors import NoBackend
+from hsfusion.hsfusion_plugin.backend.local import interpreter, logs
+from hsfusion.hsfusion_plugin.backend.local.interpreter import child_environment, find_python
 from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS, Settings
 from hsfusion.models.errors import HSFusionError
 

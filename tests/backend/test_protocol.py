@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsfusion.models import protocol
+from hsfusion.models.wire import protocol
 
 SHAPES = st.lists(st.integers(0, 5), max_size=4)
 TYPES = st.sampled_from(sorted(protocol.DTYPES))

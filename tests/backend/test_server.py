@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import BackendRefused, TileTooLarge
-from hsfusion.models import half, protocol
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendRefused, TileTooLarge
 from hsfusion.models.errors import RunCancelled
 from hsfusion.models.server.auth import allowed
+from hsfusion.models.wire import half, protocol
 
 FAKE_SERVE = Path(__file__).resolve().with_name("_fake_serve.py")
 TOKEN = "token-of-this-test"

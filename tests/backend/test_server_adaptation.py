@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.adaptation import EXTENSION, AdaptationJob
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import BackendError, BackendRefused
+from hsfusion.hsfusion_plugin.backend.client.adaptation import EXTENSION, AdaptationJob
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendError, BackendRefused
 from hsfusion.models.cards import check_weights
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
 from hsfusion.tests.backend.test_server import free_port
 from hsfusion.tests.backend.test_training_adaptation import CARD, message, problem, state  # noqa: F401
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 rasterio = pytest.importorskip("rasterio")
-ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_pair_of_any_size_on_nested_grids(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    from _speed_pair import write_pair
+def test_a_pair_of_any_size_on_nested_grids(tmp_path):
+    from hsfusion.scripts.benchmarking.speed.pair import write_pair
 
     hsi, msi = write_pair(tmp_path, 1200, 1100, bands=12)
     with rasterio.open(hsi) as low, rasterio.open(msi) as high:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.full_band_config import Bands, Source
+from hsfusion.models.training.full_band.config import Bands, Source
 from hsfusion.tests.backend.full_band_tiny import tiny
 
 rasterio = pytest.importorskip("rasterio")
@@ -23,13 +23,9 @@ WHERE = "Get it from https://example.org/scene."
 @pytest.fixture(scope="module")
 def read():
     """`read_reference` of the scripts."""
-    sys.path.append(str(ROOT / "scripts"))
-    try:
-        from _sources import read_reference
+    from hsfusion.scripts.data.sources import read_reference
 
-        return read_reference
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    return read_reference
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ import pytest
 import torch
 import yaml
 
-from hsfusion.models.fusion import SubspaceRunner, build_network
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.tile import ClosedForms, denoised
-from hsfusion.models.training.card import make_card
-from hsfusion.models.training.config import load_config
-from hsfusion.models.training.validation import (
+from hsfusion.models.runners.subspace import SubspaceRunner, build_network
+from hsfusion.models.runners.weights import load_state, read_card, save_model
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import ClosedForms, denoised
+from hsfusion.models.training.subspace.card import make_card
+from hsfusion.models.training.subspace.config import load_config
+from hsfusion.models.trials import (
     Case,
     Fitted,
     Scene,
@@ -26,7 +27,6 @@ from hsfusion.models.training.validation import (
     simulate,
     validate,
 )
-from hsfusion.models.weights import load_state, read_card, save_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import TrainingConfig, load_config
+from hsfusion.models.training.subspace.config import TrainingConfig, load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "resources" / "configs"
 PLAIN = {"name": "tiny", "scenes": ["a", "b"]}

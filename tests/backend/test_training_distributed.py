@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from hsfusion.models.errors import HSFusionError
+from hsfusion.models.runners.weights import read_card
 from hsfusion.models.training.distributed import World, digest
-from hsfusion.models.weights import read_card
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
@@ -23,10 +23,9 @@ TINY = {
 }  # fmt: skip
 PROGRAM = """
 import sys, torch
-sys.path.insert(0, "scripts")
 from pathlib import Path
-from _training import open_run
-from hsfusion.models.training.config import load_config
+from hsfusion.scripts.training.run import open_run
+from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.training.distributed import digest, join_world, leave_world
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])

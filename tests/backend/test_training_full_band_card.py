@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hsfusion.models.full_band import FullBandRunner
+from hsfusion.models.runners.full_band import FullBandRunner
+from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.training.distributed import World
-from hsfusion.models.training.full_band_card import describe, make_full_band_card
-from hsfusion.models.training.full_band_config import Source
-from hsfusion.models.training.full_band_data import Reference, observe, response_of
-from hsfusion.models.training.full_band_loop import build_full_band
-from hsfusion.models.training.full_band_validation import Trial, validate_full_band
-from hsfusion.models.weights import load_state, read_card
+from hsfusion.models.training.full_band.card import describe, make_full_band_card
+from hsfusion.models.training.full_band.config import Source
+from hsfusion.models.training.full_band.data import Reference, observe, response_of
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.full_band.validation import Trial, validate_full_band
 from hsfusion.tests.backend.full_band_tiny import tiny
 
 torch.set_num_threads(1)
@@ -64,11 +62,8 @@ def test_without_a_truth_consistency_is_scored(make_scene):
 @pytest.mark.parametrize("architecture", ["ddpm-fus", "hsr-diff", "ddrf"])
 def test_a_run_writes_a_model_that_the_backend_loads(pair, tmp_path, architecture):
     pytest.importorskip("tensorboard")
-    sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
-    try:
-        from _training import FullBandRun, train
-    finally:
-        sys.path.pop()
+    from hsfusion.scripts.training.run import FullBandRun, train
+
     config = replace(tiny(architecture), name="small", test=(Source("one", cols=(0, 8)),))
     run = FullBandRun(config, [pair], [Trial.of(pair, config.observation.sampling())], "cpu", World())
     train(run, tmp_path, resume=False)

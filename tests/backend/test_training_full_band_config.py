@@ -10,11 +10,11 @@ import yaml
 
 from hsfusion.models.diffusion.schedules import from_card
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import load_config
-from hsfusion.models.training.full_band_card import make_full_band_card
-from hsfusion.models.training.full_band_config import FullBandConfig
-from hsfusion.models.training.full_band_data import response_of
-from hsfusion.models.training.full_band_loop import build_full_band
+from hsfusion.models.training.full_band.card import make_full_band_card
+from hsfusion.models.training.full_band.config import FullBandConfig
+from hsfusion.models.training.full_band.data import response_of
+from hsfusion.models.training.full_band.loop import build_full_band
+from hsfusion.models.training.subspace.config import load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "resources" / "configs").glob("*.yaml"))
 PLAIN = {

@@ -9,10 +9,10 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.normalisation import scene_scaling
-from hsfusion.models.training.full_band_config import Observation, Stage
-from hsfusion.models.training.full_band_data import PatchSource, Reference, observe, response_of
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.pixels.scaling import scene_scaling
+from hsfusion.models.training.full_band.config import Observation, Stage
+from hsfusion.models.training.full_band.data import PatchSource, Reference, observe, response_of
 from hsfusion.tests.backend.full_band_tiny import tiny
 
 PLAIN = tiny(flips=False)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.full_band_config import Stage
-from hsfusion.models.training.full_band_loop import FullBandTrainer, build_full_band
+from hsfusion.models.training.full_band.config import Stage
+from hsfusion.models.training.full_band.loop import FullBandTrainer, build_full_band
 from hsfusion.tests.backend.full_band_tiny import SETTINGS, make_trainer, same, tiny
 
 torch.set_num_threads(1)

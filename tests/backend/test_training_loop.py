@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.training.config import Sensors, TrainingConfig
-from hsfusion.models.training.loop import Trainer
-from hsfusion.models.training.simulation import draw_chunk
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
+from hsfusion.models.training.subspace.config import Sensors, TrainingConfig
+from hsfusion.models.training.subspace.loop import Trainer
+from hsfusion.models.training.subspace.simulation import draw_chunk
 
 CONFIG = TrainingConfig(
     "tiny", ("a",), components=3, width=8, depth=1, patch=16, batch=4, steps=14, warmup=4, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.training.mismatch import LARGEST_CHANGE, LARGEST_SHADING, _moved, mismatched
+from hsfusion.models.training.subspace.mismatch import LARGEST_CHANGE, LARGEST_SHADING, _moved, mismatched
 
 
 def test_a_ramp_moves_by_the_shift():

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hsfusion.models.fusion import CONSISTENCY_SPREAD
 from hsfusion.models.networks.inputs import target_scale
-from hsfusion.models.scene.closed_forms import maximum_a_posteriori
-from hsfusion.models.training.config import Sensors
-from hsfusion.models.training.physics import consistent, stacked
-from hsfusion.models.training.simulation import Observed, example, observe
+from hsfusion.models.runners.subspace import CONSISTENCY_SPREAD
+from hsfusion.models.scene.laws.closed_forms import maximum_a_posteriori
+from hsfusion.models.training.subspace.config import Sensors
+from hsfusion.models.training.subspace.physics import consistent, stacked
+from hsfusion.models.training.subspace.simulation import Observed, example, observe
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def test_on_a_whole_scene_it_is_the_maximum_a_posteriori_estimate(observed: Obse
 
 def _images(observed: Observed, drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The average of the closed forms and both images as the example made them."""
-    from hsfusion.models.scene.blocks import whole_block
+    from hsfusion.models.scene.block import whole_block
+    from hsfusion.models.scene.methods.subspace import ClosedForms, Place, denoised
     from hsfusion.models.scene.model import fit_scene
-    from hsfusion.models.scene.tile import ClosedForms, Place, denoised
 
     block = whole_block(observed.hsi, observed.msi)
     scene = fit_scene([block], observed.assumed, 5)

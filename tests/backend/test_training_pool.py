@@ -13,9 +13,9 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.networks.inputs import LIMIT, TARGET_LIMIT, condition_channels, scalar_count
-from hsfusion.models.training.config import Sensors, TrainingConfig
-from hsfusion.models.training.pool import PatchPool
-from hsfusion.models.training.simulation import LEAST_VIEW, draw_chunk, draw_view, random_response, random_view
+from hsfusion.models.training.subspace.config import Sensors, TrainingConfig
+from hsfusion.models.training.subspace.pool import PatchPool
+from hsfusion.models.training.subspace.simulation import LEAST_VIEW, draw_chunk, draw_view, random_response, random_view
 
 CONFIG = TrainingConfig(
     "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
@@ -130,8 +130,8 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(
         "import numpy as np, time\n"
-        "from hsfusion.models.training.config import TrainingConfig\n"
-        "from hsfusion.models.training.pool import PatchPool\n"
+        "from hsfusion.models.training.subspace.config import TrainingConfig\n"
+        "from hsfusion.models.training.subspace.pool import PatchPool\n"
         "if __name__ == '__main__':\n"
         "    pool = PatchPool([np.random.default_rng(0).random((6, 60, 60), np.float32)],\n"
         "        TrainingConfig('t', ('a',), components=3, patch=16, draws_per_chunk=2), 1)\n"

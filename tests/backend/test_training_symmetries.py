@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from hsfusion.models.networks.inputs import CONDITION_NAMES, channel_of
-from hsfusion.models.training.config import Sensors
-from hsfusion.models.training.physics import consistent, stacked
-from hsfusion.models.training.simulation import Observed, Patch, example, observe
-from hsfusion.models.training.symmetries import SIGNED, another, signed, turned
+from hsfusion.models.training.subspace.config import Sensors
+from hsfusion.models.training.subspace.physics import consistent, stacked
+from hsfusion.models.training.subspace.simulation import Observed, Patch, example, observe
+from hsfusion.models.training.subspace.symmetries import SIGNED, another, signed, turned
 
 SIZE, COMPONENTS = 48, 5
 

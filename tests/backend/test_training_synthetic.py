@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hsfusion.models.training.synthetic import endmembers, synthetic_scene
+from hsfusion.models.training.subspace.synthetic import endmembers, synthetic_scene
 
 
 def test_every_pixel_is_a_shaded_mixture_of_the_endmembers(make_scene) -> None:

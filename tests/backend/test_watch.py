@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hsfusion.scripts._watch import BACKEND, QGIS, Held, watch
+from hsfusion.scripts.benchmarking.watch import BACKEND, QGIS, Held, watch
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 HOLD = "import sys, time; kept = bytearray(int(sys.argv[1])); time.sleep(0.5)"

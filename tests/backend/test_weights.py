@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hsfusion.models.cards import ModelError, UnknownModel, find_model, find_models, read_card
-from hsfusion.models.weights import load_state, save_model, sha256
+from hsfusion.models.runners.weights import load_state, save_model, sha256
 
 CARD = {"name": "m", "architecture": "none", "spectral_mode": "fake", "ratios": [2, 8], "training": {"scenes": ["ä"]}}
 

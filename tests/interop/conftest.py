@@ -1,6 +1,6 @@
 """What the tests with foreign servers share: their interpreters, a real tile with its right answer, a pair of rasters, `qgis_process`.
 
-scripts/test-interop makes the interpreters and runs all this inside a network namespace.
+scripts/dev/test-interop makes the interpreters and runs all this inside a network namespace.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import numpy as np
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.client import Client
+from hsfusion.hsfusion_plugin.backend.client.client import Client
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import Place
-from hsfusion.models.scene.tiling import Tile
+from hsfusion.models.scene.tiles.plan import Tile
+from hsfusion.models.wire.tile import TileRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "hsfusion-base"
@@ -45,7 +46,7 @@ def interpreter(name: str) -> str:
     """The Python of build/interop/NAME."""
     python = ROOT / "build" / "interop" / name / "bin" / "python"
     if not python.is_file():
-        pytest.fail(f"{python} is missing: run these tests with scripts/test-interop")
+        pytest.fail(f"{python} is missing: run these tests with scripts/dev/test-interop")
     return str(python)
 
 
@@ -133,7 +134,7 @@ class RealTile:
 @pytest.fixture(scope="session")
 def engine():
     """The engine in this process."""
-    from hsfusion.models.engine import Engine
+    from hsfusion.models.runners.engine import Engine
 
     return Engine([ROOT / "resources" / "models"], "cpu")
 
@@ -155,16 +156,7 @@ def tile(engine, make_scene) -> RealTile:
         "y_mask": np.ones((rows, cols), np.float32),
         "z_mask": np.ones((64, 64), np.float32),
     }
-    request = {
-        "model": scene.coefficients.to_dict(),
-        "place": {name: [r.start, r.stop] for name, r in vars(place).items()},
-        "core_rows": [one.core_rows.start, one.core_rows.stop],
-        "core_cols": [one.core_cols.start, one.core_cols.stop],
-        "seed": 7,
-        "steps": 1,
-        "samples": 1,
-        "consistency": True,
-    }
+    request = TileRequest.of(scene.coefficients, one, seed=7, steps=1, samples=1).to_message()
     answer = engine.infer(MODEL, tensors, request)
     return RealTile(
         tensors,

@@ -8,11 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.errors import BackendRefused
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendRefused
 
 MODEL = "hsfusion-base"
 TOKEN = "token-of-this-test"
-SCRIPTS = {"triton": "serve_triton.py", "kserve": "serve_kserve.py"}
+SCRIPTS = {"triton": "serving/serve_triton.py", "kserve": "serving/serve_kserve.py"}
 
 
 @pytest.fixture(scope="module", params=SCRIPTS)

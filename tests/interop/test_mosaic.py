@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -28,11 +27,7 @@ TOLERANCE = (
 @pytest.fixture(scope="session")
 def make_pair(tmp_path_factory):
     """make_pair(size): paths of HSI and MSI."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        from _speed_pair import write_pair
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    from hsfusion.scripts.benchmarking.speed.pair import write_pair
 
     def make(size: int) -> tuple[Path, Path]:
         return write_pair(tmp_path_factory.mktemp("pair"), size, size, 10)

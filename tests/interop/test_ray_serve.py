@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import requests
 
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.errors import BackendRefused
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.client.errors import BackendRefused
 
 MODEL = "hsfusion-base"
 TOKEN = "token-of-this-test"
@@ -26,7 +26,7 @@ TILES = 24
 def cluster(serve):
     """Ray Serve with two replicas of one CPU each."""
     options = ("--num-cpus", "2", "--min-replicas", "2", "--max-replicas", "2", "--tiles", "4")
-    with serve("ray", "serve_ray.py", *options, token=TOKEN) as served:
+    with serve("ray", "serving/serve_ray.py", *options, token=TOKEN) as served:
         yield served
 
 

@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @functools.lru_cache(maxsize=1)
 def backend_works() -> bool:
-    """Whether there is a backend's interpreter that fits this system (scripts/test-versions has none in its tree)."""
+    """Whether there is a backend's interpreter that fits this system (scripts/dev/test-versions has none in its tree)."""
     python = ROOT / ".venv" / "bin" / "python"
     find = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
     return python.is_file() and subprocess.run([str(python), "-I", "-c", find], check=False).returncode == 0
@@ -170,10 +170,10 @@ _TINY_MODEL = """
 import dataclasses, sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 import torch
-from hsfusion.models.fusion import build_network
-from hsfusion.models.training.card import make_card
-from hsfusion.models.training.config import load_config
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.subspace import build_network
+from hsfusion.models.training.subspace.card import make_card
+from hsfusion.models.training.subspace.config import load_config
+from hsfusion.models.runners.weights import save_model
 config = load_config(sys.argv[1] + "/resources/configs/hsfusion-base.yaml")
 card = make_card(dataclasses.replace(config, width=16, depth=1), 0, 0.0, [])
 torch.manual_seed(0)
@@ -190,7 +190,7 @@ def model_file(tmp_path_factory) -> Path:
     bundled = ROOT / "resources" / "models" / "hsfusion-base.safetensors"
     if bundled.is_file():
         return bundled
-    from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+    from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
     from hsfusion.hsfusion_plugin.backend.settings import Settings
 
     path = tmp_path_factory.mktemp("models") / bundled.name

@@ -14,7 +14,7 @@ from typing import Callable
 
 import numpy as np
 
-from hsfusion.models import protocol
+from hsfusion.models.wire import protocol
 
 Reply = tuple[int, dict[str, str], bytes]
 Fault = Callable[["Visit"], None]

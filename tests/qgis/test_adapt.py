@@ -14,7 +14,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import PLUGIN_FOLDER, Settings
 from hsfusion.models.cards import check_weights, model_info
 from hsfusion.models.observation import Degradation, Sampling
@@ -28,9 +28,9 @@ WRONG = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 import torch
-from hsfusion.models.fusion import build_network
+from hsfusion.models.runners.subspace import build_network
 from hsfusion.models.cards import OBJECTIVE
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
 settings = {"components": 4, "width": 8, "depth": 1}
 card = {
     "name": "wrong", "architecture": "subspace-unet", "settings": settings, "spectral_mode": "subspace", "components": 4,

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs import assessment, classical
-from hsfusion.hsfusion_plugin.jobs.assessment import AssessmentRequest
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.assess import job as assessment
+from hsfusion.hsfusion_plugin.jobs.assess.job import AssessmentRequest
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.tests.qgis import pairs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.hsfusion_plugin.rasters.staging import write_text
 
@@ -20,10 +20,10 @@ MAKE_MODEL = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 from pathlib import Path
-from hsfusion.models.fusion import build_network
-from hsfusion.models.training.card import make_card
-from hsfusion.models.training.config import load_config
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.subspace import build_network
+from hsfusion.models.training.subspace.card import make_card
+from hsfusion.models.training.subspace.config import load_config
+from hsfusion.models.runners.weights import save_model
 config = load_config(Path(sys.argv[1]) / "resources" / "configs" / "hsfusion-base.yaml")
 card = make_card(config, 0, 0.0, [])
 save_model(Path(sys.argv[2]) / "untrained.safetensors", build_network(card["settings"]).state_dict(), card)

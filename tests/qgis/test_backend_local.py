@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import Settings, open_backend
-from hsfusion.hsfusion_plugin.backend.child import LocalBackend
-from hsfusion.hsfusion_plugin.backend.errors import NoBackend
-from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.client.errors import NoBackend
+from hsfusion.hsfusion_plugin.backend.local.child import LocalBackend
+from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.local.session import open_backend
+from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.models.cards import find_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ FAKE_SERVE = ROOT / "tests" / "backend" / "_fake_serve.py"
 SAVE = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
 import torch
 card = {"name": "fake", "architecture": "none", "spectral_mode": "fake"}
 save_model(sys.argv[2] + "/fake.safetensors", {"weight": torch.ones(2)}, card)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs import classical, fusion
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import pairs
 
 EMPTY = np.full((pairs.BANDS, *pairs.COARSE), np.nan)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import classical
-from hsfusion.hsfusion_plugin.jobs.adaptation import AdaptRequest
-from hsfusion.hsfusion_plugin.jobs.assessment import AssessmentRequest
-from hsfusion.hsfusion_plugin.jobs.band_sizes import own_sizes
-from hsfusion.hsfusion_plugin.jobs.comparison import ComparisonRequest
-from hsfusion.hsfusion_plugin.jobs.pair import Pair
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
+from hsfusion.hsfusion_plugin.jobs.pair.soft_bands import own_sizes
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
@@ -108,11 +105,13 @@ def test_metres_of_a_raster_in_degrees(tmp_path):
     assert own_sizes("9,9,18", raster) == pytest.approx([1, 1, 2], rel=0.02)
 
 
-def test_every_algorithm_with_the_sensor_set_hands_it_on():
+@pytest.mark.parametrize("name", ["fuse", "fuseclassical", "adapt", "assess", "compare", "estimatesensor"])
+def test_every_algorithm_on_a_pair_hands_the_sensor_set_on(provider, name, pair):
     """A parameter that is declared and dropped would be ignored in silence."""
-    for request in (
-        AdaptRequest("h", "m", "o", msi_gsd=SIZES).fusion(),
-        AssessmentRequest("f", "h", "m", msi_gsd=SIZES).pair(),
-    ):
-        assert request.msi_gsd == SIZES
-    assert ComparisonRequest("h", "m", ("loc",), msi_gsd=SIZES).pair().msi_gsd == SIZES
+    from qgis.core import QgsProcessingContext
+
+    algorithm = provider.algorithm(name).create()
+    given = {"HSI": pair[0], "MSI": pair[1], "MASK": pair[1], "MSI_GSD": SIZES, "PSF_FWHM": 1.25, "SHIFT_X": 0.5}
+    request = algorithm.request(given, QgsProcessingContext())
+    assert (request.hsi, request.mask, request.msi_gsd) == (pair[0], pair[1], SIZES)
+    assert (request.psf_fwhm, request.shift_x, request.shift_y) == (1.25, 0.5, None)

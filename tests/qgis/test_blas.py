@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import blas
+from hsfusion.hsfusion_plugin.jobs.diagnose import blas
 
 
 def test_one_thread_inside_and_as_many_as_before_afterwards():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs.bounds import BLOCK_CACHE, LARGEST_CACHE, bounded, make_room
+from hsfusion.hsfusion_plugin.jobs.run.process_limits import BLOCK_CACHE, LARGEST_CACHE, bounded, make_room
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs.call_times import CallTimes
-from hsfusion.models.scene.tile import Place
-from hsfusion.models.scene.tiling import Tile
+from hsfusion.hsfusion_plugin.jobs.fuse.call_times import CallTimes
+from hsfusion.models.scene.methods.subspace import Place
+from hsfusion.models.scene.tiles.plan import Tile
 
 
 def tile() -> Tile:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import Cancelled
-from hsfusion.hsfusion_plugin.jobs import comparison, estimation, fusion, rehearsal
-from hsfusion.hsfusion_plugin.jobs.comparison import ComparisonRequest
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
+from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
+from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
+from hsfusion.hsfusion_plugin.jobs.pair.pair import estimates as estimation
+from hsfusion.hsfusion_plugin.jobs.reduced import scene as rehearsal
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.tests.qgis import pairs

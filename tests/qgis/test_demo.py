@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from osgeo import gdal, osr
 
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = ["env", f"PYTHONPATH={ROOT}", "/usr/bin/python3", "-s", "-m", "scripts.dev.demo"]  # as scripts/demo calls it
+
 
 @pytest.fixture(scope="module")
-def demo(root):
-    sys.path.append(str(root / "scripts"))
-    try:
-        yield importlib.import_module("_demo")
-    finally:
-        sys.path.remove(str(root / "scripts"))
+def demo():
+    return importlib.import_module("hsfusion.scripts.dev.demo")
 
 
 def write(path, values, pixel):
@@ -65,7 +64,7 @@ def test_quicklook_shows_panels_side_by_side_in_one_stretch(demo, tmp_path, samp
 
 
 def test_percentiles_of_a_histogram(demo):
-    percentiles = importlib.import_module("_quicklook").percentiles
+    percentiles = importlib.import_module("hsfusion.scripts.dev.quicklook").percentiles
     low, high = percentiles({"min": 0.0, "max": 100.0, "count": 100, "buckets": [1] * 100})
     assert low == pytest.approx(1, abs=1) and high == pytest.approx(98, abs=1)
 
@@ -78,7 +77,7 @@ def test_table_leaves_out_what_is_not_known(demo, tmp_path):
 @pytest.mark.parametrize("arguments", [["one.tif"], ["no.tif", "such.tif"]])
 def test_wrong_arguments_are_refused(root, arguments):
     done = subprocess.run(
-        ["/usr/bin/python3", "-I", root / "scripts" / "_demo.py", *arguments],
+        [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -90,7 +89,7 @@ def test_wrong_arguments_are_refused(root, arguments):
 @pytest.mark.backend
 def test_demo_from_end_to_end(root, tmp_path):
     """The bundled scene, then the pair that it made taken as the user's own."""
-    command = ["/usr/bin/python3", "-I", str(root / "scripts" / "_demo.py")]
+    command = COMMAND
     env = {k: v for k, v in os.environ.items() if not k.startswith("HSFUSION_")}
     done = subprocess.run([*command, "--output", tmp_path / "a"], capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import blas, diagnostics, diagnostics_page
-from hsfusion.hsfusion_plugin.jobs.diagnostics import DiagnosticsRequest
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.diagnose import blas
+from hsfusion.hsfusion_plugin.jobs.diagnose import job as diagnostics
+from hsfusion.hsfusion_plugin.jobs.diagnose import page as diagnostics_page
+from hsfusion.hsfusion_plugin.jobs.diagnose.job import DiagnosticsRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import classical, sensor
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs import estimate_sensor as sensor
+from hsfusion.hsfusion_plugin.jobs.estimate_sensor import SensorRequest
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
-from hsfusion.hsfusion_plugin.jobs.sensor import SensorRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, gaussian_response, read_response
 from hsfusion.tests.qgis import pairs
@@ -88,7 +89,7 @@ def test_a_named_sensor_is_where_the_response_starts(qgis_process, pair, tmp_pat
         ({"HSI": "nowhere.tif"}, "nowhere.tif"),
         ({"SENSOR": "Sentinel"}, "did you mean"),
         ({"SRF": "/proc/srf.csv"}, "/proc"),
-        ({"PSF_FWHM": 1.0}, "There is no parameter PSF_FWHM"),
+        ({"PSF": 1.0}, "There is no parameter PSF"),
     ],
 )
 def test_bad_parameters_exit_1(qgis_process, pair, parameters, sentence):

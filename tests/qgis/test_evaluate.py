@@ -12,9 +12,10 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import Cancelled
-from hsfusion.hsfusion_plugin.jobs import evaluation, memory
-from hsfusion.hsfusion_plugin.jobs.evaluation import EvaluationRequest, evaluate_rasters
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.evaluate import job as evaluation
+from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evaluate_rasters
+from hsfusion.hsfusion_plugin.jobs.run import memory
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
@@ -227,7 +228,7 @@ def test_perfect_result_stays_valid_json(tmp_path):
 
 
 def test_cubes_that_are_kept_on_disk_give_the_same_scores(pair, monkeypatch):
-    from hsfusion.hsfusion_plugin.jobs import scratch
+    from hsfusion.hsfusion_plugin.jobs.run import temporary as scratch
 
     request = EvaluationRequest(*pair)
     in_memory = evaluate_rasters(request)

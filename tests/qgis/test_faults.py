@@ -1,7 +1,7 @@
 """Everything that can go wrong between a run and its tiles, with real processes: nothing half-written, no finished tile lost, the same pixels.
 
 Each test does one kind of harm in the middle of a fusion with the bundled model. Either the run gets over it by itself, or it ends in one
-sentence and the same run, started again, asks the backend only for the tiles that are missing. scripts/test-faults runs all of them, CI a few.
+sentence and the same run, started again, asks the backend only for the tiles that are missing. scripts/dev/test-faults runs all of them, CI a few.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import client as client_module
-from hsfusion.hsfusion_plugin.backend import pace
-from hsfusion.hsfusion_plugin.backend.client import Client
-from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.client import client as client_module
+from hsfusion.hsfusion_plugin.backend.client import pace
+from hsfusion.hsfusion_plugin.backend.client.client import Client
+from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs import fusion, tile_store
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
+from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import fault_proxy as faults
 from hsfusion.tests.qgis import pairs
 
@@ -37,7 +38,7 @@ COMMON = ("connection cut", "NaN in the reply")  # of which CI sees to it; the o
 
 
 def some(names) -> list:
-    """Parameters of which the common ones run always, the others with scripts/test-faults."""
+    """Parameters of which the common ones run always, the others with scripts/dev/test-faults."""
     return [pytest.param(name, marks=() if name in COMMON else pytest.mark.extra) for name in names]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.models.precision import has_amx
-from hsfusion.models.scene.wald import margin_db
+from hsfusion.models.runners.precision import has_amx
+from hsfusion.models.scene.reduced.wald import margin_db
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import PLUGIN_FOLDER, Settings
 from hsfusion.models.cards import model_info
 from hsfusion.models.observation import Degradation, Sampling
@@ -20,8 +20,8 @@ MAKE_MODELS = """
 import json, sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 import torch
-from hsfusion.models.full_band import NETWORKS
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.full_band import NETWORKS
+from hsfusion.models.runners.weights import save_model
 folder, common = sys.argv[2], json.loads(sys.argv[3])
 settings = {"ddpm-fus": {"width": 8, "groups": 4}, "hsr-diff": {"width": 8, "layers": 1, "heads": 2}, "ddrf": {"width": 8, "multipliers": [1, 2], "blocks": 1}}
 for name, kwargs in settings.items():

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
-from hsfusion.hsfusion_plugin.jobs import classical, full_band, fusion
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
+from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import classical as full_band
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 

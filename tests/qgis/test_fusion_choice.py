@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs.fusion import _shipped
-from hsfusion.hsfusion_plugin.jobs.guard import Verdict
-from hsfusion.hsfusion_plugin.jobs.model_choice import beyond_training, check_card
+from hsfusion.hsfusion_plugin.jobs.fuse.with_model import _shipped
+from hsfusion.hsfusion_plugin.jobs.methods.choice import beyond_training, check_card
+from hsfusion.hsfusion_plugin.jobs.reduced.guard import Verdict
 
 CARD = {"fwhm": [0.7, 2.1], "snr_db": [21.0, 50.0]}
 

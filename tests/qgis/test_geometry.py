@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import geometry
-from hsfusion.hsfusion_plugin.jobs.geometry import find_geometry, first_sampling
+from hsfusion.hsfusion_plugin.jobs.pair.geometry import find_geometry, first_sampling
+from hsfusion.hsfusion_plugin.jobs.pair.pair import geometry
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
-from hsfusion.models.scene.registration import Estimate, Registration
-from hsfusion.models.scene.trend import Trend
+from hsfusion.models.scene.sensors.registration import Estimate, Registration
+from hsfusion.models.scene.sensors.shift_trend import Trend
 
 PHASE = (0.25, -0.5)
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsfusion.hsfusion_plugin.backend.manifest import BUNDLED, read_manifest
+from hsfusion.hsfusion_plugin.backend.models_store.manifest import BUNDLED, read_manifest
 from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS, Settings
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
 from hsfusion.hsfusion_plugin.jobs.get_model import GetModelRequest, run
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
 FILE = "extra.safetensors"
 needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")

@@ -6,7 +6,7 @@ import pytest
 
 from hsfusion.hsfusion_plugin.backend.settings import BUNDLED_MODELS
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs.model_choice import local_card, remote_card
+from hsfusion.hsfusion_plugin.jobs.methods.choice import local_card, remote_card
 
 NAME = "hsfusion-base"
 

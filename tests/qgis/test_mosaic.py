@@ -1,4 +1,4 @@
-"""Windows that processes fuse apart from each other: the plugin's pixels, kept until the output is whole. scripts/test-interop runs them on Ray."""
+"""Windows that processes fuse apart from each other: the plugin's pixels, kept until the output is whole. scripts/dev/test-interop runs them on Ray."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs import classical
-from hsfusion.hsfusion_plugin.jobs.mosaic import Windows, Worker, join, prepare, record_of
-from hsfusion.hsfusion_plugin.jobs.pair import Pair
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.fuse.mosaic import Windows, Worker, join, prepare, record_of
+from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis.pairs import make_pair, read
 
 

@@ -38,7 +38,7 @@ def seconds(how: str) -> float:
 @pytest.mark.skipif(not Path(_GSL).exists(), reason="no GSL on this system")
 def test_gsl_in_the_process_does_not_slow_numpy_down():
     bound = seconds("bound")
-    from hsfusion.hsfusion_plugin.jobs.blas import blas_name
+    from hsfusion.hsfusion_plugin.jobs.diagnose.blas import blas_name
 
     if blas_name() == "OpenBLAS":
         assert bound < 0.5 * seconds("plain")

@@ -55,7 +55,7 @@ def test_what_is_entered_is_what_runs_use(page, tmp_path):
 
 
 def test_memory_work_folder_and_replies(page, monkeypatch):
-    from hsfusion.hsfusion_plugin.jobs import memory
+    from hsfusion.hsfusion_plugin.jobs.run import memory
 
     assert memory.tile_size(bands=224, longest=5000) == memory.LARGEST_TILE, "without a budget"
     assert memory.tile_size(bands=224, longest=memory.LARGEST_TILE + 128) == memory.LARGEST_TILE + 128, "all as one"
@@ -130,7 +130,7 @@ def test_the_endpoint_is_tried(page):
 
 @pytest.mark.slow
 def test_an_endpoint_that_answers(page, monkeypatch, backend):
-    from hsfusion.hsfusion_plugin.backend.child import LocalBackend
+    from hsfusion.hsfusion_plugin.backend.local.child import LocalBackend
 
     monkeypatch.setenv("XDG_CACHE_HOME", backend["XDG_CACHE_HOME"])
     with LocalBackend(Settings(device="cpu")) as client:

@@ -20,8 +20,8 @@ BACKEND = ROOT / ".venv" / "bin" / "python"
 
 
 def package(folder: Path, *options: str, python: Path | str = sys.executable) -> Path:
-    """Run scripts/package.py; the zip it made."""
-    command = [str(python), str(ROOT / "scripts" / "package.py"), "--output", str(folder), *options]
+    """Run scripts/dev/package.py; the zip it made."""
+    command = [str(python), str(ROOT / "scripts" / "dev" / "package.py"), "--output", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return Path(done.stdout.splitlines()[-1])
@@ -84,11 +84,8 @@ def test_site_would_take_it(tmp_path):
 
 def test_site_checks_complain(archive, tmp_path):
     """A zip with everything wrong."""
-    sys.path.append(str(ROOT / "scripts"))
-    try:
-        import _site_checks as checks
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    from hsfusion.scripts.dev import site_checks as checks
+
     bad = tmp_path / "bad.zip"
     with zipfile.ZipFile(bad, "w") as entries:
         entries.writestr("qgis-hsfusion/__pycache__/a.pyc", b"")

@@ -20,9 +20,9 @@ NO_BACKEND = {"HSFUSION_PYTHON": "/nonexistent"}
 UNTRAINED = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
-from hsfusion.models.fusion import build_network
+from hsfusion.models.runners.subspace import build_network
 from hsfusion.models.cards import OBJECTIVE
-from hsfusion.models.weights import save_model
+from hsfusion.models.runners.weights import save_model
 settings = {"components": 8, "width": 16, "depth": 1}
 card = {
     "name": "untrained", "architecture": "subspace-unet", "settings": settings, "spectral_mode": "subspace", "components": 8, "objective": OBJECTIVE,
@@ -59,9 +59,9 @@ def read(path):
 @pytest.fixture(scope="session")
 def pair(qgis_app, make_scene, tmp_path_factory):
     """(truth, HSI file, MSI file) of 128 x 96 fine pixels."""
-    from hsfusion.hsfusion_plugin.jobs import simulate
-    from hsfusion.hsfusion_plugin.jobs.progress import Progress
     from hsfusion.hsfusion_plugin.jobs.request import SimulationRequest
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+    from hsfusion.hsfusion_plugin.jobs.simulate.job import job as simulate
 
     folder = tmp_path_factory.mktemp("pair")
     truth = make_scene(BANDS, 128, 96)
@@ -74,7 +74,7 @@ def pair(qgis_app, make_scene, tmp_path_factory):
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory):
     """A model file whose network adds nothing to its base."""
-    from hsfusion.hsfusion_plugin.backend.interpreter import find_python
+    from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
     from hsfusion.hsfusion_plugin.backend.settings import PLUGIN_FOLDER, Settings
 
     path = tmp_path_factory.mktemp("model") / "untrained.safetensors"

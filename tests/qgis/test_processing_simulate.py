@@ -151,9 +151,9 @@ def test_srf_file(qgis_process, reference, tmp_path):
 
 
 def test_any_tiling_gives_the_same_pixels(reference):
-    from hsfusion.hsfusion_plugin.jobs.progress import Progress
     from hsfusion.hsfusion_plugin.jobs.request import SimulationRequest
-    from hsfusion.hsfusion_plugin.jobs.simulate import Simulator
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+    from hsfusion.hsfusion_plugin.jobs.simulate.job import Simulator
 
     for case in ({"ratio": 4.0, "shift_x": 5.3, "shift_y": -6.2}, {"ratio": 2.5}, {"ratio": 3.0, "psf": "block-mean"}):
         simulator = Simulator(SimulationRequest(str(reference), "", "", **case), Progress())

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from hsfusion.hsfusion_plugin.backend import qgis_network
-from hsfusion.hsfusion_plugin.backend.client import Client
+from hsfusion.hsfusion_plugin.backend.client.client import Client
 
 
 class Answering(BaseHTTPRequestHandler):

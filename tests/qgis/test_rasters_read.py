@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.align import align
 from hsfusion.hsfusion_plugin.rasters.bands import band_report, usable_bands
 from hsfusion.hsfusion_plugin.rasters.masks import read_mask

@@ -11,8 +11,9 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
-from hsfusion.hsfusion_plugin.rasters import cubes, unpack
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+from hsfusion.hsfusion_plugin.rasters import unpack
+from hsfusion.hsfusion_plugin.rasters.products.reading import subdatasets as cubes
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.tests.qgis import pairs, products
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs import classical
-from hsfusion.hsfusion_plugin.jobs.pair import Pair
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.warp import on_grid_of
 from hsfusion.tests.qgis import foreign_grids, pairs

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.jobs import classical, sensor, simulate
-from hsfusion.hsfusion_plugin.jobs.evaluation import EvaluationRequest, evaluate_rasters
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs import estimate_sensor as sensor
+from hsfusion.hsfusion_plugin.jobs.estimate_sensor import SensorRequest
+from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evaluate_rasters
+from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest, SimulationRequest
-from hsfusion.hsfusion_plugin.jobs.sensor import SensorRequest
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.simulate.job import job as simulate
 from hsfusion.models.observation import Degradation, Sampling, gaussian_response
 from hsfusion.tests.qgis import pairs
 

@@ -26,9 +26,9 @@ def border_against_inside(fused: np.ndarray, whole: np.ndarray) -> tuple[float, 
 
 @pytest.mark.parametrize("method", ["glp-hs", "loc", "map", "average"])
 def test_closed_forms_have_no_seam(tmp_path, method, provider):
-    from hsfusion.hsfusion_plugin.jobs import classical
-    from hsfusion.hsfusion_plugin.jobs.progress import Progress
+    from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
     from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
     pair, images = pairs.make_pair(tmp_path), {}
     for size in (TILE, 512):

@@ -14,16 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.hsfusion_plugin.backend import environment
-from hsfusion.hsfusion_plugin.backend.environment import SetupRequest, run
-from hsfusion.hsfusion_plugin.backend.folder import MARK, alone, default_folder, replacing
-from hsfusion.hsfusion_plugin.backend.interpreter import python_in
-from hsfusion.hsfusion_plugin.backend.pip import Installer, Sources, pip_environment
-from hsfusion.hsfusion_plugin.backend.pip_errors import explain
-from hsfusion.hsfusion_plugin.backend.pythons import requirements
-from hsfusion.hsfusion_plugin.backend.torch_build import choose_build, torch_index
+from hsfusion.hsfusion_plugin.backend.environment.environment import SetupRequest, environment, run
+from hsfusion.hsfusion_plugin.backend.environment.folder import MARK, alone, default_folder, replacing
+from hsfusion.hsfusion_plugin.backend.environment.pip import Installer, Sources, pip_environment
+from hsfusion.hsfusion_plugin.backend.environment.pip_errors import explain
+from hsfusion.hsfusion_plugin.backend.environment.pythons import requirements
+from hsfusion.hsfusion_plugin.backend.environment.torch_build import choose_build, torch_index
+from hsfusion.hsfusion_plugin.backend.local.interpreter import python_in
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
 TORCH = """
 class cuda:
@@ -407,7 +406,7 @@ def test_both_sources_are_one_too_many(provider, wheels):
 
 
 def test_the_lines_come_while_the_program_runs(tmp_path):
-    from hsfusion.hsfusion_plugin.backend.commands import run_lines
+    from hsfusion.hsfusion_plugin.backend.environment.commands import run_lines
 
     heard: list[tuple[float, str]] = []
     program = script(tmp_path / "slow", "echo one; sleep 1; echo two; exit 3")

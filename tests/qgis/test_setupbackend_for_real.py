@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.environment import SetupRequest, run
-from hsfusion.hsfusion_plugin.backend.pip import Installer, Sources
+from hsfusion.hsfusion_plugin.backend.environment.environment import SetupRequest, run
+from hsfusion.hsfusion_plugin.backend.environment.pip import Installer, Sources
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
 from pathlib import Path
-from hsfusion.hsfusion_plugin.backend.pip import Installer, Sources
+from hsfusion.hsfusion_plugin.backend.environment.pip import Installer, Sources
 from hsfusion.hsfusion_plugin.errors import HSFusionError
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 folder = Path(sys.argv[2])
 try:
     Installer(folder, folder / "log", Progress()).install(Path(sys.executable), ["torch>=2.2"], Sources(sys.argv[3]))

@@ -48,7 +48,7 @@ def test_the_file_opens_and_is_valid(provider, root):
 
     model = QgsProcessingModelAlgorithm()
     assert model.fromFile(str(root / MODEL))
-    assert model.validate() == (True, []), "a new parameter? run scripts/make_modeler_model.py"
+    assert model.validate() == (True, []), "a new parameter? run scripts/dev/make_modeler_model.py"
     steps = {child.algorithmId() for child in model.childAlgorithms().values()}
     assert steps == {"hsfusion:estimatesensor", "hsfusion:fuse", "hsfusion:assess"}
 

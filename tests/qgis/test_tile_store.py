@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs import tile_store
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.methods.kept_tiles import TileStore, kept_tiles, tile_key
+from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
-from hsfusion.hsfusion_plugin.jobs.tile_store import TileStore, kept_tiles, tile_key
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
 TILE = {"y": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
 

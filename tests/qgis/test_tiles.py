@@ -7,21 +7,21 @@ import weakref
 import numpy as np
 import pytest
 
-from hsfusion.hsfusion_plugin.jobs.consistency import SPECTRA_AT, Gallery
-from hsfusion.hsfusion_plugin.jobs.estimation import estimate
-from hsfusion.hsfusion_plugin.jobs.methods import ClosedForm
-from hsfusion.hsfusion_plugin.jobs.pair import Pair
-from hsfusion.hsfusion_plugin.jobs.progress import Progress
+from hsfusion.hsfusion_plugin.jobs.fuse.consistency import SPECTRA_AT, Gallery
+from hsfusion.hsfusion_plugin.jobs.fuse.tiles import IN_FLIGHT, fused_tiles
+from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import ClosedForm
+from hsfusion.hsfusion_plugin.jobs.pair.estimates import estimate
+from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
-from hsfusion.hsfusion_plugin.jobs.tiles import IN_FLIGHT, fused_tiles
-from hsfusion.models.scene.tiling import plan_tiles
+from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+from hsfusion.models.scene.tiles.plan import plan_tiles
 from hsfusion.tests.qgis import pairs
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     made = pairs.make_pair(tmp_path_factory.mktemp("pair"))
-    request = FusionRequest(str(made.hsi), str(made.msi), "", psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
+    request = FusionRequest(str(made.hsi), str(made.msi), psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
     pair = Pair.open(request, Progress())
     return pair, estimate(pair, request, Progress()).scene
 

@@ -22,7 +22,7 @@ def german(qgis_app, monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("lrelease"), reason="Qt's lrelease compiles a translation")
 def test_a_translation_is_shown(german, provider, tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "translations.py"), "de", "--folder", str(tmp_path)]
+    command = [sys.executable, str(ROOT / "scripts" / "dev" / "translations.py"), "de", "--folder", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     path = tmp_path / "hsfusion_de.ts"
     text = path.read_text(encoding="utf-8")

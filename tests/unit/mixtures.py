@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.blocks import Block, whole_block
+from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.model import SceneModel, fit_scene
 
 SAMPLING = Sampling(4.0)

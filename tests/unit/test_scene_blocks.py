@@ -9,7 +9,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import (
+from hsfusion.models.scene.block import (
     Block,
     Samples,
     coarse_samples,
@@ -67,11 +67,11 @@ def test_blocks_with_a_halo_give_the_samples_of_the_whole(block):
 
 
 def test_a_part_says_what_the_whole_says_there(block):
-    there = part(block, slice(4, 10), slice(7, 24), 4)
+    there = part(block, slice(4, 10), slice(7, 24), Sampling(4.0))
     assert (there.coarse_rows, there.coarse_cols) == (range(4, 10), range(7, 24))
     whole = block.degradation(SAMPLING)(block.z)
     np.testing.assert_allclose(there.degradation(SAMPLING)(there.z), whole[:, 4:10, 7:24], rtol=1e-5)
-    assert middle(block, 6, 4).coarse_cols == range(9, 15)
+    assert middle(block, 6, Sampling(4.0)).coarse_cols == range(9, 15)
 
 
 def test_windows_are_the_blocks_where_these_are_small_and_else_spread_over_all_of_them(block):

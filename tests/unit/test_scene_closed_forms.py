@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene import closed_forms as cf
+from hsfusion.models.scene.laws import closed_forms as cf
 
 RNG = np.random.default_rng(0)
 LOC_REACH, LOC_WINDOW = 6, 1.5  # DESIGN: a Gaussian window of about 1.5 HSI pixels

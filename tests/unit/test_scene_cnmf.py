@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.scene import cnmf
-from hsfusion.models.scene.cnmf import abundances, unmix
-from hsfusion.models.scene.full_band import fit_full_band
-from hsfusion.models.scene.vca import dimensions, signal_to_noise_db, vertex_pixels
+from hsfusion.models.scene.laws.vca import dimensions, signal_to_noise_db, vertex_pixels
+from hsfusion.models.scene.methods import cnmf
+from hsfusion.models.scene.methods.classical import fit_full_band
+from hsfusion.models.scene.methods.cnmf import abundances, unmix
 from hsfusion.tests.unit.mixtures import SAMPLING, mixture, with_holes
 
 

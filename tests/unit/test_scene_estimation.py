@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, noise_std
-from hsfusion.models.scene.blocks import coarse_samples, whole_block
-from hsfusion.models.scene.estimation import NOMINAL_FWHM, estimate_psf, estimate_response, msi_noise
-from hsfusion.models.scene.subspace import band_noise, fit_subspace
+from hsfusion.models.scene.block import coarse_samples, whole_block
+from hsfusion.models.scene.sensors.response import NOMINAL_FWHM, estimate_psf, estimate_response, msi_noise
+from hsfusion.models.scene.subspace.subspace import band_noise, fit_subspace
 
 BANDS = 30
 RESPONSE = np.exp(-0.5 * ((np.arange(BANDS) - np.array([[4.0], [11.0], [20.0]])) / 2.0) ** 2)

@@ -7,7 +7,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling, Upsampling, coarse_shape
-from hsfusion.models.scene.fixed_windows import Windows
+from hsfusion.models.scene.tiles.fixed_windows import Windows
 
 
 @pytest.mark.parametrize("length", [10, 64, 65, 112, 113, 300])

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.closed_forms import given_msi
-from hsfusion.models.scene.fusion import PATCH, expand_tile, fused_spectra, outside_part, spectral_std
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.laws.closed_forms import given_msi
+from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import ClosedForms, Place
-from hsfusion.models.scene.tiling import plan_tiles
+from hsfusion.models.scene.tiles.plan import plan_tiles
+from hsfusion.models.scene.tiles.spectra import PATCH, expand_tile, fused_spectra, outside_part, spectral_std
 
 SAMPLING = Sampling(4, 1.0, 1.0)
 

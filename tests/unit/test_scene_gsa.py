@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Upsampling
-from hsfusion.models.scene.gsa import GsaFit, fit_gsa, gsa, gsa_window, injection_gains
+from hsfusion.models.scene.methods.gsa import GsaFit, fit_gsa, gsa, gsa_window, injection_gains
 from hsfusion.tests.unit.mixtures import SAMPLING, SHAPE, mixture, with_holes
 
 EVERYTHING = range(SHAPE[0]), range(SHAPE[1])

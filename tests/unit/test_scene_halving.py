@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hsfusion.models.scene.halving import doubled, even, halved, without_mean
+from hsfusion.models.scene.pixels.halving import doubled, even, halved, without_mean
 
 
 def test_means_and_what_they_hide_make_the_image() -> None:

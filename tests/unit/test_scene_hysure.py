@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene import hysure as h
-from hsfusion.models.scene.full_band import fit_full_band
+from hsfusion.models.scene.methods import hysure as h
+from hsfusion.models.scene.methods.classical import fit_full_band
 from hsfusion.tests.unit.mixtures import SAMPLING, mixture, with_holes
 
 RANDOM = np.random.default_rng(0)

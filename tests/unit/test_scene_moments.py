@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.scene.moments import ROWS, covariance, parts
+from hsfusion.models.scene.pixels.moments import ROWS, covariance, parts
 
 
 @pytest.mark.parametrize("count", [1, 50, ROWS, 2 * ROWS + 7])

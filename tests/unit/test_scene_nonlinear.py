@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.nonlinear import AXES, Features, KernelFit, Window, fit_kernel
+from hsfusion.models.scene.laws.nonlinear import AXES, Features, KernelFit, Window, fit_kernel
 
 RATIO, COARSE = 4, 40
 
@@ -50,7 +50,7 @@ def test_the_mixtures_say_more_of_it_than_coarse_pixels_taken_for_pure_ones(
 ) -> None:
     law = z[:1] * z[1:]
     both = left(fit_kernel([window(z, law)], np.ones(1)), z, law)
-    monkeypatch.setattr("hsfusion.models.scene.nonlinear.COARSE_SHARE", 1.0)
+    monkeypatch.setattr("hsfusion.models.scene.laws.nonlinear.COARSE_SHARE", 1.0)
     assert both < 0.7 * left(fit_kernel([window(z, law)], np.ones(1)), z, law)
 
 

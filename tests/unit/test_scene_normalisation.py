@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.normalisation import scene_scaling
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.pixels.scaling import scene_scaling
 
 
 def test_quantiles_of_valid_values_only():

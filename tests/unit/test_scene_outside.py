@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, noise_std
-from hsfusion.models.scene.blocks import Samples, coarse_samples, whole_block
-from hsfusion.models.scene.outside import OutsideFit, fit_outside
-from hsfusion.models.scene.subspace import Subspace, fit_subspace
+from hsfusion.models.scene.block import Samples, coarse_samples, whole_block
+from hsfusion.models.scene.subspace.outside import OutsideFit, fit_outside
+from hsfusion.models.scene.subspace.subspace import Subspace, fit_subspace
 
 SAMPLING = Sampling(4, 1.1, 1.1)
 

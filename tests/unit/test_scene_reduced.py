@@ -7,10 +7,10 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.reduced import coefficient_metric, reduced_examples
-from hsfusion.models.scene.splits import CHOOSE, GAP, TEST, TRAIN
+from hsfusion.models.scene.reduced.examples import coefficient_metric, reduced_examples
+from hsfusion.models.scene.reduced.held_out import CHOOSE, GAP, TEST, TRAIN
 
 SAMPLING = Sampling(4, 1.1, 1.1)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, noise_std
-from hsfusion.models.scene.blocks import Block, whole_block
-from hsfusion.models.scene.comparison import MOST_PIXELS, comparable, comparison, thinned
-from hsfusion.models.scene.matching import gaussian_rows, theta_of
-from hsfusion.models.scene.registration import (
+from hsfusion.models.scene.block import Block, whole_block
+from hsfusion.models.scene.sensors.comparable import MOST_PIXELS, comparable, comparison, thinned
+from hsfusion.models.scene.sensors.psf_match import gaussian_rows, theta_of
+from hsfusion.models.scene.sensors.registration import (
     FWHM_RANGE,
     LARGEST_DRIFT,
     SMALLEST_SHIFT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.scene.regression import NormalEquations, ridge_regression
+from hsfusion.models.scene.pixels.regression import NormalEquations, ridge_regression
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.scene.sfim import fit_sfim, sfim, sfim_window
+from hsfusion.models.scene.methods.sfim import fit_sfim, sfim, sfim_window
 from hsfusion.tests.unit.mixtures import SHAPE, mixture, with_holes
 
 EVERYTHING = range(SHAPE[0]), range(SHAPE[1])

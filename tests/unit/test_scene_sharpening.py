@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.sharpening import blur_reach, blurred, fit_sharpening, softness
+from hsfusion.models.scene.sensors.soft_bands import blur_reach, blurred, fit_sharpening, softness
 
 SOFT, SHARP = [3, 4], [0, 1, 2]
 SIZES = np.array([1.0, 1.0, 1.0, 2.0, 2.0])

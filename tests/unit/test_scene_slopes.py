@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.nonlinear import KernelFit, Window
-from hsfusion.models.scene.slopes import LEADING, SlopesFit, fit_slopes
+from hsfusion.models.scene.laws.nonlinear import KernelFit, Window
+from hsfusion.models.scene.laws.slopes import LEADING, SlopesFit, fit_slopes
 
 RATIO, COARSE = 4, 48
 SAMPLING, SHAPE = Sampling(RATIO), (RATIO * COARSE, RATIO * COARSE)

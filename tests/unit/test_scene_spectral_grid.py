@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hsfusion.models.scene.spectral_grid import beyond, interpolation
+from hsfusion.models.scene.sensors.spectral_grid import beyond, interpolation
 
 
 def test_a_line_over_wavelength_stays_one_and_the_ends_are_held():

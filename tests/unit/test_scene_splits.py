@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hsfusion.models.scene.splits import CHOOSE, GAP, TEST, TRAIN, held_out
+from hsfusion.models.scene.reduced.held_out import CHOOSE, GAP, TEST, TRAIN, held_out
 
 
 @pytest.mark.parametrize("shapes", [[(50, 47)], [(100, 80), (64, 64)], [(64, 64)] * 16])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.errors import HSFusionError
-from hsfusion.models.scene.subspace import band_noise, fit_subspace
+from hsfusion.models.scene.subspace.subspace import band_noise, fit_subspace
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import coarse_samples, whole_block
-from hsfusion.models.scene.estimation import msi_noise
+from hsfusion.models.scene.block import coarse_samples, whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.subspace import fit_subspace
-from hsfusion.models.scene.texture import noise_unlike_hsi, noise_without_texture
+from hsfusion.models.scene.sensors.msi_noise import noise_unlike_hsi, noise_without_texture
+from hsfusion.models.scene.sensors.response import msi_noise
+from hsfusion.models.scene.subspace.subspace import fit_subspace
 
 NOISE = np.array([5.0, 10.0, 10.0, 20.0])
 

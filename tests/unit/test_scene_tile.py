@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
-from hsfusion.models.scene.blocks import Block, whole_block
+from hsfusion.models.scene.block import Block, whole_block
+from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import SceneModel, fit_scene
-from hsfusion.models.scene.tile import ClosedForms, Place
 
 NAMES = (
     "y_up",

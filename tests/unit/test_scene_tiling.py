@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
-from hsfusion.models.scene.blocks import whole_block
+from hsfusion.models.observation import Degradation, Sampling, coarse_range, coarse_shape, noise_std
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.tile import ClosedForms, Place
-from hsfusion.models.scene.tiling import COARSE_HALO, coarse_halo, coarse_range, place_of, plan_tiles
+from hsfusion.models.scene.tiles.plan import COARSE_HALO, coarse_halo, place_of, plan_tiles
 
 
 def slices(rows: range, cols: range, top: int = 0, left: int = 0) -> tuple:

@@ -7,8 +7,8 @@ import pytest
 
 from hsfusion.models.observation import Sampling
 from hsfusion.models.observation.axis import SIGMA_PER_FWHM
-from hsfusion.models.scene.blocks import whole_block
-from hsfusion.models.scene.trend import find_trend
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.sensors.shift_trend import find_trend
 
 BANDS, RATIO, MARGIN = 16, 4, 20
 

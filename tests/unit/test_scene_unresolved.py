@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
-from hsfusion.models.scene.unresolved import LAGS, LENGTHS, UNSURE, _nonnegative, fine_std, kinds, neighbour_products
+from hsfusion.models.scene.subspace.hidden_detail import (
+    LAGS,
+    LENGTHS,
+    UNSURE,
+    _nonnegative,
+    fine_std,
+    kinds,
+    neighbour_products,
+)
 
 SAMPLING = Sampling(4.0, 1.0, 1.0)
 SIZE = 240

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape
-from hsfusion.models.scene.blocks import Block, whole_block
+from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.wald import (
+from hsfusion.models.scene.reduced.wald import (
     LEAST_SIZE,
     MARGIN_DB,
     excess_rmse,

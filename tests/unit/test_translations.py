@@ -80,7 +80,7 @@ def test_no_text_is_glued_together_before_it_is_translated():
 
 
 def collect(*arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "scripts" / "translations.py"), *arguments]
+    command = [sys.executable, str(ROOT / "scripts" / "dev" / "translations.py"), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -1,4 +1,4 @@
-"""What import-linter cannot say: lists of what is allowed, and the scripts, which are no package."""
+"""What import-linter cannot say: lists of what is allowed, and the scripts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ ALLOWED = {
     "scripts": {"numpy", "torch", "yaml", "rasterio", "tqdm", "tensorboard", "hsfusion", "uvicorn"}
     | {"ray", "pytriton", "kserve", "fastapi", "requests", "scipy", "skimage"},
 }
-OWN = {"hsfusion_plugin/gui/modeler.py": {"processing"}, "scripts/make_modeler_model.py": {"qgis"}}  # QGIS's, not ours
+OWN = {
+    "hsfusion_plugin/gui/modeler.py": {"processing"},
+    "scripts/dev/make_modeler_model.py": {"qgis"},
+}  # QGIS's, not ours
 
 
 def imported(path: Path) -> set[str]:
@@ -40,17 +43,10 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="sys.stdlib_module_names came with Python 3.10")
 def test_imports_are_on_the_list(folder):
     files = sorted((ROOT / folder).rglob("*.py"))
-    neighbours = {path.stem for path in files} if folder == "scripts" else set()
     wrong = {
         str(path.relative_to(ROOT)): extra
         for path in files
-        if (
-            extra := imported(path)
-            - STDLIB
-            - ALLOWED[folder]
-            - neighbours
-            - OWN.get(path.relative_to(ROOT).as_posix(), set())
-        )
+        if (extra := imported(path) - STDLIB - ALLOWED[folder] - OWN.get(path.relative_to(ROOT).as_posix(), set()))
     }
     assert files and not wrong
 
@@ -58,7 +54,9 @@ def test_imports_are_on_the_list(folder):
 def test_every_folder_of_code_is_a_package():
     """Otherwise setup.py leaves it out of the installed package."""
     folders = {
-        path.parent for room in ("processing", "hsfusion_plugin", "models") for path in (ROOT / room).rglob("*.py")
+        path.parent
+        for room in ("processing", "hsfusion_plugin", "models", "scripts")
+        for path in (ROOT / room).rglob("*.py")
     }
     assert not [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()]
 

@@ -8,117 +8,150 @@ import numpy as np
 
 from ...observation import Degradation, Sampling, Upsampling, gaussian_field
 from ...observation.axis import filter_axis, separable
-from ..closed_forms import given_hsi, given_msi
+from ..laws.closed_forms import given_hsi, given_msi
 from ..model import SceneModel
-from ..unresolved import UNSURE
+from ..subspace.hidden_detail import UNSURE
 
-MSI_MISFIT = 0.5  # of what keeps the MSI from the HSI, that errors leave in the bands it sees; a model follows it more closely than it has to
-# Factor on the errors of each band: MEAN_BAND * share ** BAND_POWER / its geometric mean, by the share of the band that the MSI does not explain.
-BAND_POWER = 0.17
-LENGTH = 0.55  # fine pixels: std of the Gaussian that white noise is smoothed with, before what the HSI sees is taken out
-STRUCTURED = 0.4  # share of the variance that is detail put in too strong or too weak, which is as smooth as ...
-STRUCTURE_LENGTH = 0.7  # ... HSI pixels: std of a Gaussian
-SMOOTHING_REACH = 3  # fine pixels
-HSI_NOISE = 1.0  # of the HSI's noise, that the mean over an HSI pixel is off
-LEAST_NOISE = 0.1  # of the expected spread, which is as exactly as a draw meets the HSI: so much keeps its reach short
-PROBE = 12  # coarse pixels per axis that the shares below are measured on
-PROBE_DRAWS = 6
-LEAST_DETAIL = 0.25  # share of a component's variance that is detail at least, however noisy the HSI
+# Fitted on training scenes by scripts/benchmarking/samples.py; docs/measured/samples.md has what each of them does.
+TEMPERATURE = {"model": 0.84, "average": 0.53, "loc": 0.55, "map": 0.55, "glp-hs": 0.57}  # on what is expected to be left
+MSI_MISFIT = 0.5  # of what keeps the MSI from the HSI: so much the errors leave in what the MSI sees
+BAND_POWER = 0.22  # errors of a band grow as this power of the share of its std that the MSI does not explain
+LENGTH = 0.55  # fine pixels: std of the Gaussian that correlates neighbours, before what the HSI sees is taken out
+REACH = 3  # ... which is cut at so many fine pixels
+STRUCTURED = 0.5  # share of the variance that is detail which is too strong or too weak ...
+STRUCTURE_LENGTH = 0.7  # ... over regions of so many HSI pixels: std of a Gaussian, cut at ...
+STRUCTURE_REACH = 2.5  # ... so many std
+HSI_NOISE = 1.6  # of the HSI's noise: how far the mean over an HSI pixel is off
+LEAST_NOISE = 0.1  # of the expected spread: no draw meets the HSI more closely, which keeps the reach of that short
+LEAST_DETAIL = 0.25  # share of a component's variance that is detail, however noisy the HSI
+PROBE, PROBE_DRAWS = 12, 6  # coarse pixels per axis, and draws, that variances are measured on
 
 
 @dataclass(frozen=True)
 class ErrorLaw:
-    """The Gaussian that errors are drawn from, the same all over a scene but for their size, which every pixel has its own.
+    """The distribution that errors are drawn from, the same all over a scene but for their size, which every pixel has its own.
 
-    mixing (K, K): errors of the components from independent ones, each of variance 1: what the MSI sees of them varies little. covariance (K, K)
-    and hsi_noise (K,): how a draw is made to agree with the HSI. length: std in fine pixels of the Gaussian that
-    correlates neighbours. detail (K,): factor on the white start that gives the wanted variance after what the HSI sees is taken out;
-    outside_detail: the same of what lies outside the subspace; outside_std (L,): its size; band_factor (L,): on the errors of each band.
+    mixing (K, K) makes errors of the components, each of variance 1, of independent ones, so that what the MSI sees of them varies little;
+    hsi_noise (K,): how closely a draw meets the HSI, in the same units; detail (K,): factor on the white start that keeps the variance
+    where the HSI takes some of it. outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them, outside_noise
+    (L,) what the HSI's noise leaves there; band_factor (L,): on the errors of each band.
     """
 
     sampling: Sampling
     scene_shape: tuple[int, int]
     mixing: np.ndarray
-    covariance: np.ndarray
     hsi_noise: np.ndarray
-    length: float
-    structured: float
-    structure_length: float
-    detail: np.ndarray
     outside_std: np.ndarray
-    outside_detail: float
     outside_noise: np.ndarray
     band_factor: np.ndarray
+    detail: np.ndarray
+    outside_detail: float = 1.0
 
     @classmethod
-    def of(cls, scene: SceneModel, temperature: float = 1.0, length: float = LENGTH, hsi_noise: float = HSI_NOISE, structured: float = STRUCTURED, structure_length: float = STRUCTURE_LENGTH, band_power: float=BAND_POWER, out_noise=1.0) -> ErrorLaw:
-        """Of a scene, whose MSI is as its coefficient model says (filtered or not)."""
+    def of(cls, scene: SceneModel, temperature: float = TEMPERATURE["model"]) -> ErrorLaw:
+        """Of a scene whose MSI is as its coefficient model says, filtered or not."""
         model = scene.coefficients
         _, covariance = given_msi(model.response, MSI_MISFIT * model.z_std, model.target_std)
         std = np.sqrt(np.diag(covariance))
-        mixing = np.linalg.cholesky(covariance / np.outer(std, std) + 1e-9 * np.eye(len(std)))
-        # Sizes are those of the expected errors, so that a draw in units of them is one in units of 1.
-        relative = mixing @ mixing.T
-        noise = np.maximum(hsi_noise * scene.subspace.coefficient_noise / model.target_std, LEAST_NOISE)
         share = np.log(scene.unexplained_bands)
-        band = temperature * np.exp(band_power * (share - share.mean()))
-        start = cls(
+        law = cls(
             sampling=model.sampling,
             scene_shape=model.scene_shape,
-            mixing=mixing,
-            covariance=relative,
-            hsi_noise=noise,
-            length=length,
-            structured=structured,
-            structure_length=structure_length,
-            detail=np.ones(len(std)),
+            mixing=np.linalg.cholesky(covariance / np.outer(std, std) + 1e-9 * np.eye(len(std))),
+            hsi_noise=np.maximum(HSI_NOISE * scene.subspace.coefficient_noise / model.target_std, LEAST_NOISE),
             outside_std=scene.outside_std / UNSURE,
-            outside_detail=1.0,
-            outside_noise=out_noise * scene.gate * scene.subspace.band_noise,
-            band_factor=band,
+            outside_noise=scene.gate * scene.subspace.band_noise,
+            band_factor=temperature * np.exp(BAND_POWER * (share - share.mean())),
+            detail=np.ones(len(std)),
         )
-        return start._measured()
+        return law._with_factors()
+
+    @property
+    def correlation_length(self) -> float:
+        """Fine pixels: the lag at which the correlation of neighbouring errors falls to 1 / e, before the HSI's part."""
+        return 2.0 * LENGTH
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(K, K), of components that have variance 1."""
+        return self.mixing @ self.mixing.T
 
     def unit_field(self, seed: int, stream: int, rows: range, cols: range, contrast: np.ndarray) -> np.ndarray:
-        """Components (K, rows, cols), each of variance 1 and correlated with the others and over neighbours, before the HSI is heeded.
+        """Errors of the components (K, rows, cols) in units of their std, before the HSI is heeded; takes two streams of noise.
 
-        contrast (rows, cols): see Activity.
+        contrast (rows, cols): see Activity. Its part is a Gaussian scale mixture, with heavier tails than a Gaussian, as errors have.
         """
-        count = len(self.mixing)
-        fine = self._smoothed(gaussian_field(seed, rows, cols, count, stream), self.length, SMOOTHING_REACH, rows, cols)
-        length = self.structure_length * self.sampling.ratio
-        wide = self._smoothed(gaussian_field(seed, rows, cols, count, stream + 1), length, int(np.ceil(2.5*length)), rows, cols)
-        field = np.float32(np.sqrt(1 - self.structured)) * fine + np.float32(np.sqrt(self.structured)) * wide * contrast
-        flat = self.mixing.astype(np.float32) @ field.reshape(count, -1)
-        return flat.reshape(field.shape)
+        count, length = len(self.mixing), STRUCTURE_LENGTH * self.sampling.ratio
+        fine = self._smoothed(gaussian_field(seed, rows, cols, count, stream), LENGTH, REACH, rows, cols)
+        wide = gaussian_field(seed, rows, cols, count, stream + 1)
+        wide = self._smoothed(wide, length, int(np.ceil(STRUCTURE_REACH * length)), rows, cols)
+        field = np.float32(np.sqrt(1 - STRUCTURED)) * fine + np.float32(np.sqrt(STRUCTURED)) * wide * contrast
+        return (self.mixing.astype(np.float32) @ field.reshape(count, -1)).reshape(field.shape)
 
     def _smoothed(self, white: np.ndarray, length: float, reach: int, rows: range, cols: range) -> np.ndarray:
-        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(length, 1e-3)) ** 2)
+        """White noise (K, rows, cols) smoothed by a Gaussian, of variance 1 again."""
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / length) ** 2)
         weights /= weights.sum()
-        along = (filter_axis(weights, 1, part, size) for part, size in zip((rows, cols), self.scene_shape))
+        along = [filter_axis(weights, 1, part, size) for part, size in zip((rows, cols), self.scene_shape)]
         return separable(*along, white) / np.float32((weights**2).sum())
 
-    def _measured(self) -> ErrorLaw:
-        """With the factors that keep variances where they are wanted, from draws on a probe away from any border."""
-        count = PROBE
-        size = int(np.ceil(count * self.sampling.ratio))
-        probe = replace(self, sampling=replace(self.sampling, shift_y=0.0, shift_x=0.0), scene_shape=(size, size))
-        window = (probe.sampling, (size, size), range(size), range(size), range(count), range(count))
-        down, up = Degradation(*window), Upsampling(*window)
-        edge = int(3 * self.sampling.ratio)
-        inner = (slice(None), slice(edge, size - edge), slice(edge, size - edge))
-        mask = np.ones((count, count), np.float32)
+    def agreeing(self, raw: np.ndarray, size: np.ndarray, noise: np.ndarray, y_mask: np.ndarray, down: Degradation) -> np.ndarray:
+        """Errors raw (K, H, W) moved so that D of them is `noise` (K, h, w), in units of their std `size` (K, H, W) around."""
+        around = np.sqrt(np.maximum(down(size**2), 1e-20))
+        wanted = (noise * self.hsi_noise.astype(np.float32)[:, None, None] - down(raw) / around).astype(np.float32)
+        return raw + size * given_hsi(np.zeros_like(raw), wanted, y_mask, down, self.covariance, self.hsi_noise)
+
+    def block_shares(self, sizes: tuple[int, ...] = (2, 4, 8)) -> dict[int, float]:
+        """Std of the mean over n x n fine pixels, as a share of that of one pixel: what errors that hang together leave of it."""
+        left = dict.fromkeys(sizes, 0.0)
+        probe = _Probe(self)
+        for draw in range(PROBE_DRAWS):
+            errors = probe.draw(self.detail, draw)
+            variance = errors.var()
+            for n in sizes:
+                rows, cols = (m // n * n for m in errors.shape[1:])
+                blocks = errors[:, :rows, :cols].reshape(len(errors), rows // n, n, cols // n, n).mean(axis=(2, 4))
+                left[n] += float((blocks**2).mean() / variance) / PROBE_DRAWS
+        return {n: float(np.sqrt(share)) for n, share in left.items()}
+
+    def _with_factors(self) -> ErrorLaw:
+        """With the factors that keep variances where they are wanted."""
+        probe = _Probe(self)
         left, told, outside = np.zeros(len(self.mixing)), np.zeros(len(self.mixing)), 0.0
         for draw in range(PROBE_DRAWS):
-            contrast = gaussian_field(3, range(size), range(size), 1, draw)[0]
-            contrast = 1.2*(contrast - up(down(contrast[None]))[0])
-            field = probe.unit_field(0, 2 * draw, range(size), range(size), contrast)
-            none = np.zeros((len(field), count, count), np.float32)
-            noise = none + (self.hsi_noise[:, None, None] * gaussian_field(2, range(count), range(count), len(field), draw))
-            left += given_hsi(field, none, mask, down, self.covariance, self.hsi_noise)[inner].var(axis=(1, 2))
-            told += given_hsi(0 * field, noise.astype(np.float32), mask, down, self.covariance, self.hsi_noise)[inner].var(axis=(1, 2))
-            white = gaussian_field(1, range(size), range(size), 1, draw)
-            outside += float((white - up(down(white)))[inner].var())
-        left, told, outside = left / PROBE_DRAWS, told / PROBE_DRAWS, outside / PROBE_DRAWS
-        detail = np.sqrt(np.maximum(1.0 - told, LEAST_DETAIL) / left)
-        return replace(self, detail=detail, outside_detail=1.0 / np.sqrt(outside))
+            left += probe.draw(self.detail, draw, noise=0.0).var(axis=(1, 2))
+            told += probe.draw(0 * self.detail, draw).var(axis=(1, 2))
+            outside += float(probe.white_detail(draw).var())
+        factor = np.sqrt(np.maximum(1.0 - told / PROBE_DRAWS, LEAST_DETAIL) / (left / PROBE_DRAWS))
+        return replace(self, detail=factor, outside_detail=float(np.sqrt(PROBE_DRAWS / outside)))
+
+
+class _Probe:
+    """A small scene of errors of size 1 without masks, shifts and displacement, whose middle is away from any border."""
+
+    def __init__(self, law: ErrorLaw) -> None:
+        size = int(np.ceil(PROBE * law.sampling.ratio))
+        sampling = replace(law.sampling, shift_y=0.0, shift_x=0.0, displacement=None)
+        self.law = replace(law, sampling=sampling, scene_shape=(size, size))
+        self.fine, self.coarse = range(size), range(PROBE)
+        window = (sampling, (size, size), self.fine, self.fine, self.coarse, self.coarse)
+        self.down, self.up = Degradation(*window), Upsampling(*window)
+        edge = int(3 * sampling.ratio)
+        self.inner = (slice(None), slice(edge, size - edge), slice(edge, size - edge))
+
+    def white_detail(self, draw: int) -> np.ndarray:
+        """White noise (1, rows, cols) but for what the HSI sees of it."""
+        return self._white_detail(draw)[self.inner]
+
+    def draw(self, detail: np.ndarray, draw: int, noise: float = 1.0) -> np.ndarray:
+        """Errors (K, rows, cols) with a white start times `detail` (K,), meeting the HSI up to `noise` of its own."""
+        white = self._white_detail(draw)
+        contrast = white[0] / white[self.inner].std()
+        field = detail.astype(np.float32)[:, None, None] * self.law.unit_field(0, 2 * draw, self.fine, self.fine, contrast)
+        of_hsi = noise * gaussian_field(2, self.coarse, self.coarse, len(field), draw)
+        known = np.ones((PROBE, PROBE), np.float32)
+        return self.law.agreeing(field, np.ones_like(field), of_hsi, known, self.down)[self.inner]
+
+    def _white_detail(self, draw: int) -> np.ndarray:
+        white = gaussian_field(1, self.fine, self.fine, 1, draw)
+        return white - self.up(self.down(white))

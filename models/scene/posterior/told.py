@@ -12,7 +12,7 @@ from ...observation.axis import filter_axis, separable
 
 WINDOW = 1.0  # fine pixels: std of the Gaussian that the detail's power is averaged with
 WINDOW_REACH = 3
-LARGEST_CONTRAST = 2.5
+LARGEST_CONTRAST = 2.5  # of single bright pixels, which would else be all that the law knows of a scene
 LEAST_ACTIVITY = 0.1  # of the scene's mean power: where nothing happens, errors are not zero
 
 
@@ -40,7 +40,8 @@ class Activity:
         _, vectors = np.linalg.eigh(pixels @ pixels.T)
         main = vectors[:, -1] * np.sign(vectors[:, -1].sum() or 1.0)
         around = local / power + LEAST_ACTIVITY
-        size = np.sqrt(np.mean((main @ pixels) ** 2 / around))          return cls(power, float(np.sqrt(around).mean()), main / max(size, 1e-12))
+        size = np.sqrt(np.mean((main @ pixels) ** 2 / around))
+        return cls(power, float(np.sqrt(around).mean()), main / max(size, 1e-12))
 
     def contrast(self, detail: Any, window: tuple[range, range], scene_shape: tuple[int, int]) -> np.ndarray:
         """(H, W), mean square 1 over the scene: the main detail at each pixel over its size around."""
@@ -56,13 +57,11 @@ class Activity:
 
 
 def _local_power(detail: Any, where: tuple[range, range, tuple[int, int]] | None) -> np.ndarray:
+    """Mean square over the bands, averaged over neighbours."""
     rows, cols, shape = where or (range(detail.shape[1]), range(detail.shape[2]), detail.shape[1:])
-    distance = np.arange(-WINDOW_REACH, WINDOW_REACH + 1)
-    weights = np.exp(-0.5 * (distance / WINDOW) ** 2)
-    power = (np.asarray(detail) ** 2).mean(axis=0)
-    return separable(
-        filter_axis(weights / weights.sum(), 1, rows, shape[0]), filter_axis(weights / weights.sum(), 1, cols, shape[1]), power
-    )
+    weights = np.exp(-0.5 * (np.arange(-WINDOW_REACH, WINDOW_REACH + 1) / WINDOW) ** 2)
+    along = [filter_axis(weights / weights.sum(), 1, part, size) for part, size in zip((rows, cols), shape)]
+    return separable(*along, (np.asarray(detail) ** 2).mean(axis=0))
 
 
 def unexplained_bands(spectra: np.ndarray, low: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The backend's Python environment: made, repaired, looked at."""

@@ -1,0 +1,1 @@
+"""The local backend: a child process in its own interpreter."""

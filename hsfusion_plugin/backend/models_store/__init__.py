@@ -1,0 +1,1 @@
+"""Model files: manifests, downloads, and where files lie."""

@@ -1,0 +1,1 @@
+"""hsfusion:adapt: a model fine-tuned on the user's own pair."""

@@ -1,0 +1,1 @@
+"""hsfusion:assess: quality without a reference."""

@@ -1,0 +1,1 @@
+"""hsfusion:compare: methods ranked on the user's own pair by Wald's protocol."""

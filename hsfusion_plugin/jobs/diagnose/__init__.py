@@ -1,0 +1,1 @@
+"""hsfusion:diagnostics: what is installed, what works and what does not."""

@@ -1,0 +1,1 @@
+"""hsfusion:evaluate: quality against a reference."""

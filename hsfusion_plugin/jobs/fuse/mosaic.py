@@ -1,0 +1,225 @@
+"""A fusion in windows that any number of processes work on: each is kept as a file, and one process joins them. No QGIS needed, GDAL only.
+
+The windows are the tiles of `fuse` and `fuseclassical`, pure functions of their surroundings and of the scene model, which is fitted once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Union
+
+import numpy as np
+from osgeo import gdal
+
+from ....models.scene.methods.classical import TILED, FullBand, fit_full_band
+from ....models.scene.model import SceneModel
+from ....models.scene.tiles.plan import Tile, plan_tiles
+from ....models.version import VERSION
+from ...errors import HSFusionError
+from ...rasters.provenance import write_provenance
+from ...rasters.staging import check_writable
+from ...rasters.writer import RasterWriter, stored_scale
+from ..methods.subspace_model import CLOSED_FORMS, ClosedForm, Diffusion
+from ..pair.estimates import Estimates, estimate
+from ..pair.pair import Pair
+from ..reduced.guard import decide
+from ..request import FusionRequest
+from ..run.progress import Progress
+from .consistency import Consistency
+from .tiles import fused_tiles
+
+WINDOW = 512  # fine pixels, two blocks of the output
+METHODS = (*CLOSED_FORMS, *TILED)
+_ELSEWHERE = ("output", "options", "data_type", "tile_size")  # change no pixel of a window
+
+WindowMethod = Union[ClosedForm, FullBand, Diffusion]
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
+
+    largest: of the values that may come out; about: what provenance says of estimates and guard.
+    """
+
+    request: FusionRequest
+    scene: SceneModel
+    method: ClosedForm | FullBand | None
+    largest: float
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What made the pixels."""
+        return self.request.model if self.method is None else self.method.name
+
+    def tiles(self, pair: Pair, method: WindowMethod) -> list[Tile]:
+        """The windows, in the order of their numbers."""
+        rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
+        size = self.request.tile_size or WINDOW
+        return plan_tiles(rows, cols, self.scene.coefficients, size, method.halo, method.multiple)
+
+
+def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffusion | None = None) -> Mosaic:
+    """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the guard may replace."""
+    if model is None and request.method not in METHODS:
+        raise HSFusionError(
+            f"METHOD is {request.method}, which does not work in windows: choose {', '.join(METHODS)}, or give MODEL."
+        )
+    for role in ("uncertainty", "report"):
+        if getattr(request, role):
+            raise HSFusionError(f"{role.upper()} is not made of a mosaic: leave it out.")
+    check_writable(request.output, inputs=[request.hsi, request.msi, request.mask])
+    components = model.components if model is not None else ClosedForm("average").components
+    estimates = estimate(pair, request, progress, components)
+    largest = 1.1 * estimates.largest
+    about: dict[str, Any] = {"psf_source": estimates.psf_source, "shift_source": estimates.shift_source}
+    if model is None:
+        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, about)
+    if request.guard:
+        verdict = decide(estimates, model, pair.wavelengths, progress)
+        progress.info(verdict.sentence(model.name))
+        about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
+        if verdict.shipped != model.name:
+            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, about)
+    return Mosaic(request, estimates.scene, None, largest, about)
+
+
+def _method(name: str, estimates: Estimates) -> ClosedForm | FullBand:
+    if name in CLOSED_FORMS:
+        return ClosedForm(name)
+
+    def whole() -> Any:  # asked for by the methods that METHODS leaves out
+        raise HSFusionError(f"{name} needs the whole scene at once.")
+
+    return fit_full_band(name, estimates.blocks, estimates.scene, whole)
+
+
+class Windows:
+    """The folder of finished windows beside the output: `NUMBER.npz` each, for one run only, whose `run.json` says which."""
+
+    def __init__(self, request: FusionRequest) -> None:
+        output = Path(request.output).absolute()
+        self.folder = output.with_name(f".{output.name}.windows")
+        self._run = _run(request)
+
+    def open(self, progress: Progress) -> None:
+        """Make the folder; windows of a run with other inputs, parameters or version are removed."""
+        note = self.folder / "run.json"
+        if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != self._run:
+            progress.warn("Windows of a run with other inputs or parameters are removed.")
+            self.remove()
+        self.folder.mkdir(exist_ok=True)
+        note.write_text(json.dumps(self._run), encoding="utf-8")
+
+    def path(self, number: int) -> Path:
+        """The file of a window."""
+        return self.folder / f"{number}.npz"
+
+    def finished(self, count: int) -> list[int]:
+        """Numbers of the windows that are there."""
+        return [number for number in range(count) if self.path(number).is_file()]
+
+    def keep(self, number: int, values: np.ndarray, sums: np.ndarray) -> None:
+        """Write a window, whole or not at all."""
+        part = self.folder / f".{number}.{os.getpid()}.part"
+        with part.open("wb") as stream:
+            np.savez(stream, values=values, sums=sums)
+        part.replace(self.path(number))
+
+    def load(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values (L, rows, cols) and the sums of its consistency; HSFusionError where the file is damaged."""
+        try:
+            with np.load(self.path(number), allow_pickle=False) as file:
+                return file["values"], file["sums"]
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            self.path(number).unlink(missing_ok=True)
+            raise HSFusionError(
+                f"The window {self.path(number)} was damaged and is removed: run again, finished windows are kept."
+            ) from error
+
+    def remove(self) -> None:
+        """Forget the windows."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Worker:
+    """Fuses windows of a mosaic into files; `make_model` gives the method where the mosaic names a model."""
+
+    def __init__(self, mosaic: Mosaic, make_model: Callable[[Mosaic], Diffusion]) -> None:
+        self.mosaic = mosaic
+        self.method = mosaic.method or make_model(mosaic)
+        self.pair = Pair.open(mosaic.request, Progress())
+        self.tiles = mosaic.tiles(self.pair, self.method)
+        self.windows = Windows(mosaic.request)
+
+    def fuse(self, number: int) -> None:
+        """Make one window."""
+        consistency = Consistency(self.mosaic.scene)
+        (tile,) = fused_tiles(self.pair, self.mosaic.scene, self.method, [self.tiles[number]], Progress())
+        consistency.add(tile)
+        self.windows.keep(number, tile.values, consistency.sums)
+
+
+def join(mosaic: Mosaic, pair: Pair, tiles: list[Tile], numbers: Iterable[int], record: dict[str, Any]) -> Consistency:
+    """Write the output from windows, in the order in which `numbers` gives them; it appears when all are in it."""
+    request, alignment, windows = mosaic.request, pair.alignment, Windows(mosaic.request)
+    rows, cols = alignment.output_rows, alignment.output_cols
+    bands = [replace(info, bad=number not in pair.hsi_bands) for number, info in enumerate(pair.hsi.bands)]
+    consistency = Consistency(mosaic.scene)
+    with RasterWriter(
+        request.output,
+        len(rows),
+        len(cols),
+        pair.hsi.count,
+        alignment.geotransform_of(rows, cols),
+        alignment.crs_wkt,
+        dtype=request.data_type,
+        options=request.options,
+        bands=bands,
+        scale=stored_scale(mosaic.largest),
+        finish=lambda path: write_provenance(path, record),
+    ) as writer:
+        for number in numbers:
+            values, sums = windows.load(number)
+            whole = np.full((pair.hsi.count, *values.shape[1:]), np.nan, np.float32)
+            whole[pair.hsi_bands] = values
+            tile = tiles[number]
+            writer.write(tile.core_rows.start - rows.start, tile.core_cols.start - cols.start, whole)
+            consistency.take(sums)
+        record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
+    return consistency
+
+
+def record_of(mosaic: Mosaic, pair: Pair) -> dict[str, Any]:
+    """How the result comes to be, for its provenance."""
+    sampling = mosaic.scene.coefficients.sampling
+    return {
+        "version": VERSION,
+        "method": mosaic.name,
+        "parameters": mosaic.request.parameters(),
+        "ratio": sampling.ratio,
+        "psf": {"fwhm_y": sampling.fwhm_y, "fwhm_x": sampling.fwhm_x, "unit": "HSI pixels"},
+        "phase_and_shift": {"y": sampling.shift_y, "x": sampling.shift_x, "unit": "MSI pixels"},
+        "hsi_bands": [band + 1 for band in pair.hsi_bands],
+        **mosaic.about,
+    }
+
+
+def _run(request: FusionRequest) -> dict[str, Any]:
+    """What makes a run the same as an earlier one."""
+    files = {}
+    for role in ("hsi", "msi", "mask", "srf_file", "model_file"):
+        path = getattr(request, role)
+        stat = gdal.VSIStatL(path) if path else None
+        files[role] = [path, stat.size, stat.mtime] if stat else [path]
+    asked = {name: value for name, value in vars(request).items() if name not in _ELSEWHERE}
+    size = request.tile_size or WINDOW
+    text = json.dumps([VERSION, files, asked, size], sort_keys=True, default=str)
+    return {"run": hashlib.sha256(text.encode("utf-8")).hexdigest(), "window": size}

@@ -1,0 +1,134 @@
+"""What a fusion leaves behind: the raster, its uncertainty, provenance and style, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from ...rasters.metadata import BandInfo
+from ...rasters.provenance import write_provenance
+from ...rasters.staging import check_writable
+from ...rasters.style import write_ramp_style, write_style
+from ...rasters.writer import RasterWriter, stored_scale
+from ..pair.pair import Pair
+from ..request import FusionRequest
+from .tiles import FusedTile
+
+
+def check_outputs(request: FusionRequest) -> None:
+    """Refuse, before the work, what could not be written after it."""
+    inputs = (request.hsi, request.msi, request.mask)
+    for role, path in (("OUTPUT", request.output), ("UNCERTAINTY", request.uncertainty), ("REPORT", request.report)):
+        if path:
+            check_writable(path, role=role, inputs=inputs)
+
+
+@dataclass
+class Outputs:
+    """Open writers; `record` is the provenance, which may grow until the writers close."""
+
+    pair: Pair
+    fused: RasterWriter
+    uncertainty: RasterWriter | None
+    record: dict[str, Any]
+
+    def write(self, tile: FusedTile) -> None:
+        """One tile into the raster and, where wanted, its standard deviation."""
+        alignment = self.pair.alignment
+        row = tile.tile.core_rows.start - alignment.output_rows.start
+        col = tile.tile.core_cols.start - alignment.output_cols.start
+        self.fused.write(row, col, self._all_bands(tile.values))
+        std = tile.std() if self.uncertainty is not None else None
+        if std is not None:
+            self.uncertainty.write(row, col, self._all_bands(std))
+
+    def _all_bands(self, values: np.ndarray) -> np.ndarray:
+        """Bands that took no part are nodata."""
+        if len(self.pair.hsi_bands) == self.pair.hsi.count:
+            return values
+        full = np.full((self.pair.hsi.count, *values.shape[1:]), np.nan, np.float32)
+        full[self.pair.hsi_bands] = values
+        return full
+
+
+@contextmanager
+def open_outputs(
+    pair: Pair,
+    request: FusionRequest,
+    largest: float,
+    record: dict[str, Any],
+    block: tuple[int, int],
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Outputs]:
+    """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
+
+    largest: of the HSI's values, from which the scale of Int16 follows; block: rows and columns that are written at a time;
+    check may raise to end what comes after the last tile.
+    """
+    alignment = pair.alignment
+    rows, cols = alignment.output_rows, alignment.output_cols
+    bands = [replace(info, bad=number not in pair.hsi_bands) for number, info in enumerate(pair.hsi.bands)]
+    scale = stored_scale(largest)
+
+    def provenance(path: Path) -> None:
+        write_style(path)
+        write_provenance(path, record)
+
+    def ramp(path: Path) -> None:
+        write_ramp_style(path, unit=next((info.unit for info in bands if info.unit), "raster units"))
+        write_provenance(path, record)
+
+    def writer(path: str, role: str, infos: list[BandInfo], finish: Any) -> RasterWriter:
+        return RasterWriter(
+            path,
+            len(rows),
+            len(cols),
+            pair.hsi.count,
+            alignment.geotransform_of(rows, cols),
+            alignment.crs_wkt,
+            dtype=request.data_type,
+            options=request.options,
+            bands=infos,
+            scale=scale,
+            finish=finish,
+            role=role,
+            check=check,
+            block=block,
+        )
+
+    with ExitStack() as stack:
+        fused = stack.enter_context(writer(request.output, "OUTPUT", bands, provenance))
+        uncertainty = None
+        if request.uncertainty:
+            named = [
+                replace(info, description=f"std of {info.description or f'band {n + 1}'}", offset=0.0)
+                for n, info in enumerate(bands)
+            ]
+            uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
+        yield Outputs(pair, fused, uncertainty, record)
+
+
+def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:
+    """(name, from nm, to nm) of the MSI's bands, [] where their wavelengths are unknown."""
+    if pair.msi.wavelengths is None:
+        return []
+    ranges = []
+    for number in pair.msi_bands:
+        info, centre = pair.msi.bands[number], float(pair.msi.wavelengths[number])
+        half = (info.fwhm_nm or 20.0) / 2
+        ranges.append((info.description or f"band {number + 1}", centre - half, centre + half))
+    return ranges
+
+
+def outside_range(pair: Pair) -> list[int]:
+    """HSI bands (from 1) that lie outside the MSI's spectral range, where only correlation between bands carries detail."""
+    ranges = msi_ranges(pair)
+    if not ranges or pair.hsi.wavelengths is None:
+        return []
+    low, high = min(r[1] for r in ranges), max(r[2] for r in ranges)
+    return [b + 1 for b in pair.hsi_bands if not low <= pair.hsi.wavelengths[b] <= high]

@@ -1,0 +1,171 @@
+"""hsfusion:fuse: the diffusion model in the backend, checked against the closed forms before the scene is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+from ....models.scene.model import COMPONENTS, SceneModel
+from ...backend.client.client import Client
+from ...backend.local.session import backend_kind, coming_backend
+from ...backend.settings import Settings
+from ...errors import HSFusionError
+from ..diagnose.blas import one_thread
+from ..methods.choice import (
+    beyond_training,
+    check_model,
+    chosen_name,
+    is_closed_form,
+    local_card,
+    model_method,
+    remote_card,
+)
+from ..methods.full_band_model import Published
+from ..methods.kept_tiles import kept_tiles
+from ..methods.subspace_model import Method
+from ..pair.estimates import estimate
+from ..pair.pair import Pair
+from ..reduced.guard import Verdict, decide
+from ..request import FusionRequest
+from ..run.progress import Progress
+from .log import say_backend, say_estimates, say_model, say_pair, say_times
+from .outputs import check_outputs
+from .report import write_report
+from .scene import Clock, fuse_scene, numbers
+from .with_closed_form import fuse_classical
+
+
+def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
+    """Fuse with `request.model`; returns the outputs by name. Raises HSFusionError, Cancelled.
+
+    Where the guard finds a closed form better at reduced resolution, that is what OUTPUT holds, and USED_METHOD says so.
+    """
+    if is_closed_form(request.model) and not request.model_file:
+        return _without_model(request, progress)
+    clock = Clock()
+    check_outputs(request)
+    pair = Pair.open(request, progress)
+    say_pair(pair, progress)
+    with ExitStack() as stack:
+        stack.enter_context(one_thread())
+        components, arrived = stack.enter_context(_opened(request, pair, progress))
+        with clock.phase("estimation"):
+            estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
+        with clock.phase("waiting for the backend"):
+            opened, card, about = arrived()
+        method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
+        if isinstance(method, Published):
+            method = method.for_scene(estimates.blocks)
+        say_estimates(pair, estimates, progress)
+        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
+        for warning in beyond:
+            progress.warn(warning)
+        about["warnings"] = [*about["warnings"], *beyond]
+        verdict = None
+        if request.guard:
+            with clock.phase("guard"):
+                progress.phase("Checking at reduced resolution")
+                verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
+            progress.info(verdict.sentence(method.name))
+        estimates = estimates.without_blocks()
+        shipped = _shipped(method, verdict, estimates.scene, request, progress)
+        about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
+        result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
+    say_times(clock.seconds, pair.alignment.output_pixels, progress)
+    write_report(request, pair, estimates, result)
+    return {
+        "OUTPUT": request.output,
+        "UNCERTAINTY": request.uncertainty,
+        "REPORT": request.report,
+        "USED_METHOD": shipped.name,
+        "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
+        **numbers(estimates, result.consistency),
+    }
+
+
+def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]:
+    """MODEL names a method that needs no weights: as `hsfusion:fuseclassical` does it, without a guard."""
+    if request.uncertainty:
+        raise HSFusionError(
+            f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
+        )
+    return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
+
+
+_Opened = tuple[Any, dict[str, Any], dict[str, Any]]  # Diffusion or Published, its card, what provenance says
+
+
+@contextmanager
+def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[tuple[int, Callable[[], _Opened]]]:
+    """The model that MODEL names, with its backend on the way: how many components the scene is to have for it, and a call that waits
+    for the backend and gives the method, its card, and what provenance says of both.
+    """
+    settings, name = Settings.read(), chosen_name(request.model, request.model_file)
+    kind = backend_kind(settings, request.backend)
+    if kind == "remote" and request.model_file:
+        raise HSFusionError(
+            "MODEL_FILE is for the local backend; a remote server runs its own models: name one of them as MODEL."
+        )
+    extra = [Path(request.model_file)] if request.model_file else []
+    if kind == "local":
+        card, sha256 = local_card(name, request.model_file, settings.model_places)
+        bands, warnings = check_model(name, card, pair, request)
+    progress.phase("Starting the backend")
+    with coming_backend(settings, kind, progress, extra, name) as arrived:
+        client: Client | None = None
+        if kind == "remote":
+            client = arrived()
+            card, sha256 = remote_card(name, client.models(progress.cancelled), settings.model_places)
+            client.pin(name, sha256)
+            bands, warnings = check_model(name, card, pair, request)
+
+        def method() -> _Opened:
+            ready = client or arrived()
+            if kind == "local":
+                ready.models(progress.cancelled)
+            say_backend(kind, ready.server(progress.cancelled), ready.endpoint, progress)
+            say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
+            for warning in warnings:
+                progress.warn(warning)
+            about: dict[str, Any] = {
+                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+                "backend": {"kind": kind, "endpoint": ready.endpoint},
+                "warnings": warnings,
+            }
+            if bands is not None:
+                about["bands_interpolated"] = bands.interpolated
+            return model_method(name, card, bands, ready, request, progress), card, about
+
+        yield COMPONENTS if bands is not None else int(card["components"]), method
+
+
+def _shipped(
+    method: Method | Published, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
+) -> Method | Published:
+    if verdict is None or verdict.shipped == method.name:
+        return method
+    if verdict.residual is None:
+        band_std, known = (
+            scene.denoised().expected_std(),
+            "what the estimates expect to be left, which this small scene cannot check",
+        )
+    else:
+        band_std, known = verdict.residual, f"the error of {verdict.shipped} at reduced resolution"
+    if request.uncertainty:
+        progress.warn(f"UNCERTAINTY is {known}, one number per band.")
+    return verdict.closed_form(band_std)
+
+
+def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:
+    """What the guard found, for provenance and report."""
+    if verdict is None:
+        return {"used": False}
+    return {
+        "used": True,
+        "shipped": verdict.shipped,
+        "gain_db": verdict.gain,
+        "rmse": verdict.scores,
+        "sentence": verdict.sentence(guarded),
+    }

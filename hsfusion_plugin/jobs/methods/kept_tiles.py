@@ -1,0 +1,214 @@
+"""Finished tiles of a run that has not finished: kept on disk, so that the same run, started again, continues where it was.
+
+A tile is a pure function of what is sent for it, so its key is the hash of just that: pixels, place, scene model, parameters, the model's
+sha256, the version. Whatever changes gives another key, and what was kept is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Callable, TypeVar
+
+import numpy as np
+
+from ....models.version import VERSION
+from ...backend.client.client import Client, never
+from ...backend.local.logs import cache_folder
+from ...backend.settings import Settings
+from ..request import FusionRequest
+from ..run.progress import Progress
+
+OLDEST_DAYS = 7.0
+SPARE_BYTES, SPARE_SHARE = 1_000_000_000, 0.1  # of the disk are left free, whichever is more
+_WRITTEN_ONLY = ("output", "uncertainty", "report", "options", "data_type", "backend")  # change no tile
+M = TypeVar("M")
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class TileStore:
+    """The tiles of one run in `folder`; threads may share it. A disk that is full ends the keeping, not the run."""
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.reused, self.kept = 0, 0
+        self._warn, self._off = warn, False
+        self._lock, self._numbers = threading.Lock(), itertools.count()
+
+    def find(self, key: str, expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray] | None:
+        """The kept tensors of a tile, or None; a damaged file is removed."""
+        path = self._path(key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                tensors = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            return None
+        except _DAMAGED:
+            path.unlink(missing_ok=True)
+            return None
+        if any(name not in tensors or tensors[name].shape != tuple(shape) for name, shape in (expect or {}).items()):
+            return None
+        with self._lock:
+            self.reused += 1
+        return tensors
+
+    def keep(self, key: str, tensors: Mapping[str, np.ndarray]) -> None:
+        """Keep a finished tile: the file appears whole or not at all."""
+        if self._off:
+            return
+        part = self.folder / f".part-{os.getpid()}-{next(self._numbers)}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            disk, size = shutil.disk_usage(self.folder), sum(array.nbytes for array in tensors.values())
+            if disk.free < max(SPARE_BYTES, SPARE_SHARE * disk.total) + size:
+                raise OSError(0, "its disk is nearly full, HSFUSION_WORK may name a folder on another one")
+            with open(part, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
+                for name, array in tensors.items():
+                    _write(archive, name, np.ascontiguousarray(array))
+            os.replace(part, self._path(key))
+        except OSError as error:
+            self._off = True
+            _remove(part)
+            self._warn(
+                f"Finished tiles can no longer be kept in {self.folder.parent} ({error.strerror or error}): "
+                "the run goes on, but if it breaks off these tiles are worked on again."
+            )
+            return
+        with self._lock:
+            self.kept += 1
+
+    def remove(self) -> None:
+        """Forget the run."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key[:40]}.npz"
+
+
+class KeepingClient:
+    """A client that asks the backend only for what the store does not have; without the model's sha256 it keeps nothing."""
+
+    def __init__(self, client: Client, store: TileStore) -> None:
+        self._client, self._store = client, store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def infer(
+        self,
+        model: str,
+        tensors: Mapping[str, np.ndarray],
+        request: Mapping[str, Any],
+        cancelled: Callable[[], bool] = never,
+        expect: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """As Client.infer."""
+        sha256 = self._client.sha256(model)
+        if not sha256:
+            return self._client.infer(model, tensors, request, cancelled, expect)
+        key = tile_key(sha256, tensors, {**request, "replies": getattr(self._client, "replies", "full")})
+        found = self._store.find(key, expect)
+        if found is None:
+            found = self._client.infer(model, tensors, request, cancelled, expect)
+            self._store.keep(key, found)
+        return found
+
+
+def tile_key(sha256: str, tensors: Mapping[str, np.ndarray], request: Mapping[str, Any]) -> str:
+    """The hash of everything that a tile's result depends on."""
+    digest = hashlib.sha256(f"{VERSION} {sha256} {_text(request)}".encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f" {name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(memoryview(array).cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+@contextmanager
+def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progress) -> Iterator[M]:
+    """`method` (with a `client`), which finds the tiles of this very run that were finished before.
+
+    They are forgotten when the block ends well, else kept. `sha256` is the model's; without it nothing is kept.
+    """
+    settings = Settings.read()
+    if settings.work == "off" or not sha256:
+        yield method
+        return
+    root = Path(settings.work).expanduser() if settings.work else cache_folder() / "tiles"
+    _tidy(root)
+    store = TileStore(root / _run_name(request, sha256), progress.warn)
+    waiting = sum(1 for _ in store.folder.glob("*.npz"))
+    if waiting:
+        progress.info(f"This run was begun before: {waiting} finished tile(s) of it are at hand in {store.folder}.")
+    try:
+        yield replace(method, client=KeepingClient(method.client, store))
+    except BaseException:
+        if store.kept or store.reused:
+            progress.info(
+                f"{store.kept + store.reused} finished tile(s) are kept in {store.folder}: the same run, started again, continues from there."
+            )
+        raise
+    if store.reused:
+        progress.info(f"{store.reused} finished tile(s) of the earlier run were used again.")
+    store.remove()
+
+
+def _run_name(request: FusionRequest, sha256: str) -> str:
+    """A name for the run's folder: other inputs or parameters, another model or version, another folder."""
+    files = {}
+    for role in ("hsi", "msi", "mask", "srf_file"):
+        path = getattr(request, role)
+        try:
+            stat = os.stat(path) if path else None
+            files[role] = [str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns] if stat else None
+        except OSError:  # a GDAL string; the keys of the tiles hold its pixels
+            files[role] = [path]
+    asked = {name: value for name, value in asdict(request).items() if name not in _WRITTEN_ONLY}
+    return hashlib.sha256(f"{VERSION} {sha256} {_text(files)} {_text(asked)}".encode()).hexdigest()[:20]
+
+
+def _tidy(root: Path) -> None:
+    """Remove what nobody came back for."""
+    for folder in root.glob("*"):
+        try:
+            if time.time() - folder.stat().st_mtime > OLDEST_DAYS * 86400 and _ours(folder):
+                shutil.rmtree(folder)
+        except OSError:  # another run removes it too
+            continue
+
+
+def _ours(folder: Path) -> bool:
+    return folder.is_dir() and all(f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+
+
+def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    """As numpy.savez, which would copy the array, and leave its file half open on a full disk."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(array))
+        member.write(memoryview(array).cast("B") if array.size else b"")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)

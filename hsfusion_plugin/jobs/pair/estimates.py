@@ -1,0 +1,200 @@
+"""Everything that is estimated once for a scene, from the whole overlap or, where that is large, from blocks spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ....models.errors import HSFusionError
+from ....models.heap import give_back
+from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
+from ....models.scene.block import Block, coarse_samples
+from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ....models.scene.subspace.subspace import fit_subspace
+from ....models.scene.tiles.plan import place_of
+from ...paths import RESOURCES
+from ..request import PairRequest
+from ..run.progress import Progress
+from .geometry import Geometry, find_geometry, first_sampling
+from .pair import Pair
+from .soft_bands import softness_warning
+
+LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
+BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
+REDUCED = 8
+SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
+UNEXPLAINED = 0.05
+LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
+
+    shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
+    nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
+    snr_db: median over bands of the HSI's mean square over its noise variance.
+    """
+
+    scene: SceneModel
+    blocks: list[Block]
+    sampling: Sampling
+    psf_source: str
+    shift: tuple[float, float]
+    shift_source: str
+    warnings: list[str]
+    geometry: Geometry | None = None
+    nominal: bool = False
+    largest: float = 0.0
+    snr_db: float = float("nan")
+
+    def without_blocks(self) -> Estimates:
+        """For the tiles: what was fitted, and not what it was fitted to."""
+        return replace(self, blocks=[])
+
+    @property
+    def fwhm(self) -> tuple[float, float]:
+        """(y, x) in HSI pixels."""
+        return self.sampling.fwhm_y, self.sampling.fwhm_x
+
+
+def estimate(pair: Pair, request: PairRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
+    """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
+    alignment = pair.alignment
+    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request)
+    progress.phase("Reading what the estimates need")
+    blocks = read_blocks(pair, sampling, progress)
+    progress.phase("Estimating the point spread function and the shift")
+    geometry = find_geometry(blocks, sampling, request, progress.check)
+    progress.check()
+    sampling = geometry.sampling
+    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
+    progress.phase("Estimating response, noise and regression")
+    prior = nominal_response(pair, request)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
+    warnings = list(geometry.warnings)
+    for number, share in zip(pair.msi_bands, scene.unexplained):
+        if share > UNEXPLAINED:
+            warnings.append(
+                f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
+            )
+    if soft := softness_warning(pair, blocks):
+        warnings.append(soft)
+    for warning in warnings:
+        progress.warn(warning)
+    warnings = [*pair.notes, *warnings]
+    return Estimates(
+        scene=scene,
+        blocks=blocks,
+        sampling=sampling,
+        psf_source=geometry.psf_source,
+        shift=geometry.shift,
+        shift_source=geometry.shift_source,
+        warnings=warnings,
+        geometry=geometry,
+        nominal=prior is not None,
+        largest=_largest(blocks),
+        snr_db=_snr_db(blocks, subspace.band_noise),
+    )
+
+
+def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
+    """Over the pixels that are valid; the zeros that stand for nodata are none of them."""
+    pixels = np.concatenate([block.y[:, block.y_mask > 0] for block in blocks], axis=1)
+    power = np.square(pixels, dtype=np.float64).mean(axis=1)
+    return float(np.median(10 * np.log10(power / np.maximum(band_noise**2, 1e-30))))
+
+
+def _largest(blocks: list[Block]) -> float:
+    """Of the HSI's values, but for single ones that lie far above all others: Int16 gets its scale from it."""
+    pixels = np.concatenate([np.abs(block.y[:, block.y_mask > 0]) for block in blocks], axis=1)
+    return float(np.minimum(pixels.max(axis=1), LONE_FACTOR * np.quantile(pixels, 0.999, axis=1)).max())
+
+
+def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
+    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need."""
+    size = size or max(BLOCK, REDUCED * int(np.ceil(sampling.ratio)))
+    per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
+    rows, cols = pair.alignment.coarse_shape
+    if rows * cols <= LARGEST_WHOLE:
+        windows = [(range(rows), range(cols))]
+    else:
+        windows = [(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
+    blocks = []
+    for coarse_rows, coarse_cols in windows:
+        progress.check()
+        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+    pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
+    give_back()
+    return blocks
+
+
+def _spread(length: int, size: int, count: int) -> list[range]:
+    if length <= size * count:
+        return [range(s, min(s + size, length)) for s in range(0, length, size)]
+    starts = np.linspace(0, length - size, count).astype(int)
+    return [range(int(s), int(s) + size) for s in starts]
+
+
+def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
+    shape = pair.alignment.scene_shape
+    core = [
+        range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
+        for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
+    ]
+    place = place_of(
+        core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio))
+    )  # room for any PSF of the search
+    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
+    z, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
+    return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
+
+
+def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
+    """R (l, L) of the sensor or file that the user names, over the bands that take part; None = estimate from the pair alone."""
+    if request.srf_file is None and request.sensor == "estimate":
+        return None
+    if pair.wavelengths is None:
+        raise HSFusionError(
+            "SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at estimate."
+        )
+    if request.srf_file is not None:
+        response = read_response(request.srf_file, pair.wavelengths)
+        if len(response) != pair.msi.count and len(response) != len(pair.msi_bands):
+            raise HSFusionError(
+                f"SRF_FILE describes {len(response)} bands and the MSI has {pair.msi.count}: give one column per band."
+            )
+        return response[pair.msi_bands] if len(response) == pair.msi.count else response
+    sensor = load_sensors(RESOURCES / "sensors.csv").get(request.sensor)
+    if sensor is None:
+        raise HSFusionError(
+            f"SENSOR: {request.sensor} is not in the list of sensors: choose one of the list, or estimate."
+        )
+    bands = match_bands(sensor, pair.msi.wavelengths, pair.msi.descriptions, pair.msi.count, pair.msi_bands)
+    return gaussian_response(sensor.centre_nm[bands], sensor.fwhm_nm[bands], pair.wavelengths)
+
+
+def match_bands(
+    sensor: Sensor, wavelengths: np.ndarray | None, descriptions: Sequence[str], count: int, used: Sequence[int]
+) -> list[int]:
+    """Which bands of the sensor the used MSI bands are: by wavelength, then by name, else in order where the counts agree."""
+    if wavelengths is not None:
+        nearest = [int(np.argmin(np.abs(sensor.centre_nm - wavelengths[i]))) for i in used]
+        if all(
+            abs(sensor.centre_nm[n] - wavelengths[i]) <= max(10.0, 0.5 * sensor.fwhm_nm[n])
+            for n, i in zip(nearest, used)
+        ):
+            return nearest
+    names = [b.upper().lstrip("B").lstrip("0") for b in sensor.bands]
+    words = [[w.upper().lstrip("B").lstrip("0") for w in descriptions[i].replace("(", " ").split()] for i in used]
+    found = [next((names.index(w) for w in line if w in names), -1) for line in words]
+    if all(f >= 0 for f in found) and len(set(found)) == len(found):
+        return found
+    if count == len(sensor.bands):
+        return list(used)
+    raise HSFusionError(
+        f"The MSI's {count} bands cannot be told apart among the {len(sensor.bands)} of {sensor.name}: name its bands after the sensor's, "
+        "give them wavelengths, or leave SENSOR at estimate."
+    )

@@ -1,0 +1,1 @@
+"""What every job stands on: progress, memory, temporary files, limits of the process."""

@@ -1,0 +1,1 @@
+"""hsfusion:simulate: a pair with a known answer."""

@@ -1,0 +1,1 @@
+"""What the scene itself teaches about fine detail, and the closed forms that use it."""

@@ -1,0 +1,1 @@
+"""Fusion methods in numpy: the subspace closed forms and the classical methods."""

@@ -1,0 +1,1 @@
+"""Arithmetic on pixels: moments, regression, halving, scaling."""

@@ -1,0 +1,1 @@
+"""The scene one scale down (Wald's protocol): examples with a known answer."""

@@ -1,0 +1,1 @@
+"""How the two sensors see the scene: response, PSF, shift, noise."""

@@ -1,0 +1,1 @@
+"""The spectral subspace, what lies outside it, and what no coarse pixel shows."""

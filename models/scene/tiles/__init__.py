@@ -1,0 +1,1 @@
+"""How a scene is cut into tiles, and how coefficients become spectra."""

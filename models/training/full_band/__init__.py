@@ -1,0 +1,1 @@
+"""Training of the full-band models of the published systems."""

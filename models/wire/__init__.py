@@ -1,0 +1,1 @@
+"""Messages between plugin and backend, both ways; numpy and the standard library alone."""

@@ -1,0 +1,1 @@
+"""The benchmark: quality, real pairs, estimation, memory, speed, the published claims."""

@@ -1,0 +1,1 @@
+"""Time of tiles and of whole runs."""

@@ -1,0 +1,1 @@
+"""Scenes and sources of training and benchmarks, read with rasterio."""

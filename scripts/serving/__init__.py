@@ -1,0 +1,1 @@
+"""The same backend under Ray Serve, KServe and NVIDIA Triton."""

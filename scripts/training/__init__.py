@@ -1,0 +1,1 @@
+"""Training runs as scripts/train.py and the benchmark start them."""
