@@ -27,7 +27,9 @@ def vectors():
 def test_fair_crps_is_the_double_sum(cases):
     members, truth = cases
     apart = np.abs(members[:, None] - members[None, :]).sum(axis=(0, 1)) / (2 * 7 * 6)
-    np.testing.assert_allclose(ensemble.fair_crps(members, truth), np.abs(members - truth).mean(axis=0) - apart, **CLOSE)
+    np.testing.assert_allclose(
+        ensemble.fair_crps(members, truth), np.abs(members - truth).mean(axis=0) - apart, **CLOSE
+    )
 
 
 def test_fair_crps_of_few_members_is_that_of_many():

@@ -15,7 +15,9 @@ from ..model import SceneModel
 from ..tiles.plan import place_of
 from .error_law import ErrorLaw
 
-STREAMS = 5  # of noise that a pair of members takes: components twice, the HSI's noise, detail and noise outside the subspace
+STREAMS = (
+    5  # of noise that a pair of members takes: components twice, the HSI's noise, detail and noise outside the subspace
+)
 FIRST_STREAM = 1000  # beyond those that other uses of a seed take
 PSF_REACH = 1.8  # HSI pixels per PSF FWHM that D looks at
 CUBIC_REACH = 2.5  # HSI pixels that the interpolation looks at
@@ -56,9 +58,10 @@ class MembersHere:
         seed, block, (down, _) = self.members.seed, self.block, self._operators
         field = law.unit_field(seed, stream, block.fine_rows, block.fine_cols, self._contrast)
         noise = gaussian_field(seed, block.coarse_rows, block.coarse_cols, len(field), stream + 2)
-        raw = law.detail.astype(np.float32)[:, None, None] * self._std * field
-        errors = law.agreeing(raw, self._std, noise, block.y_mask, down)[(slice(None), *self._inner)]
-        spectra = subspace.basis.astype(np.float32) @ errors.reshape(len(errors), -1).astype(np.float32)
+        start = law.detail.astype(np.float32)[:, None, None] * field
+        errors = law.agreeing(self._relative_std * start, self._relative_std, noise, block.y_mask, down)
+        errors = law.seen_by_msi(errors[(slice(None), *self._inner)], start[(slice(None), *self._inner)])
+        spectra = (subspace.basis * law.size).astype(np.float32) @ errors.reshape(len(errors), -1).astype(np.float32)
         spectra = spectra.reshape(-1, *errors.shape[1:]) + self._outside(stream)
         spectra *= (sign * law.band_factor).astype(np.float32)[:, None, None]
         return spectra
@@ -71,7 +74,9 @@ class MembersHere:
         white *= (law.outside_detail * law.outside_std).astype(np.float32)[:, None, None]
         noise = gaussian_field(seed, place.coarse_rows, place.coarse_cols, len(white), stream + 4)
         seen = law.outside_noise.astype(np.float32)[:, None, None] * noise - down(white)
-        return (white + up(seen))[(slice(None), _inside(self.rows, place.fine_rows), _inside(self.cols, place.fine_cols))]
+        return (white + up(seen))[
+            (slice(None), _inside(self.rows, place.fine_rows), _inside(self.cols, place.fine_cols))
+        ]
 
     @cached_property
     def _near(self) -> Place:
@@ -105,11 +110,12 @@ class MembersHere:
         return self.members.scene.activity.contrast(self._detail, *self._window)
 
     @cached_property
-    def _std(self) -> np.ndarray:
+    def _relative_std(self) -> np.ndarray:
+        """(K, H, W) or (1, H, W), in units of the law's size."""
         if self.given_std is not None:
-            return self.given_std.astype(np.float32)
-        expected = self.members.scene.coefficients.target_std.astype(np.float32)
-        return expected[:, None, None] * self.members.scene.activity.relative_std(self._detail, *self._window)
+            law = self.members.law
+            return (self.given_std * (law.temperature / law.size)[:, None, None]).astype(np.float32)
+        return self.members.scene.activity.relative_std(self._detail, *self._window)[None]
 
     @property
     def _inner(self) -> tuple[slice, slice]:
