@@ -19,7 +19,7 @@ _VALUES_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class BandReport:
-    """0-based band numbers: usable ones, and the others by why they are left out."""
+    """0-based band numbers: usable ones, and the others by why they are left out; a mask (alpha) is none of either."""
 
     usable: tuple[int, ...]
     bad: tuple[int, ...]
@@ -64,7 +64,8 @@ def band_report(
             empty = np.isnan(values)
             low[some] = np.minimum(low[some], np.where(empty, np.inf, values).min(axis=(1, 2)))
             high[some] = np.maximum(high[some], np.where(empty, -np.inf, values).max(axis=(1, 2)))
-    kinds = (good & (high > low), ~good, good & np.isinf(high), good & (high == low))
+    mask = np.isin(np.arange(raster.count), raster.alpha)
+    kinds = (good & (high > low), ~good & ~mask, good & np.isinf(high), good & (high == low))
     return BandReport(*(tuple(int(i) for i in np.flatnonzero(kind)) for kind in kinds))
 
 

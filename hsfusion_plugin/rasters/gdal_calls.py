@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from osgeo import gdal
 
+DOMAINS = ("", "ENVI", "FORCE")  # EnMAP-Box and FORCE keep wavelengths in domains of their own
 _SCRATCH = "CPL_TMPDIR"
 
 
@@ -40,6 +41,26 @@ def scratch_files() -> Iterator[None]:
     finally:
         if not told:
             gdal.SetThreadLocalConfigOption(_SCRATCH, None)
+
+
+def decoded(text: str | bytes | None) -> str:
+    """Text that GDAL hands over, "" for none. What is not in UTF-8, as in an ENVI header in Latin-1, comes as bytes or with surrogates."""
+    raw = (text or "").encode("utf-8", "surrogateescape") if not isinstance(text, bytes) else text
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def item(thing: gdal.Dataset | gdal.Band, *keys: str, domains: tuple[str, ...] = DOMAINS) -> str | None:
+    """The first of these metadata items in any of the domains, of a data set or a band."""
+    found = (thing.GetMetadataItem(key, domain) for domain in domains for key in keys)
+    return next((decoded(text) for text in found if text is not None), None)
+
+
+def described(thing: gdal.Dataset | gdal.Band) -> str:
+    """A band's name, or the name by which a data set was opened."""
+    return decoded(thing.GetDescription())
 
 
 def first_line(message: str) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors, open_dataset
-from .metadata import BandInfo, read_band_infos
+from .metadata import BandInfo, describe_bands
 from .products.cubes import cube_behind, one_at_a_time
+
+if TYPE_CHECKING:
+    from ..jobs.run.progress import Progress
 
 _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Float32)
 
@@ -25,7 +29,8 @@ class Raster:
     Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
     ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
     wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
-    rgb_bands (the file's own red, green and blue, from 0, or None), swath (whether it has no grid, but a place for every pixel).
+    rgb_bands (the file's own red, green and blue, from 0, or None), swath (whether it has no grid, but a place for every pixel),
+    alpha (numbers of the bands that are masks, from 0), facts, warnings (sentences on the bands' metadata: see `tell`).
     """
 
     def __init__(
@@ -55,11 +60,11 @@ class Raster:
         colours = [b.GetColorInterpretation() for b in bands]
         rgb = (gdal.GCI_RedBand, gdal.GCI_GreenBand, gdal.GCI_BlueBand)
         self.rgb_bands = tuple(colours.index(c) for c in rgb) if all(c in colours for c in rgb) else None
-        self.bands: list[BandInfo] = read_band_infos(dataset)
+        told = describe_bands(dataset)
+        self.bands: list[BandInfo] = told.bands
+        self.facts, self.warnings = told.facts, told.warnings
         self.descriptions = [b.description for b in self.bands]
-        alpha = [c == gdal.GCI_AlphaBand for c in colours]
-        # 8-bit files call their fourth band alpha even where it is the near infrared.
-        self._has_alpha = any(a and b.wavelength_nm is None for a, b in zip(alpha, self.bands))
+        self.alpha, self._has_alpha = told.alpha, bool(told.alpha)
         self.bad = np.array([b.bad for b in self.bands])
         self.wavelengths = _complete([b.wavelength_nm for b in self.bands], self.bad)
         self.fwhm = _complete([b.fwhm_nm for b in self.bands], self.bad)
@@ -174,9 +179,18 @@ class Raster:
             return None
         other = Raster(self.path, self.role, dataset, make)
         other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
-        other.bad, other.wavelengths, other.fwhm = self.bad, self.wavelengths, self.fwhm
+        other.bad, other.wavelengths, other.fwhm, other.alpha = self.bad, self.wavelengths, self.fwhm, self.alpha
         other._has_alpha = False
         return other
+
+    def tell(self, progress: Progress) -> tuple[str, ...]:
+        """Say what was and what was not believed of the bands' metadata; returns the warnings among it, for the report."""
+        for fact in self.facts:
+            progress.info(f"{self.role}: {fact}")
+        warnings = tuple(f"{self.role}: {warning}" for warning in self.warnings)
+        for warning in warnings:
+            progress.warn(warning)
+        return warnings
 
     def strip_bytes(self, rows: int) -> int:
         """Bytes of the strips that so many rows touch, unpacked, all bands; 0 where the file is in tiles or a strip is no wider than one."""

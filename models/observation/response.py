@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import HSFusionError
+from .response_table import read_response_table
 
 
 @dataclass(frozen=True)
@@ -83,32 +84,18 @@ def _not_seen(centre: float, wavelengths: np.ndarray) -> str:
 
 
 def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
-    """R (l, L), rows summing to 1, from a CSV: first column wavelength in nm, then one column of relative response per MSI band."""
-    try:
-        if Path(path).stat().st_size == 0:
-            raise ValueError("it is empty")
-        table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
-        names = table.dtype.names or ()
-        columns = np.stack([np.atleast_1d(table[name]) for name in names])
-    except (OSError, ValueError, IndexError) as error:
-        raise HSFusionError(
-            f"The spectral response file {path} cannot be read ({error}): it needs a header and the columns wavelength_nm, band 1, band 2, ..."
-        ) from error
-    if len(columns) < 2 or columns.shape[1] < 2 or not np.isfinite(columns).all():
-        raise HSFusionError(
-            f"The spectral response file {path} needs a header, a column of wavelengths in nm and one column of numbers per MSI band."
-        )
-    order = np.argsort(columns[0])
-    grid, curves = columns[0][order], np.clip(columns[1:, order], 0.0, None)
-    wavelengths = np.asarray(wavelengths_nm, float)
-    response = np.stack([np.interp(wavelengths, grid, curve, left=0.0, right=0.0) for curve in curves]) * _spacing(
-        wavelengths
-    )
+    """R (l, L), rows summing to 1, from a CSV: a column of wavelengths in nm, and one column of relative response per MSI band.
+
+    Raises HSFusionError where the file is no such table or a band has no response inside the HSI's wavelengths.
+    """
+    table, wavelengths = read_response_table(path), np.asarray(wavelengths_nm, float)
+    sampled = [np.interp(wavelengths, table.wavelengths, curve, left=0.0, right=0.0) for curve in table.curves]
+    response = np.stack(sampled) * _spacing(wavelengths)
     total = response.sum(axis=1, keepdims=True)
     empty = np.flatnonzero(total[:, 0] <= 0)
     if len(empty):
         raise HSFusionError(
-            f"Band {names[empty[0] + 1]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?"
+            f"Band {table.names[empty[0]]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?"
         )
     return response / total
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo, full_description, unit_in_nm, wavelength_in_text
+from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo, full_description
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.wavelengths import unit_in_nm, wavelength_in_text
 from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
 
 UTM = 'LOCAL_CS["grid",UNIT["metre",1]]'
@@ -255,3 +256,79 @@ def test_units():
     assert unit_in_nm("microns") == unit_in_nm("µm") == 1000.0
     assert unit_in_nm("Index") is None
     assert unit_in_nm(None) is None
+
+
+def envi(folder, header, bands=3, encoding="utf-8"):
+    """An ENVI file of 2 x 3 pixels with these lines in its header."""
+    path = folder / "cube.dat"
+    np.arange(6 * bands, dtype="<f4").tofile(path)
+    head = f"ENVI\nsamples = 3\nlines = 2\nbands = {bands}\nheader offset = 0\ndata type = 4\ninterleave = bsq\nbyte order = 0\n"
+    path.with_suffix(".hdr").write_bytes((head + header).encode(encoding))
+    return Raster.open(path)
+
+
+@pytest.mark.parametrize("between", [", ", ",", ",\n"])
+def test_decimal_commas_in_an_envi_header(tmp_path, between):
+    wavelength, fwhm = between.join(["420,00", "436,55", "453,10"]), between.join(["8,2", "8,2", "8,4"])
+    raster = envi(tmp_path, f"wavelength units = Nanometers\nwavelength = {{{wavelength}}}\nfwhm = {{{fwhm}}}\n")
+    assert raster.wavelengths == pytest.approx([420, 436.55, 453.1])
+    assert raster.fwhm == pytest.approx([8.2, 8.2, 8.4])
+    assert not raster.bad.any() and raster.descriptions == ["", "", ""]
+
+
+@pytest.mark.parametrize("listed", ["420, 436, 453, 470", "420, 436"])
+def test_a_list_that_does_not_fit_is_not_read_shifted(tmp_path, listed):
+    raster = envi(tmp_path, f"band names = {{a, b, c}}\nwavelength units = Nanometers\nwavelength = {{{listed}}}\n")
+    assert raster.wavelengths is None and not raster.bad.any()
+    assert raster.descriptions == ["a", "b", "c"]
+    assert f"{len(listed.split())} wavelengths for 3 bands" in raster.warnings[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
+def test_headers_that_are_not_utf8(tmp_path, encoding):
+    header = "band names = {für, Wälder, Größe}\nwavelength units = µm\nwavelength = {0.42, 0.5, 0.6}\n"
+    raster = envi(tmp_path, header, encoding=encoding)
+    assert raster.wavelengths == pytest.approx([420, 500, 600])
+    assert [text[:3] for text in raster.descriptions] == ["für", "Wäl", "Grö"]
+
+
+@pytest.mark.parametrize("values", [[0.42, 0.5, 0.6, 0.7], [420e3, 500e3, 600e3, 700e3], [8.2] * 4, [550] * 4])
+def test_wavelengths_that_cannot_be(bare, values):
+    path, dataset = bare()
+    for i, value in enumerate(values):
+        dataset.GetRasterBand(i + 1).SetMetadataItem("wavelength", str(value))
+        dataset.GetRasterBand(i + 1).SetMetadataItem("wavelength_units", "Nanometers")
+    dataset = None
+    raster = Raster.open(path)
+    assert raster.wavelengths is None and not raster.bad.any() and len(raster.warnings) == 1
+
+
+def test_names_with_bare_wavelengths(bare):
+    path, dataset = bare()
+    for i, nm in enumerate([503, 510, 519, 535]):
+        dataset.GetRasterBand(i + 1).SetDescription(f"Band_{nm}")
+    dataset = None
+    assert wavelengths(path) == [503, 510, 519, 535]
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("kind", [gdal.GDT_Byte, gdal.GDT_UInt16])
+def test_a_band_tagged_as_alpha(tmp_path, mask, kind):
+    """Of four byte bands GDAL calls the last one alpha, be it a mask or the near infrared."""
+    rng, path = np.random.default_rng(0), tmp_path / "rgbn.tif"
+    largest = 255 if kind == gdal.GDT_Byte else 65535
+    dataset = gdal.GetDriverByName("GTiff").Create(str(path), 200, 150, 4, kind)
+    for i in range(4):
+        dataset.GetRasterBand(i + 1).WriteArray(rng.integers(1, 250, (150, 200)).astype(np.uint16))
+    values = rng.integers(0, 250, (150, 200))
+    values[:40] = 0  # dark water
+    if mask:
+        values = np.where(values > 60, largest, 0)
+    dataset.GetRasterBand(4).WriteArray(values.astype(np.uint16))
+    dataset.GetRasterBand(4).SetColorInterpretation(gdal.GCI_AlphaBand)
+    dataset = None
+    raster = Raster.open(path)
+    holes = np.isnan(raster.read(range(150), range(200), [0])[0])
+    assert raster.bad.tolist() == [False, False, False, mask]
+    assert np.array_equal(holes, values == 0) if mask else not holes.any()
+    assert bool(raster.facts) is not mask

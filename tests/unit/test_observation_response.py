@@ -7,6 +7,7 @@ import pytest
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import covered_bands, gaussian_response, load_sensors, read_response
+from hsfusion.models.observation.response_table import read_response_table
 
 GRID = np.arange(400.0, 1000.0, 5.0)
 
@@ -88,3 +89,57 @@ def test_a_bad_response_file_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(HSFusionError):
         read_response(path, GRID)
+
+
+BANDS = {"Blau": (455, 520), "Grün": (540, 580), "NIR": (780, 890)}
+
+
+def response_csv(delimiter=",", comma=False, header="wavelength_nm", unit=1.0, first=True):
+    """A table of three box-shaped bands every 5 nm."""
+    rows = [[header, *BANDS]]
+    for nm in range(400, 951, 5):
+        rows.append([f"{nm * unit:.4f}", *(f"{float(low <= nm <= high):.4f}" for low, high in BANDS.values())])
+    if not first:
+        rows = [[*row[1:], row[0]] for row in rows]
+    return "\n".join(delimiter.join(c.replace(".", "," if comma else ".") for c in row) for row in rows) + "\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(("delimiter", "comma"), [(",", False), (";", False), (";", True), ("\t", False), ("\t", True)])
+def test_response_files_of_any_office(tmp_path, encoding, delimiter, comma):
+    plain, path = tmp_path / "plain.csv", tmp_path / "srf.csv"
+    plain.write_text(response_csv(), encoding="utf-8")
+    path.write_bytes(response_csv(delimiter, comma).replace("\n", "\r\n").encode(encoding))
+    np.testing.assert_array_equal(read_response(path, GRID), read_response(plain, GRID))
+    assert read_response_table(path).names == tuple(BANDS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        response_csv(header="WAVELENGTH_NM"),
+        response_csv(header="Wavelength (nm)", first=False),
+        response_csv(header="Wavelength [µm]", unit=1e-3),
+        response_csv(" "),
+        "# from the laboratory\n\n" + response_csv(";") + ";;;\n",
+        response_csv(";").replace("\n", ";\n"),
+        response_csv().split("\n", 1)[1],  # no header
+    ],
+)
+def test_headers_of_response_files(tmp_path, text):
+    plain, path = tmp_path / "plain.csv", tmp_path / "srf.csv"
+    plain.write_text(response_csv(), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    np.testing.assert_allclose(read_response(path, GRID), read_response(plain, GRID), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["400;1\n500;2;3\n", "wavelength_nm,a\n400,1\n410\n", "nm,a\n400,1\n410,nan\n", "a,b\n400,5,1,0\n410,5,0,1\n"],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "srf.csv"
+    path.write_text(text)
+    with pytest.raises(HSFusionError) as refused:
+        read_response(path, GRID)
+    assert "\n" not in str(refused.value) and str(refused.value).count(".") <= 2

@@ -47,6 +47,7 @@ class Pair:
         notes = tuple(filter(None, (said, said_of_mask, *alignment.warnings)))
         for note in notes:
             progress.warn(note)
+        notes += given.tell(progress) + msi.tell(progress)
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         if whole is not given:
             hsi, _ = on_grid_of(whole, msi)

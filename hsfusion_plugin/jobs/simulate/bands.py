@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.observation import covered_bands, gaussian_response, load_sensors, read_response
+from ....models.observation.response_table import read_response_table
 from ...rasters.metadata import BandInfo
 from ...rasters.raster import Raster
 from ..request import SimulationRequest
@@ -34,8 +34,7 @@ def simulated_bands(
     scale, offset = next(iter(scales)) if len(scales) == 1 else (1.0, 0.0)
     if request.srf_file:
         response = read_response(request.srf_file, wavelengths)
-        with open(request.srf_file, newline="", encoding="utf-8") as stream:
-            names = next(csv.reader(stream))[1:]
+        names = read_response_table(request.srf_file).names
         centres = response @ wavelengths
         found = zip(names, centres, [None] * len(names))
     else:

@@ -46,6 +46,7 @@ class Simulator:
 
     def __init__(self, request: SimulationRequest, progress: Progress) -> None:
         self.raster = Raster.open(request.reference, "REFERENCE")
+        self.raster.tell(progress)
         self.progress = progress
         ratio = request.ratio
         self.sampling = Sampling(

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from osgeo import gdal
 
-from ..metadata import BandInfo, guessed_unit, unit_in_nm, write_band_info
+from ..metadata import BandInfo, write_band_info
 from ..products import prisma
+from ..wavelengths import guessed_unit, unit_in_nm
 from .swath import geolocate, numbers
 
 _LIBRARY = threading.RLock()
