@@ -75,9 +75,21 @@ class Pair:
         return None if self.hsi.wavelengths is None else self.hsi.wavelengths[self.hsi_bands]
 
     def read_hsi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands."""
+        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands.
+
+        It may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
+        """
         a = self.alignment
-        return _filled(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        wanted = _shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols)
+        held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
+        if tuple(held) == wanted:
+            return _filled(self.hsi.read(*wanted, self.hsi_bands))
+        values = np.zeros((len(self.hsi_bands), len(rows), len(cols)), np.float32)
+        mask = np.zeros(values.shape[1:], np.float32)
+        if all(len(h) for h in held):
+            there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+            values[(slice(None), *there)], mask[there] = _filled(self.hsi.read(*held, self.hsi_bands))
+        return values, mask
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""

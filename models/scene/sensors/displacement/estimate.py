@@ -71,11 +71,13 @@ def find_displacement(
     sampling: Sampling,
     widths: tuple[bool, bool] = (True, True),
     shift: tuple[bool, bool] = (True, True),
+    turns: tuple[float, ...] = (0.0,),
     check: Callable[[], None] = lambda: None,
 ) -> Found | None:
     """The displacement beside `sampling`, whose shift is a start within an HSI pixel; None where a shift alone does as well.
 
-    widths, shift, as (y, x): what is not given. Sizes are tried one after the other, each from the fit before.
+    widths, shift, as (y, x): what is not given; turns: degrees from which rotation and scale are sought. Sizes are tried one
+    after the other, each from the fit before.
     """
     misfit = Misfit(blocks, sampling, SLACK)
     if misfit.count < FEWEST:
@@ -88,7 +90,11 @@ def find_displacement(
     chosen, kept, waited = plain, fit, 0
     for free in _sizes(plain, misfit.count):
         check()
-        fit = descend(misfit, fit.sampling, free, used, check, SEARCH_STEPS)
+        starts = [fit.sampling]
+        if free.similarity:
+            starts = [replace(fit.sampling, displacement=Displacement(misfit.scene_shape, turn)) for turn in turns]
+        fits = [descend(misfit, start, free, used, check, SEARCH_STEPS) for start in starts]
+        fit = min(fits, key=lambda one: one.slope.value)
         scores = _scores(misfit, fit, held)
         gain, error = _gain(best, scores)
         if gain > max((GAIN if chosen is plain else FURTHER) * error, LEAST_GAIN * float(best.mean())):

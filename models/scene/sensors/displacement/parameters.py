@@ -46,7 +46,9 @@ class Free:
 
     def jacobian(self, change: np.ndarray, places: np.ndarray, sampling: Sampling, basis: np.ndarray) -> np.ndarray:
         """(N, P): derivatives of one band of D z, from those (4, N) by widths and shift."""
-        found = [change[n] for n, free in zip((WIDTH_Y, WIDTH_X, SHIFT_Y, SHIFT_X), (*self.widths, *self.shift)) if free]
+        found = [
+            change[n] for n, free in zip((WIDTH_Y, WIDTH_X, SHIFT_Y, SHIFT_X), (*self.widths, *self.shift)) if free
+        ]
         if self.similarity:
             for moved in turned(places, sampling):
                 found.append(change[SHIFT_Y] * moved[0] + change[SHIFT_X] * moved[1])
