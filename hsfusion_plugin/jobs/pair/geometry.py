@@ -118,7 +118,7 @@ def _check_limits(placed: Placement, shift: tuple[float, float], ratio: float) -
         )
     if placed.found is None or not placed.found.free.similarity or placed.sampling.displacement is None:
         return
-    turn, scale = placed.sampling.displacement.turn, placed.sampling.displacement.scale
+    turn, scale = placed.sampling.displacement.similarity
     if abs(turn) > LARGEST_TURN:
         raise HSFusionError(
             f"The HSI's content is turned by {turn:.1f} degrees against where its grid says, at the limit of the search, and no more than "

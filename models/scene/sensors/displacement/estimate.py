@@ -13,7 +13,7 @@ from ..registration import LEAST_PIXELS, SIGMAS, Estimate
 from .descent import Fit, descend
 from .intervals import covariance
 from .misfit import Misfit
-from .parameters import Free
+from .parameters import Free, turned
 
 ORDERS = (2, 3, 4, 5, 6, 7, 8)  # cosines per axis of the local field
 PIXELS_PER_NUMBER = 4  # compared HSI pixels that every number of a field needs at least
@@ -154,8 +154,9 @@ def _told(misfit: Misfit, fit: Fit, start: Sampling, held_out: tuple[float, floa
     doubt = 1.0 if misfit.count >= LEAST_PIXELS else 2.0
     spread = spread * doubt**2
     error = SIGMAS * np.sqrt(np.maximum(np.diag(spread), 0.0))
-    s, d = fit.sampling, fit.sampling.displacement or Displacement(misfit.scene_shape)
-    place, told = 0, {}
+    turn, scale = _similarity(fit, spread)
+    agreed = float((fit.weight > 0.5).mean())
+    s, place, told = fit.sampling, 0, {}
     for name, fitted in zip(("fwhm_y", "fwhm_x"), free.widths):
         value = getattr(s, name)
         told[name] = Estimate.given(value)
@@ -168,10 +169,27 @@ def _told(misfit: Misfit, fit: Fit, start: Sampling, held_out: tuple[float, floa
         if fitted:
             told[name] = Estimate(value, value - error[place], value + error[place], True)
             place += 1
-    turn, scale = Estimate.given(d.turn), Estimate.given(d.scale)
-    if free.similarity:
-        wide = float(np.degrees(error[place]))
-        turn = Estimate(d.turn, d.turn - wide, d.turn + wide, True)
-        scale = Estimate(d.scale, d.scale * np.exp(-error[place + 1]), d.scale * np.exp(error[place + 1]), True)
-    agreed = float((fit.weight > 0.5).mean())
     return Found(s, free, held_out, agreed, misfit.count, turn=turn, scale=scale, covariance=spread, **told)
+
+
+def _similarity(fit: Fit, spread: np.ndarray) -> tuple[Estimate, Estimate]:
+    """Turn and scale nearest to the whole displacement, with what the fitted numbers' covariance says of them."""
+    d = fit.sampling.displacement
+    assert d is not None
+    y, x = np.meshgrid(*(np.linspace(0, size - 1, 9) for size in d.scene_shape), indexing="ij")
+    places = np.column_stack([y.ravel(), x.ravel()])
+    basis, columns = fit.free.field_basis(places, d.scene_shape), []
+    for axis in (0, 1):
+        change = np.zeros((4, len(places)))
+        change[2 + axis] = 1.0
+        columns.append(fit.free.jacobian(change, places, fit.sampling, basis))
+    by_turn, by_scale = (moved.ravel() for moved in turned(places, fit.sampling))
+    rows, cols = (np.repeat([a, b], len(places)) for a, b in ((1.0, 0.0), (0.0, 1.0)))
+    weights = np.linalg.pinv(np.column_stack([by_turn, by_scale, rows, cols]))[:2] @ np.concatenate(columns)
+    error = SIGMAS * np.sqrt(np.maximum(((weights @ spread) * weights).sum(axis=1), 0.0))
+    turn, scale = d.similarity
+    wide = float(np.degrees(error[0]))
+    return (
+        Estimate(turn, turn - wide, turn + wide, True),
+        Estimate(scale, float(scale * np.exp(-error[1])), float(scale * np.exp(error[1])), True),
+    )

@@ -1,0 +1,82 @@
+"""What is told of a displacement: for the log, for provenance and for reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ... import reports
+from .geometry import Geometry
+
+CERTAIN = 0.25  # HSI pixels: where a displacement is less sure than this it is drawn and flagged as not told
+
+
+def outputs(geometry: Geometry) -> dict[str, float]:
+    """ROTATION in degrees clockwise, SCALE and LOCAL_RMS in MSI pixels; no displacement where one shift does for all."""
+    displacement, found = geometry.sampling.displacement, geometry.displacement
+    if displacement is None or found is None:
+        return {"ROTATION": 0.0, "SCALE": 1.0, "LOCAL_RMS": 0.0}
+    return {"ROTATION": found.turn.value, "SCALE": found.scale.value, "LOCAL_RMS": displacement.local_rms}
+
+
+def record(geometry: Geometry) -> dict[str, Any] | None:
+    """For provenance; None where one shift does for all."""
+    displacement, found = geometry.sampling.displacement, geometry.displacement
+    if displacement is None or found is None:
+        return None
+    return {
+        "rotation": found.turn.value,
+        "rotation_interval": [found.turn.low, found.turn.high],
+        "scale": found.scale.value,
+        "scale_interval": [found.scale.low, found.scale.high],
+        "local_rms": displacement.local_rms,
+        "units": "degrees clockwise, 1, MSI pixels",
+        "cosines_per_axis": displacement.order,
+        "held_out_misfit": list(found.held_out),
+        "agreed": found.agreed,
+        "field": asdict(displacement),
+    }
+
+
+def quantities(geometry: Geometry) -> list[reports.Quantity]:
+    """Rows of a report's table; none where one shift does for all."""
+    displacement, found = geometry.sampling.displacement, geometry.displacement
+    if displacement is None or found is None:
+        return []
+    before, after = found.held_out
+    return [
+        reports.Quantity(
+            "Rotation",
+            round(found.turn.value, 3),
+            "degrees",
+            f"clockwise, between {found.turn.low:.3f} and {found.turn.high:.3f}",
+        ),
+        reports.Quantity(
+            "Scale", round(found.scale.value, 5), "", f"between {found.scale.low:.5f} and {found.scale.high:.5f}"
+        ),
+        reports.Quantity(
+            "Local displacement",
+            round(displacement.local_rms, 3),
+            "MSI pixels rms",
+            f"{displacement.order} cosines per axis",
+        ),
+        reports.Quantity(
+            "Misfit of HSI pixels that took no part",
+            f"{before:.4f} before, {after:.4f} after",
+            "of the spread",
+            f"{100 * found.agreed:.0f} % of the compared pixels agree",
+        ),
+    ]
+
+
+def sentence(geometry: Geometry) -> str:
+    """One for the log; empty where one shift does for all."""
+    displacement, found = geometry.sampling.displacement, geometry.displacement
+    if displacement is None or found is None:
+        return ""
+    before, after = found.held_out
+    return (
+        f"Displacement: turned by {found.turn.value:.2f} degrees, scale {found.scale.value:.4f}, {displacement.local_rms:.2f} MSI pixels rms "
+        f"locally ({displacement.order} cosines per axis); misfit of held-out HSI pixels {before:.3f} before, {after:.3f} after; "
+        f"{100 * found.agreed:.0f} % of the compared pixels agree."
+    )
