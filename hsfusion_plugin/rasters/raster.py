@@ -180,6 +180,7 @@ class Raster:
         other = Raster(self.path, self.role, dataset, make)
         other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
         other.bad, other.wavelengths, other.fwhm, other.alpha = self.bad, self.wavelengths, self.fwhm, self.alpha
+        other.facts, other.warnings = self.facts, self.warnings
         other._has_alpha = False
         return other
 
