@@ -17,6 +17,7 @@ from .scene.reduced.wald import excess_rmse, reduced_block, reduced_sampling, ve
 from .scene.sensors.response import estimate_psf
 from .scene.subspace.subspace import fit_subspace
 from .scene.tiles.spectra import expand_tile, outside_part
+from .wire.tile import TileRequest
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
 CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
@@ -167,11 +168,10 @@ class Fitted:
 
     def infer(self, runner: Runner, **options: Any) -> dict[str, np.ndarray]:
         """The runner's reply for the scene as one tile."""
-        ranges = {name: [r.start, r.stop] for name, r in vars(self.place).items()}
-        request = {"model": self.scene.coefficients.to_dict(), "place": ranges}
-        core = {"core_rows": ranges["fine_rows"], "core_cols": ranges["fine_cols"]}
+        place = self.place
+        request = TileRequest(self.scene.coefficients, place, place.fine_rows, place.fine_cols, **options)
         tensors = {"y": self.y, "z": self.z, "y_mask": self.block.y_mask, "z_mask": self.block.z_mask}
-        return runner(tensors, {**request, **core, **options})
+        return runner(tensors, request)
 
     def interpolate(self) -> np.ndarray:
         """Cubic interpolation of the HSI, the calibration row of every table."""

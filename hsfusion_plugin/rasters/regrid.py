@@ -42,7 +42,11 @@ def in_crs_of(raster: Raster, msi: Raster) -> Raster:
     origin, step, error = _straight(pixels[inside], points[inside])
     if (error > STRAIGHT * fine).any() or (step * [dx, dy] <= 0).any():
         return raster
-    why = "lies 360 degrees beside the MSI" if beside else f"is in {crs_name(raster.crs_wkt)}, the MSI in {crs_name(msi.crs_wkt)}"
+    why = (
+        "lies 360 degrees beside the MSI"
+        if beside
+        else f"is in {crs_name(raster.crs_wkt)}, the MSI in {crs_name(msi.crs_wkt)}"
+    )
     return _placed(
         raster,
         (origin[0], step[0], 0.0, origin[1], 0.0, step[1]),

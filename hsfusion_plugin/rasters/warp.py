@@ -16,13 +16,13 @@ from ...models.errors import HSFusionError
 from .align import check_both_have_crs, check_grid, ratios, same_ratio
 from .crs import crs_name, is_geographic, same_crs, transformed, wrapped
 from .gdal_calls import collected_errors, scratch_files
-from .products.cubes import one_at_a_time
-from .products.swath import places_of
+from .products.reading.subdatasets import one_at_a_time
+from .products.reading.swath import places_of
 from .raster import Raster
 from .regrid import in_crs_of
 
 AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio
-KERNEL = "lanczos"
+KERNEL = "cubic"  # GDAL's lanczos kernel misses the places of a turned grid by up to half a pixel
 EDGE_POINTS = 21  # per side, by which the HSI's outline is carried over
 _EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,14 +32,6 @@ class Sampling:
     shift_x: float = 0.0
     psf: str = "gaussian"
     displacement: Displacement | None = None
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Sampling:
-        """From what JSON makes of `dataclasses.asdict`."""
-        values = dict(plain)
-        if values.get("displacement") is not None:
-            values["displacement"] = Displacement.from_dict(values["displacement"])
-        return cls(**values)
 
     @property
     def undisplaced(self) -> Sampling:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -30,13 +28,6 @@ class Displacement:
     scale: float = 1.0
     field_y: Field = ((0.0,),)
     field_x: Field = ((0.0,),)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Displacement:
-        """From what JSON makes of `dataclasses.asdict`."""
-        fields = {name: tuple(tuple(map(float, row)) for row in plain[name]) for name in ("field_y", "field_x")}
-        rows, cols = plain["scene_shape"]
-        return cls((int(rows), int(cols)), float(plain["turn"]), float(plain["scale"]), **fields)
 
     def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """d on a grid of places: rows (m,), cols (n,) in MSI pixels of the scene -> (2, m, n)."""

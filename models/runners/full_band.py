@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Callable
 
@@ -18,9 +17,9 @@ from ..errors import HSFusionError, RunCancelled
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
 from ..networks.hsr_diff import CDFormer
-from ..observation import Sampling, Upsampling, gaussian_field
-from ..scene.methods.subspace import Place
+from ..observation import Upsampling, gaussian_field
 from ..scene.tiles.fixed_windows import Windows
+from ..wire.full_band import FullBandRequest
 
 NETWORKS: dict[str, type[nn.Module]] = {"ddpm-fus": DDPMFus, "hsr-diff": CDFormer, "ddrf": DDRF}
 PIXELS_AT_ONCE = {
@@ -30,52 +29,10 @@ PIXELS_AT_ONCE = {
 LEAST_SUPPORT = 0.5  # share of the interpolation's weight on valid HSI pixels
 
 
-@dataclass(frozen=True)
-class FullBandRequest:
-    """What a tile needs beside its pixels; JSON both ways.
-
-    hsi_scale, msi_scale (l,): what both images are divided by, once per scene. core_rows, core_cols: the absolute fine pixels wanted back.
-    """
-
-    sampling: Sampling
-    scene_shape: tuple[int, int]
-    place: Place
-    core_rows: range
-    core_cols: range
-    hsi_scale: float
-    msi_scale: np.ndarray
-    seed: int = 0
-    steps: int = 0
-    samples: int = 1
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> FullBandRequest:
-        """Raises HSFusionError naming what is missing or malformed."""
-        try:
-            place = Place(
-                *(range(*map(int, plain["place"][n])) for n in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols"))
-            )
-            height, width = map(int, plain["scene_shape"])
-            return cls(
-                Sampling.from_dict(plain["sampling"]),
-                (height, width),
-                place,
-                range(*map(int, plain["core_rows"])),
-                range(*map(int, plain["core_cols"])),
-                float(plain["hsi_scale"]),
-                np.asarray(plain["msi_scale"], np.float64),
-                int(plain.get("seed", 0)),
-                int(plain.get("steps", 0)),
-                max(1, int(plain.get("samples", 1))),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise HSFusionError(
-                f"The tile request is malformed ({error!r}): plugin and backend must be of the same version."
-            ) from error
-
-
 class FullBandRunner:
     """A loaded full-band model on its device; called with one tile, it returns the tile's core."""
+
+    Request = FullBandRequest
 
     def __init__(self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu") -> None:
         self.device = torch.device(device)
@@ -104,14 +61,17 @@ class FullBandRunner:
 
     @torch.inference_mode()
     def __call__(
-        self, tensors: dict[str, np.ndarray], request: dict[str, Any], cancelled: Callable[[], bool] = lambda: False
+        self,
+        tensors: Mapping[str, np.ndarray],
+        request: FullBandRequest | Mapping[str, Any],
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, np.ndarray]:
         """y (L, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) in the rasters' units and a FullBandRequest -> x (L, rows, cols).
 
         With two samples or more x is their mean, and std (L, rows, cols) their standard deviation, blended as they are. Raises RunCancelled
         between steps.
         """
-        job = FullBandRequest.from_dict(request)
+        job = FullBandRequest.from_message(request)
         self._check(tensors, job)
         y, z, y_mask, z_mask = (
             torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
@@ -138,27 +98,19 @@ class FullBandRunner:
         found = {"x": core.cpu().numpy()}
         return found if spread is None else {**found, "std": spread.cpu().numpy()}
 
-    def _check(self, tensors: dict[str, np.ndarray], job: FullBandRequest) -> None:
+    def _check(self, tensors: Mapping[str, np.ndarray], job: FullBandRequest) -> None:
         """Raises HSFusionError where tensors, request and model do not belong together."""
-        place = job.place
-        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
-        wanted = {"y": (self.bands, *coarse), "z": (self.msi_bands, *fine), "y_mask": coarse, "z_mask": fine}
-        for name, shape in wanted.items():
-            found = tensors[name].shape if name in tensors else "missing"
-            if found != shape:
-                raise HSFusionError(
-                    f"The tile's tensor {name} must have the shape {shape} for this model, but it is {found}: choose a model for these bands."
-                )
+        job.check_tensors(tensors, self.bands, self.msi_bands)
         needed = self.windows.place(job.core_rows, job.core_cols, job.scene_shape, job.sampling)
-        for name, seen in vars(place).items():
+        for name, seen in vars(job.place).items():
             inside = getattr(needed, name)
             if not seen.start <= inside.start < inside.stop <= seen.stop:
                 raise HSFusionError(
                     f"The tile's {name} must hold {inside.start} to {inside.stop}, but they are {seen.start} to {seen.stop}: "
                     "plugin and backend must be of the same version."
                 )
-        if job.msi_scale.shape != (self.msi_bands,) or not (job.hsi_scale > 0 and (job.msi_scale > 0).all()):
-            raise HSFusionError("The tile's scales must be positive, one for the HSI and one per MSI band.")
+        if job.msi_scale.shape != (self.msi_bands,):
+            raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band.")
 
     def _batches(self, job: FullBandRequest) -> Iterator[list[tuple[int, int]]]:
         """(row, col) of the windows that touch the core, as many at once as are worked on together."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 
 from ..observation import Degradation, Sampling
 from ..scene.block import whole_block
+from ..scene.methods.subspace import Place
 from ..scene.model import fit_scene
+from ..wire.tile import TileRequest
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 LARGEST_LOSS_DB = 0.02
 SIZE = 96  # fine pixels
 _RATIO, _BANDS, _MATERIALS = 4, 24, 6
 
-Tile = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
+Tile = Callable[[dict[str, np.ndarray], TileRequest], dict[str, np.ndarray]]
 
 
 def preferred(wanted: str, device: str) -> tuple[str, str]:
@@ -63,7 +65,7 @@ def loss_db(exact: Tile, fast: Tile, components: int) -> float:
 
 def made_up_tile(
     components: int, size: int = SIZE
-) -> tuple[dict[str, np.ndarray], dict[str, Any], np.ndarray, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], TileRequest, np.ndarray, np.ndarray]:
     """A whole scene as one tile: tensors, request, the true coefficients (K, H, W) and the size of each in the raster's units."""
     rng = np.random.default_rng(5)
     position = np.linspace(0, 1, _BANDS)
@@ -84,8 +86,7 @@ def made_up_tile(
         "y_mask": block.y_mask,
         "z_mask": block.z_mask,
     }
-    fine, coarse = [0, size], [0, size // _RATIO]
-    place = {"fine_rows": fine, "fine_cols": fine, "coarse_rows": coarse, "coarse_cols": coarse}
-    request = {"model": scene.coefficients.to_dict(), "place": place, "core_rows": fine, "core_cols": fine}
+    fine, coarse = range(size), range(size // _RATIO)
+    request = TileRequest(scene.coefficients, Place(fine, fine, coarse, coarse), fine, fine)
     weight = np.asarray(scene.coefficients.weight)
     return tensors, request, scene.subspace.project(truth).astype(np.float32), weight

@@ -25,6 +25,7 @@ from ..observation import gaussian_field
 from ..scene.laws.closed_forms import maximum_a_posteriori
 from ..scene.methods.subspace import ClosedForms, Place, agreed, denoised
 from ..scene.model import CoefficientModel
+from ..wire.tile import TileRequest
 from .precision import BFLOAT16, FLOAT32
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
@@ -35,44 +36,10 @@ DEFAULT_HALO = 64  # fine pixels around the core that the network works on, wher
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
 
 
-@dataclass(frozen=True)
-class TileRequest:
-    """What a tile needs beside its pixels; JSON both ways. `core_rows`, `core_cols` are the absolute fine pixels wanted back."""
-
-    model: CoefficientModel
-    place: Place
-    core_rows: range
-    core_cols: range
-    seed: int = 0
-    steps: int = 1
-    samples: int = 0
-    consistency: bool = True
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> TileRequest:
-        """Raises HSFusionError naming what is missing or malformed."""
-        try:
-            place = Place(
-                *(range(*map(int, plain["place"][n])) for n in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols"))
-            )
-            return cls(
-                CoefficientModel.from_dict(plain["model"]),
-                place,
-                range(*map(int, plain["core_rows"])),
-                range(*map(int, plain["core_cols"])),
-                int(plain.get("seed", 0)),
-                int(plain.get("steps", 1)),
-                int(plain.get("samples", 0)),
-                bool(plain.get("consistency", True)),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise HSFusionError(
-                f"The tile request is malformed ({error!r}): plugin and backend must be of the same version."
-            ) from error
-
-
 class SubspaceRunner:
     """A loaded subspace model on its device; called with one tile, it returns the tile's core."""
+
+    Request = TileRequest
 
     def __init__(
         self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu", precision: str = FLOAT32
@@ -100,7 +67,10 @@ class SubspaceRunner:
         return other
 
     def __call__(
-        self, tensors: dict[str, np.ndarray], request: dict[str, Any], cancelled: Callable[[], bool] = lambda: False
+        self,
+        tensors: Mapping[str, np.ndarray],
+        request: TileRequest | Mapping[str, Any],
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, np.ndarray]:
         """y (K, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) and a TileRequest -> x (S, K, rows, cols) and std (K, rows, cols).
 
@@ -111,11 +81,14 @@ class SubspaceRunner:
     @torch.inference_mode()
     def many(
         self,
-        tiles: Sequence[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
+        tiles: Sequence[tuple[Mapping[str, np.ndarray], TileRequest | Mapping[str, Any]]],
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[dict[str, np.ndarray]]:
         """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it, but for rounding."""
-        prepared = [self._prepared(tensors, dict(request)) for tensors, request in tiles]
+        prepared = []
+        for tensors, request in tiles:
+            _heed(cancelled)
+            prepared.append(self._prepared(tensors, request))
         results: list[dict[str, np.ndarray]] = [{} for _ in tiles]
         for shape in dict.fromkeys(tile.given.shape for tile in prepared):  # cores of one window may lie differently
             places = [place for place, tile in enumerate(prepared) if tile.given.shape == shape]
@@ -123,8 +96,8 @@ class SubspaceRunner:
                 results[place] = result
         return results
 
-    def _prepared(self, tensors: Mapping[str, np.ndarray], request: dict[str, Any]) -> Prepared:
-        job = TileRequest.from_dict(request)
+    def _prepared(self, tensors: Mapping[str, np.ndarray], request: TileRequest | Mapping[str, Any]) -> Prepared:
+        job = TileRequest.from_message(request)
         self._check(tensors, job)
         y, z, y_mask, z_mask = (
             torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
@@ -167,15 +140,8 @@ class SubspaceRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
-        place, model = job.place, job.model
-        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
-        components, bands = len(model.y_std), len(model.z_std)
-        for name, shape in {"y": (components, *coarse), "z": (bands, *fine), "y_mask": coarse, "z_mask": fine}.items():
-            found = tensors[name].shape if name in tensors else "missing"
-            if found != shape:
-                raise HSFusionError(
-                    f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version."
-                )
+        job.check_tensors(tensors)
+        place, components = job.place, len(job.model.y_std)
         if components > self.components:
             raise HSFusionError(
                 f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
@@ -184,11 +150,6 @@ class SubspaceRunner:
             raise HSFusionError(
                 f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}."
             )
-        for core, seen in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols)):
-            if not seen.start <= core.start < core.stop <= seen.stop:
-                raise HSFusionError(
-                    f"The tile's core {core.start} to {core.stop} does not lie in its window {seen.start} to {seen.stop}."
-                )
 
     def consistency(
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, Callable
+from dataclasses import dataclass, replace
+from typing import Callable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .laws.closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
 from .laws.denoising import Denoising, fit_denoising
 from .laws.nonlinear import KernelFit, Window, fit_kernel
 from .laws.slopes import SlopesFit, fit_slopes
-from .laws.unmixing import Evidence, Unmixing, fit_unmixing
+from .laws.unmixing import Unmixing, fit_unmixing
 from .pixels.moments import parts
 from .pixels.regression import ridge_regression
 from .sensors.msi_noise import noise_unlike_hsi, noise_without_texture
@@ -77,37 +77,6 @@ class CoefficientModel:
         """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a closed form leaves it."""
         power = (self.weight * self.target_std) ** 2
         return power / power.mean()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for JSON."""
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> CoefficientModel:
-        """The inverse of `to_dict`."""
-        values = _arrays(plain)
-        values["sampling"] = Sampling.from_dict(plain["sampling"])
-        values["scene_shape"] = tuple(int(n) for n in plain["scene_shape"])
-        values["kernel"] = KernelFit(**_arrays(plain["kernel"]))
-        values["denoising"] = Denoising(**_arrays(plain["denoising"]))
-        values["slopes"] = SlopesFit(**_arrays(plain["slopes"]))
-        unmixing = _arrays(plain["unmixing"])
-        values["unmixing"] = Unmixing(
-            **{**unmixing, **{name: Evidence(**_arrays(unmixing[name])) for name in ("hsi", "msi")}}
-        )
-        return cls(**values)
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {k: _plain(v) for k, v in vars(value).items()}
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _arrays(plain: dict[str, Any]) -> dict[str, Any]:
-    return {k: np.asarray(v, np.float64) if isinstance(v, list) else v for k, v in plain.items()}
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from ..cards import find_model
 from ..errors import HSFusionError, RunCancelled
 from ..runners.engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..wire import protocol
+from ..wire.adaptation import AdaptationRequest
 from .cores import usable_cores
 from .limits import Limits, read_body
 
 if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
-    from ..training.adaptation.request import AdaptationRequest
     from ..training.adaptation.training import Moment
 
 log = logging.getLogger("hsfusion.server")
@@ -42,11 +42,10 @@ class Job:
 
     def __init__(self, number: str, request: AdaptationRequest, engine: Engine, wanted_sha256: str) -> None:
         self.number, self.request = number, request
-        self.parent = find_model(request.model, engine.places)
+        asked = request.training
+        self.parent = find_model(asked.model, engine.places)
         if wanted_sha256 and wanted_sha256 != self.parent.sha256:
-            raise ModelChanged(
-                f"The model '{request.model}' has been replaced since the run began: start the run again."
-            )
+            raise ModelChanged(f"The model '{asked.model}' has been replaced since the run began: start the run again.")
         self._device = engine.device
         self.state, self.error, self.file = "running", "", b""
         self._facts: dict[str, Any] = {"step": 0, "loss": None, "gain": 0.0, "seconds": 0.0}
@@ -68,7 +67,7 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """How far it is, as JSON."""
         self._asked = time.monotonic()
-        left = max(0.0, 60 * self.request.minutes - self._facts["seconds"]) if self.state == "running" else 0.0
+        left = max(0.0, 60 * self.request.training.minutes - self._facts["seconds"]) if self.state == "running" else 0.0
         return {
             "job": self.number,
             "state": self.state,
@@ -85,7 +84,7 @@ class Job:
         self._facts = {**vars(moment), "loss": moment.loss if math.isfinite(moment.loss) else None}
 
     def _work(self) -> None:
-        log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.minutes)
+        log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.training.minutes)
         try:
             import torch
 
@@ -118,7 +117,7 @@ class Job:
                 else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."
             )
             self.state = "failed"
-        log.info(json.dumps({"adaptation": self.request.model, "state": self.state, **self._facts}))
+        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state, **self._facts}))
 
 
 class Jobs:
@@ -130,15 +129,13 @@ class Jobs:
 
     def start(self, number: str, tensors: Any, plain: dict[str, Any], sha256: str) -> Job:
         """Begin a job, or find the one that began under the same number; HSFusionError where another is at work."""
-        from ..training.adaptation.request import AdaptationRequest
-
         with self._lock:
             if self._job is not None and self._job.number == number:
                 return self._job
             if self._job is not None and self._job.running:
                 raise HSFusionError("The server is adapting a model for somebody else: try again later.")
             request = AdaptationRequest.from_message(tensors, plain)
-            if request.minutes > LONGEST_MINUTES:
+            if request.training.minutes > LONGEST_MINUTES:
                 raise HSFusionError(f"The server adapts for at most {LONGEST_MINUTES:.0f} minutes: set MINUTES lower.")
             self._job = Job(number, request, self._engine, sha256)
             return self._job

@@ -19,12 +19,14 @@ from hsfusion.models.networks.inputs import TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
 from hsfusion.models.runners import subspace as fusion
-from hsfusion.models.runners.subspace import SubspaceRunner, TileRequest, build_network, network_range
+from hsfusion.models.runners.subspace import SubspaceRunner, build_network, network_range
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
 from hsfusion.models.training.subspace.card import HALO
+from hsfusion.models.wire.tile import TileRequest
+from hsfusion.models.wire.values import plain
 
 SETTINGS = {"components": 5, "width": 16, "depth": 1}
 CARD = {
@@ -111,7 +113,7 @@ class Scene:
             "core_cols": [tile.core_cols.start, tile.core_cols.stop],
         }
         place = {name: [r.start, r.stop] for name, r in vars(tile.place).items()}
-        return {"model": self.model.coefficients.to_dict(), "place": place, **core, "seed": 7, **options}
+        return {"model": plain(self.model.coefficients), "place": place, **core, "seed": 7, **options}
 
     def run(self, runner: SubspaceRunner, tile: Tile, **options) -> dict[str, np.ndarray]:
         """One tile."""
@@ -414,7 +416,7 @@ def test_a_request_that_does_not_fit_is_refused_in_one_sentence(scene, runner):
         runner({**tensors, "y": tensors["y"][:, 1:]}, request)
     with pytest.raises(HSFusionError, match="core .* does not lie"):
         runner(tensors, {**request, "core_rows": [0, 400]})
-    with pytest.raises(HSFusionError, match="steps must be between"):
+    with pytest.raises(HSFusionError, match="steps must be 0 to"):
         runner(tensors, {**request, "samples": 1, "steps": -1})
 
 
@@ -429,6 +431,6 @@ def test_the_request_survives_json(scene):
 
     tile = scene.whole()
     request = scene.request(tile, samples=3, steps=2, consistency=False)
-    job = TileRequest.from_dict(json.loads(json.dumps(request)))
+    job = TileRequest.from_message(json.loads(json.dumps(request)))
     assert job.place == tile.place and (job.samples, job.steps, job.seed, job.consistency) == (3, 2, 7, False)
     np.testing.assert_array_equal(job.model.response, scene.model.coefficients.response)

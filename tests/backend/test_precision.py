@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from hsfusion.models.runners.precision import (
 )
 from hsfusion.models.runners.subspace import SubspaceRunner
 from hsfusion.models.runners.weights import load_state, read_card
-from hsfusion.models.scene.model import CoefficientModel
 from hsfusion.models.scene.tiles.plan import plan_tiles
 
 MODEL = Path(__file__).resolve().parents[2] / "resources" / "models" / "hsfusion-base.safetensors"
@@ -53,7 +53,7 @@ def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
     """With the bundled weights: to 1e-4 of the data range in float32, to 1e-3 in bfloat16."""
     chosen = runner.with_precision(how)
     tensors, request, truth, _ = made_up_tile(runner.components, 256)
-    model = CoefficientModel.from_dict(request["model"])
+    model = request.model
     whole = chosen(tensors, request)["x"][0]
     tile = plan_tiles(range(256), range(256), model, 64, 48, 8)[0]
     p = tile.place
@@ -66,9 +66,7 @@ def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
         "y_mask": tensors["y_mask"][coarse],
         "z_mask": tensors["z_mask"][fine],
     }
-    place = {name: [r.start, r.stop] for name, r in vars(p).items()}
-    core = {"core_rows": [0, 64], "core_cols": [0, 64]}
-    found = chosen(part, {**request, "place": place, **core})["x"][0]
+    found = chosen(part, replace(request, place=p, core_rows=range(64), core_cols=range(64)))["x"][0]
     weight = np.asarray(model.weight)[:, None, None]
     difference = np.abs(weight * (found - whole[:, :64, :64])).max() / np.ptp(weight * truth)
     assert difference < (1e-4 if how == FLOAT32 else 1e-3)

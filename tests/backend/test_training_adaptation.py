@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -16,11 +17,13 @@ from hsfusion.models.runners.subspace import SubspaceRunner, build_network
 from hsfusion.models.runners.weights import load_state, save_model
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.reduced.examples import IMAGES, coefficient_metric, reduced_examples
+from hsfusion.models.scene.reduced.examples import coefficient_metric, reduced_examples
 from hsfusion.models.scene.reduced.held_out import CHOOSE, TEST, TRAIN
 from hsfusion.models.training.adaptation import training as module
-from hsfusion.models.training.adaptation.request import AdaptationRequest, adapt
+from hsfusion.models.training.adaptation.request import adapt
 from hsfusion.models.training.adaptation.training import Adaptation, Moment
+from hsfusion.models.wire.adaptation import AdaptationRequest, Training
+from hsfusion.models.wire.tile import TileRequest
 
 torch.set_num_threads(1)
 SETTINGS = {"components": 4, "width": 8, "depth": 1}
@@ -66,18 +69,9 @@ def problem(make_scene):
 def message(problem, **changes):
     """Tensors and parameters as they travel."""
     examples, judged, gram, noise = problem
-    tensors = {f"{n}.{name}": getattr(e, name) for n, e in enumerate(examples) for name in IMAGES}
-    places = [{name: [r.start, r.stop] for name, r in vars(e.place).items()} for e in examples]
-    blocks = [{"model": e.model.to_dict(), "place": place} for e, place in zip(examples, places)]
-    plain = {
-        "model": "small",
-        "name": "mine",
-        "blocks": blocks,
-        "judged": judged,
-        "gram": gram.tolist(),
-        "noise": noise,
-    }
-    return tensors, {**plain, "minutes": 0.03, "about": {"hsi": "a.tif"}, **changes}
+    training = Training("small", "mine", judged, gram, noise, minutes=0.03)
+    tensors, plain = AdaptationRequest(training, examples, {"hsi": "a.tif"}).to_message()
+    return tensors, {**json.loads(json.dumps(plain)), **changes}
 
 
 def test_a_wrong_network_becomes_better_where_it_was_not_trained(problem, state, tmp_path, monkeypatch):
@@ -132,9 +126,7 @@ def test_it_trains_what_the_runner_computes(problem, state):
     """The errors that weights are chosen by are those of the runner's own result on the reduced block."""
     examples, judged, gram, noise = problem
     (tensors, _), block = message(problem), examples[0]
-    place = {name: [r.start, r.stop] for name, r in vars(block.place).items()}
-    request = {"model": block.model.to_dict(), "place": place}
-    request |= {"core_rows": place["fine_rows"], "core_cols": place["fine_cols"]}
+    request = TileRequest(block.model, block.place, block.place.fine_rows, block.place.fine_cols)
     runner = SubspaceRunner(CARD, state)
     x = runner({name: tensors[f"0.{name}"] for name in ("y", "z", "y_mask", "z_mask")}, request)["x"][0]
     apart = x - block.truth

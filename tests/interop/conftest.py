@@ -29,6 +29,7 @@ from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tiles.plan import Tile
+from hsfusion.models.wire.tile import TileRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "hsfusion-base"
@@ -155,16 +156,7 @@ def tile(engine, make_scene) -> RealTile:
         "y_mask": np.ones((rows, cols), np.float32),
         "z_mask": np.ones((64, 64), np.float32),
     }
-    request = {
-        "model": scene.coefficients.to_dict(),
-        "place": {name: [r.start, r.stop] for name, r in vars(place).items()},
-        "core_rows": [one.core_rows.start, one.core_rows.stop],
-        "core_cols": [one.core_cols.start, one.core_cols.stop],
-        "seed": 7,
-        "steps": 1,
-        "samples": 1,
-        "consistency": True,
-    }
+    request = TileRequest.of(scene.coefficients, one, seed=7, steps=1, samples=1).to_message()
     answer = engine.infer(MODEL, tensors, request)
     return RealTile(
         tensors,

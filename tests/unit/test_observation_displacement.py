@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Displacement, Sampling, Upsampling
+from hsfusion.models.wire.scene import sampling_from
+from hsfusion.models.wire.values import plain
 
 SHAPE = (96, 112)
 WAVES = ((0.0, 0.6, 0.0), (-0.8, 0.3, 0.0), (0.4, 0.0, 0.0))
@@ -120,7 +122,6 @@ def test_an_inverse_undoes_its_field() -> None:
 
 def test_a_field_survives_json() -> None:
     import json
-    from dataclasses import asdict
 
     sampling = replace(SAMPLING, displacement=FIELD)
-    assert Sampling.from_dict(json.loads(json.dumps(asdict(sampling)))) == sampling
+    assert sampling_from(json.loads(json.dumps(plain(sampling)))) == sampling

@@ -10,7 +10,9 @@ from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.laws.denoising import MOST_REMOVED, Denoising, fit_denoising
 from hsfusion.models.scene.laws.nonlinear import Window
 from hsfusion.models.scene.methods.subspace import Place, denoised
-from hsfusion.models.scene.model import CoefficientModel, fit_scene
+from hsfusion.models.scene.model import fit_scene
+from hsfusion.models.wire.scene import model_from
+from hsfusion.models.wire.values import plain
 
 SHAPE, REACH = (120, 160), 8
 NOISE = np.array([0.1, 0.2, 0.1, 0.3])
@@ -136,7 +138,7 @@ def test_the_model_knows_that_there_is_less_noise(make_scene) -> None:
 def test_it_travels_with_the_model(make_scene) -> None:
     _, scene = noisy_pair(make_scene)
     model = scene.coefficients
-    found = CoefficientModel.from_dict(model.to_dict()).denoising
+    found = model_from(plain(model)).denoising
     assert isinstance(found, Denoising)
     for name, value in vars(model.denoising).items():
         np.testing.assert_array_equal(getattr(found, name), value)

@@ -12,8 +12,10 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.methods.subspace import ClosedForms, Place
-from hsfusion.models.scene.model import CoefficientModel, fit_scene
+from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.subspace.subspace import fit_subspace
+from hsfusion.models.wire.scene import model_from
+from hsfusion.models.wire.values import plain
 
 SAMPLING, GAIN, OFFSET = Sampling(4, 1.1, 1.1), np.array([1.2, 0.8, 1.0]), np.array([300.0, -100.0, 0.0])
 
@@ -74,7 +76,7 @@ def test_an_msi_of_another_moment_agrees_in_a_part_of_its_detail(truth):
     changed = block.z + 0.33 * block.z.std(axis=(1, 2), keepdims=True) * other
     model = fit_scene([replace(block, z=changed.astype(np.float32))], SAMPLING).coefficients
     assert 0.3 < model.agreement < 0.95
-    assert CoefficientModel.from_dict(json.loads(json.dumps(model.to_dict()))).agreement == model.agreement
+    assert model_from(json.loads(json.dumps(plain(model)))).agreement == model.agreement
 
 
 def test_the_standardised_msi_has_zero_mean_and_unit_variance(truth):
@@ -182,7 +184,7 @@ def test_masked_pixels_do_not_leak(truth):
 
 def test_the_coefficient_model_survives_json(truth):
     model = fit_scene([pair(truth, 35)], Sampling(4, 1.1, 0.9, 0.5, -0.25)).coefficients
-    back = CoefficientModel.from_dict(json.loads(json.dumps(model.to_dict())))
+    back = model_from(json.loads(json.dumps(plain(model))))
     assert (
         back.sampling == model.sampling and back.scene_shape == model.scene_shape and back.loc_ridge == model.loc_ridge
     )

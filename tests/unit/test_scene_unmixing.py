@@ -14,6 +14,8 @@ from hsfusion.models.scene.laws import unmixing
 from hsfusion.models.scene.laws.unmixing import Evidence
 from hsfusion.models.scene.methods.subspace import ClosedForms, Place
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
+from hsfusion.models.wire.scene import model_from
+from hsfusion.models.wire.values import plain
 from hsfusion.tests.unit.mixtures import BANDS, SAMPLING, SHAPE, Mixture, mixture, with_holes
 
 
@@ -139,7 +141,7 @@ def test_few_pixels_make_fewer_endmembers() -> None:
 
 def test_it_travels_as_json(ambiguous: Mixture) -> None:
     _, model = forms_of(ambiguous.block)
-    back = CoefficientModel.from_dict(json.loads(json.dumps(model.to_dict()))).unmixing
+    back = model_from(json.loads(json.dumps(plain(model)))).unmixing
     for name in ("endmembers", "origin", "misfit_std"):
         np.testing.assert_array_equal(getattr(back, name), getattr(model.unmixing, name))
     for name in ("gain", "constant", "gram"):

@@ -6,13 +6,11 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
 from typing import Any, Callable
-
-import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.wire import protocol
+from ....models.wire.adaptation import AdaptationRequest
 from .client import Client, never
 from .errors import BackendError, BackendRefused
 from .transport import Reply
@@ -38,16 +36,15 @@ class AdaptationJob:
         with contextlib.suppress(HSFusionError):
             self._client.exchange("DELETE", f"{self._path}/{self._number}", _json, lambda: time.monotonic() > end)
 
-    def start(
-        self, tensors: Mapping[str, np.ndarray], request: Mapping[str, Any], cancelled: Callable[[], bool] = never
-    ) -> dict[str, Any]:
+    def start(self, request: AdaptationRequest, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
         """Send the examples; BackendRefused where the backend offers no adaptation or does not take that much."""
         server = self._client.server(cancelled)
         if EXTENSION not in (server.get("extensions") or ()):
             raise BackendRefused(
                 f"The server at {self._client.endpoint} does not offer scene adaptation: set BACKEND to local, or use a server that does."
             )
-        plain = {**request, "model": self._model, "job": self._number}
+        tensors, plain = request.to_message()
+        plain["job"] = self._number
         parameters = {"hsfusion": json.dumps(plain), "model_sha256": self._client.sha256(self._model)}
         body, length = protocol.encode_request(tensors, parameters)
         limit = (server.get("hsfusion") or {}).get("request_bytes")

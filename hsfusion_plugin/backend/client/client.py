@@ -15,6 +15,8 @@ import requests
 
 from ....models.errors import RunCancelled
 from ....models.wire import half, protocol
+from ....models.wire.full_band import FullBandRequest
+from ....models.wire.tile import TileRequest
 from .errors import (
     BackendDied,
     BackendError,
@@ -130,16 +132,17 @@ class Client:
         self,
         model: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: TileRequest | FullBandRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = never,
         expect: Mapping[str, tuple[int, ...]] | None = None,
     ) -> dict[str, np.ndarray]:
         """One tile through the whole sampling loop: input tensors to output tensors (float32, finite).
 
-        `request` goes along as JSON (arrays become lists); `expect` gives the outputs' names and shapes. Raises RunCancelled, TileTooLarge or
+        `request` goes along as JSON; `expect` gives the outputs' names and shapes. Raises RunCancelled, TileTooLarge or
         BackendOutOfMemory (a smaller tile may do), BackendRefused, BackendUnreachable, BackendDied, BadReply.
         """
-        parameters = {"hsfusion": json.dumps(request, default=_plain), "model_sha256": self.sha256(model)}
+        plain = request if isinstance(request, Mapping) else request.to_message()
+        parameters = {"hsfusion": json.dumps(plain), "model_sha256": self.sha256(model)}
         if self.replies == "half":
             parameters[half.EXTENSION] = True
         body, length = protocol.encode_request(tensors, parameters)
@@ -151,7 +154,7 @@ class Client:
             )
         headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
         path = f"/v2/models/{quote(model, safe='')}/infer"
-        work, deaths = work_of(tensors, request), 0
+        work, deaths = work_of(tensors, plain), 0
         while True:
             transport = self._transport
             try:
@@ -285,9 +288,3 @@ def _wait(seconds: float, stop: Callable[[], bool]) -> None:
         if stop():
             raise RunCancelled("The run was cancelled.")
         time.sleep(min(POLL_S, max(0.0, end - time.monotonic())))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot travel in a request")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ....models.cards import SUFFIX, check_weights
-from ....models.scene.reduced.examples import IMAGES, Reduced, coefficient_metric, reduced_examples
+from ....models.scene.reduced.examples import coefficient_metric, reduced_examples
+from ....models.wire.adaptation import AdaptationRequest, Training
 from ...backend.client.adaptation import AdaptationJob
 from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, open_backend
@@ -64,10 +65,10 @@ def run(request: AdaptRequest, progress: Progress) -> dict[str, Any]:
     with _opened(request, pair, progress) as parent:
         estimates = estimate(pair, request, progress.part(0.02, 0.1), int(parent.card["components"]))
         say_estimates(pair, estimates, progress)
-        tensors, plain = _examples(request, pair, estimates, progress)
+        examples = _examples(request, pair, estimates, parent.name, progress)
         with AdaptationJob(parent.client, parent.name) as job:
             progress.phase("Adapting")
-            job.start(tensors, plain, progress.cancelled)
+            job.start(examples, progress.cancelled)
             facts = _followed(job, request.minutes, progress.part(0.12, 0.99))
             if facts["better"]:
                 _write(request.output_model, job.model(progress.cancelled))
@@ -125,15 +126,14 @@ def _checked(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
 
 
 def _examples(
-    request: AdaptRequest, pair: Pair, estimates: Estimates, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and parameters of the job: the scene one scale down."""
+    request: AdaptRequest, pair: Pair, estimates: Estimates, parent: str, progress: Progress
+) -> AdaptationRequest:
+    """What the job is given: the scene one scale down."""
     progress.phase("Preparing the pair at reduced resolution")
     examples, judged = reduced_examples(
         estimates.blocks, estimates.scene, estimates.sampling, pair.wavelengths, check=progress.check
     )
     gram, noise = coefficient_metric(estimates.scene)
-    tensors = {f"{n}.{name}": getattr(example, name) for n, example in enumerate(examples) for name in IMAGES}
     sampling = estimates.sampling
     about = {
         "hsi": Path(request.hsi).name,
@@ -144,21 +144,8 @@ def _examples(
         "psf_fwhm": [float(sampling.fwhm_y), float(sampling.fwhm_x)],
         "hsi_pixels": list(pair.alignment.coarse_shape),
     }
-    plain = {
-        "name": Path(request.output_model).stem,
-        "blocks": [_placed(example) for example in examples],
-        "judged": judged,
-        "gram": gram.tolist(),
-        "noise": noise,
-        "minutes": request.minutes,
-        "about": about,
-    }
-    return tensors, plain
-
-
-def _placed(example: Reduced) -> dict[str, Any]:
-    place = {name: [r.start, r.stop] for name, r in vars(example.place).items()}
-    return {"model": example.model.to_dict(), "place": place}
+    name = Path(request.output_model).stem
+    return AdaptationRequest(Training(parent, name, judged, gram, noise, request.minutes), examples, about)
 
 
 def _followed(job: AdaptationJob, minutes: float, progress: Progress) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -15,6 +15,7 @@ from ....models.scene.model import COMPONENTS
 from ....models.scene.pixels.scaling import QUANTILE, Scaling, scene_scaling
 from ....models.scene.reduced.windows import interpolated
 from ....models.scene.tiles.fixed_windows import Windows
+from ....models.wire.full_band import FullBandRequest
 from ...backend.client.client import Client
 from ...backend.client.errors import TileTooLarge
 from ...errors import HSFusionError
@@ -126,18 +127,18 @@ class Published:
         reply = self.client.infer(
             self.name,
             {name: np.ascontiguousarray(value, np.float32) for name, value in tensors.items()},
-            {
-                "sampling": asdict(sampling),
-                "scene_shape": list(block.scene_shape),
-                "place": {name: [r.start, r.stop] for name, r in vars(place).items()},
-                "core_rows": [rows.start, rows.stop],
-                "core_cols": [cols.start, cols.stop],
-                "hsi_scale": self.scaling.hsi,
-                "msi_scale": self.scaling.msi,
-                "seed": request.seed,
-                "steps": request.steps,
-                "samples": samples,
-            },
+            FullBandRequest(
+                sampling=sampling,
+                scene_shape=block.scene_shape,
+                place=place,
+                core_rows=rows,
+                core_cols=cols,
+                hsi_scale=self.scaling.hsi,
+                msi_scale=self.scaling.msi,
+                seed=request.seed,
+                steps=request.steps,
+                samples=samples,
+            ),
             self.cancelled,
             expect={"x": shape, **({"std": shape} if samples > 1 else {})},
         )

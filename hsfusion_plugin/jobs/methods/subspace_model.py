@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Protocol
+from typing import Callable, Protocol
 
 import numpy as np
 
 from ....models.scene.methods.subspace import ClosedForms, denoised
 from ....models.scene.model import COMPONENTS, CoefficientModel
 from ....models.scene.tiles.plan import Tile, plan_tiles
+from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client
 from ...backend.client.errors import TileTooLarge
 from ..request import ModelRequest
@@ -113,17 +114,19 @@ class Diffusion:
 
     def _infer(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
         request = self.request
-        options = {
-            "seed": request.seed,
-            "steps": request.steps,
-            "samples": request.samples,
-            "consistency": request.consistency,
-        }
+        asked = TileRequest.of(
+            model,
+            tile,
+            seed=request.seed,
+            steps=request.steps,
+            samples=request.samples,
+            consistency=request.consistency,
+        )
         core = (len(arrays.y), len(tile.core_rows), len(tile.core_cols))
         reply = self.client.infer(
             self.name,
             {name: value.astype(np.float32, copy=False) for name, value in vars(arrays).items()},
-            {**tile_request(model, tile), **options},
+            asked,
             self.cancelled,
             expect={"x": (max(1, request.samples), *core), "std": core},
         )
@@ -165,13 +168,3 @@ class Diffusion:
             )
             x[inside], std[inside] = self(smaller, model, Tile(part.core_rows, part.core_cols, place))
         return x, std
-
-
-def tile_request(model: CoefficientModel, tile: Tile) -> dict[str, Any]:
-    """What travels beside the tensors of a tile (models/runners/subspace.py, TileRequest)."""
-    return {
-        "model": model.to_dict(),
-        "place": {name: [r.start, r.stop] for name, r in vars(tile.place).items()},
-        "core_rows": [tile.core_rows.start, tile.core_rows.stop],
-        "core_cols": [tile.core_cols.start, tile.core_cols.stop],
-    }

@@ -21,10 +21,11 @@ from ...errors import HSFusionError, RunCancelled
 from ...networks.inputs import pad_components, target_scale
 from ...networks.subspace_unet import MULTIPLE
 from ...observation import coarse_range
-from ...runners.subspace import Cut, SubspaceRunner, TileRequest
+from ...runners.subspace import Cut, SubspaceRunner
 from ...scene.methods.subspace import ClosedForms, Place, denoised
 from ...scene.reduced.examples import Reduced
 from ...scene.reduced.held_out import CHOOSE, TEST, TRAIN
+from ...wire.tile import TileRequest
 from ..subspace.loop import LEAST_WEIGHT
 
 CROP = 96  # fine pixels

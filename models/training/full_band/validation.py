@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from ...metrics.without_reference import consistency_db, d_lambda
 from ...observation import Degradation, Sampling
 from ...runners.full_band import FullBandRunner
 from ...scene.block import whole_block
+from ...scene.methods.subspace import Place
 from ...trials import Fitted, scores
+from ...wire.full_band import FullBandRequest
 from .data import Observed
 
 Table = dict[str, dict[str, tuple[float, float]]]
@@ -35,18 +37,17 @@ class Trial:
     def fuse(self, runner: FullBandRunner, **options: Any) -> np.ndarray:
         """(L, H, W) of a network; options of its request are steps, seed, samples."""
         pair, (height, width) = self.pair, self.pair.msi.shape[1:]
-        whole = {"fine_rows": [0, height], "fine_cols": [0, width]}
-        whole |= {"coarse_rows": [0, pair.hsi.shape[1]], "coarse_cols": [0, pair.hsi.shape[2]]}
-        request = {
-            "sampling": asdict(self.sampling),
-            "scene_shape": [height, width],
-            "place": whole,
-            "core_rows": [0, height],
-            "core_cols": [0, width],
-            "hsi_scale": pair.scaling.hsi,
-            "msi_scale": pair.scaling.msi,
+        rows, cols = range(height), range(width)
+        request = FullBandRequest(
+            sampling=self.sampling,
+            scene_shape=(height, width),
+            place=Place(rows, cols, range(pair.hsi.shape[1]), range(pair.hsi.shape[2])),
+            core_rows=rows,
+            core_cols=cols,
+            hsi_scale=pair.scaling.hsi,
+            msi_scale=pair.scaling.msi,
             **options,
-        }
+        )
         masks = {"y_mask": np.ones(pair.hsi.shape[1:], np.float32), "z_mask": np.ones((height, width), np.float32)}
         return runner({"y": pair.hsi, "z": pair.msi, **masks}, request)["x"]
 

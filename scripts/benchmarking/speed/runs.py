@@ -17,6 +17,7 @@ import numpy as np
 import requests
 
 from hsfusion.models.wire import protocol
+from hsfusion.models.wire.tile import TileRequest
 
 ROOT = Path(__file__).resolve().parents[3]
 REPEATS = 3
@@ -24,7 +25,7 @@ UNGUARDED = "hsfusion:fuse without guard, whole command"  # the model works on i
 
 
 def transport(
-    model: Path, tensors: Mapping[str, np.ndarray], request: Mapping[str, Any], precision: str
+    model: Path, tensors: Mapping[str, np.ndarray], request: TileRequest, precision: str
 ) -> tuple[float, float] | None:
     """Wall and CPU seconds of a tile's way to the server and back: its request, coded and decoded on both sides, against the same tile again.
 
@@ -42,7 +43,7 @@ def transport(
         name = model.stem
         url = f"http://127.0.0.1:{port}/v2/models/{name}/infer"
         found = []
-        plain = {"hsfusion": json.dumps(request, default=lambda value: value.tolist())}
+        plain = {"hsfusion": json.dumps(request.to_message())}
         for number in range(REPEATS + 1):
             began, cpu = time.monotonic(), time.process_time()
             body, length = protocol.encode_request(tensors, plain)

@@ -34,6 +34,7 @@ from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
 from hsfusion.models.scene.tiles.spectra import fused_spectra
+from hsfusion.models.wire.tile import TileRequest
 from hsfusion.scripts.benchmarking.speed.calls import calls_alone, run_lines, some_of
 from hsfusion.scripts.benchmarking.speed.pair import RATIO, write_pair
 from hsfusion.scripts.benchmarking.speed.runs import UNGUARDED, transport, whole_run
@@ -92,12 +93,12 @@ class Ground:
         return _tensors(self.scene, self.y, self.z)
 
     @property
-    def request(self) -> dict[str, Any]:
-        return _request(self.scene, self.tile)
+    def request(self) -> TileRequest:
+        return TileRequest.of(self.scene.coefficients, self.tile)
 
     def call(self, tile: Tile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Tensors and request of any tile."""
-        return _tensors(self.scene, *_read(self.hsi, self.msi, tile)), _request(self.scene, tile)
+        return _tensors(self.scene, *_read(self.hsi, self.msi, tile)), TileRequest.of(self.scene.coefficients, tile)
 
 
 def _read(hsi: Path, msi: Path, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
@@ -113,13 +114,6 @@ def _tensors(scene: SceneModel, y: np.ndarray, z: np.ndarray) -> dict[str, np.nd
     return {"y": scene.subspace.project(y).astype(np.float32), "z": scene.standardise(z), **masks}
 
 
-def _request(scene: SceneModel, tile: Tile) -> dict[str, Any]:
-    place = {name: [r.start, r.stop] for name, r in vars(tile.place).items()}
-    core = {"core_rows": tile.core_rows, "core_cols": tile.core_cols}
-    ends = {name: [r.start, r.stop] for name, r in core.items()}
-    return {"model": scene.coefficients.to_dict(), "place": place, **ends}
-
-
 def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> Ground:
     """Write the pair, fit its scene model, and read the tile in its middle (where the halo is whole)."""
     hsi, msi = write_pair(folder, size, size, bands)
@@ -128,8 +122,7 @@ def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> G
         y = low.read(window=Window(0, 0, some, some)).astype(np.float32)
         z = high.read(window=Window(0, 0, some * RATIO, some * RATIO)).astype(np.float32)
         scene = fit_scene([whole_block(y, z)], Sampling(float(RATIO), 1.1, 1.1), components)
-        model = scene.coefficients.to_dict() | {"scene_shape": [size, size]}
-        scene = SceneModel(**(vars(scene) | {"coefficients": type(scene.coefficients).from_dict(model)}))
+        scene = replace(scene, coefficients=replace(scene.coefficients, scene_shape=(size, size)))
         tiles = plan_tiles(range(size), range(size), scene.coefficients, TILE, halo, MULTIPLE)
     tile = tiles[len(tiles) // 2]
     return Ground(folder, hsi, msi, size, scene, tiles, tile, *_read(hsi, msi, tile))

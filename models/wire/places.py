@@ -1,0 +1,58 @@
+"""What the requests of all tiles have in common: where they lie, how much is wanted, and the shapes of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import HSFusionError
+from ..scene.methods.subspace import Place
+from .values import Malformed, Rules
+
+FARTHEST = 2**40  # a pixel's absolute number
+LONGEST_SIDE = 1 << 16  # pixels of a tile
+MOST_STEPS = 10_000
+MOST_SAMPLES = 1_000_000
+LARGEST_SEED = 2**63 - 1
+
+_WHERE = (-FARTHEST, FARTHEST)
+PLACE = Rules(
+    ranges={
+        **{f"place.{name}": _WHERE for name in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols")},
+        "core_rows": _WHERE,
+        "core_cols": _WHERE,
+    }
+)
+OPTIONS = Rules(
+    ranges={"seed": (-LARGEST_SEED, LARGEST_SEED), "steps": (0, MOST_STEPS), "samples": (0, MOST_SAMPLES)},
+)
+
+
+def check_core(place: Place, rows: range, cols: range) -> None:
+    """Malformed where the core does not lie in its window, or the window is longer than any tile."""
+    for core, window in ((rows, place.fine_rows), (cols, place.fine_cols)):
+        if not window.start <= core.start < core.stop <= window.stop:
+            raise Malformed(
+                f"the core {core.start} to {core.stop} does not lie in its window {window.start} to {window.stop}."
+            )
+    for name, window in vars(place).items():
+        if len(window) > LONGEST_SIDE:
+            raise Malformed(f"place.{name} has {len(window)} pixels, and {LONGEST_SIDE} are the most.")
+
+
+def check_images(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], integers: tuple[str, ...] = ()
+) -> None:
+    """HSFusionError where a tile's tensor is missing, of another shape or kind, or not finite."""
+    for name, shape in shapes.items():
+        found = tensors[name].shape if name in tensors else "missing"
+        if found != shape:
+            raise HSFusionError(
+                f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version."
+            )
+        image = tensors[name]
+        if image.dtype.kind not in ("iu" if name in integers else "f"):
+            raise HSFusionError(f"The tile's tensor {name} must be of floating point, but it is {image.dtype}.")
+        if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+            raise HSFusionError(f"The tile's tensor {name} holds numbers that are not finite.")

@@ -1,0 +1,82 @@
+"""The request of a tile of a subspace model: everything that it needs beside its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..scene.methods.subspace import Place
+from ..scene.model import CoefficientModel
+from ..scene.tiles.plan import Tile
+from .cost import Cost, subspace_cost
+from .places import OPTIONS, PLACE, check_core, check_images
+from .scene import MODEL, check_model
+from .values import Malformed, plain, read
+
+
+@dataclass(frozen=True)
+class TileRequest:
+    """A tile's scene, its place and what is wanted of it. `core_rows`, `core_cols` are the absolute fine pixels wanted back.
+
+    steps 0 = the model's own; samples 0 = the mean estimate; consistency: whether both images are followed at each step.
+    """
+
+    model: CoefficientModel
+    place: Place
+    core_rows: range
+    core_cols: range
+    seed: int = 0
+    steps: int = 1
+    samples: int = 0
+    consistency: bool = True
+
+    @classmethod
+    def of(cls, model: CoefficientModel, tile: Tile, **options: Any) -> TileRequest:
+        """Of a tile of a scene; options are seed, steps, samples, consistency."""
+        return cls(model, tile.place, tile.core_rows, tile.core_cols, **options)
+
+    def to_message(self) -> dict[str, Any]:
+        """As JSON can write it."""
+        return plain(self)
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, Any] | TileRequest) -> TileRequest:
+        """The inverse of `to_message`; HSFusionError that names what is missing or malformed."""
+        if isinstance(message, cls):
+            return message
+        try:
+            request = read(cls, message, RULES)
+            check_model(request.model)
+            check_core(request.place, request.core_rows, request.core_cols)
+        except Malformed as error:
+            raise Malformed(
+                f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
+            ) from error
+        return request
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that the request's tensors must have."""
+        place = self.place
+        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+        return {
+            "y": (len(self.model.y_std), *coarse),
+            "z": (len(self.model.z_std), *fine),
+            "y_mask": coarse,
+            "z_mask": fine,
+        }
+
+    def check_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
+        check_images(tensors, self.shapes())
+
+    def cost(self, card: Mapping[str, Any]) -> Cost:
+        """By the model of this card."""
+        core = len(self.core_rows) * len(self.core_cols)
+        steps = self.steps or int(card.get("default_steps") or 1)
+        return subspace_cost(self.place, self.model.sampling, core, card, len(self.model.z_std), self.samples, steps)
+
+
+RULES = MODEL.under("model") | PLACE | OPTIONS
