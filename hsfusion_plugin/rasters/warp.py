@@ -42,7 +42,7 @@ def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
         return near, ""
     ratio = _ratio(hsi, msi)
     return _warped(hsi, msi, _outline(hsi, msi), ratio), (
-        f"The HSI {_reason(hsi, msi)}: it was warped onto the MSI's grid once, without a file, to pixels of {ratio:.6g} MSI pixels; "
+        f"The HSI {_reason(hsi, msi)}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
         "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a little: "
         "it is best estimated, since a PSF_FWHM of the sensor's data sheet does not know of it."
     )
