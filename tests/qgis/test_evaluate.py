@@ -127,7 +127,7 @@ def test_the_common_area_is_compared(pair, tmp_path, part, grid):
     rows = slice(max(row, 0), min(row + cube.shape[1], reference.shape[1]))
     cols = slice(max(col, 0), min(col + cube.shape[2], reference.shape[2]))
     direct = evaluate(reference[:, rows, cols], fused[:, rows, cols], 1.0)
-    assert found.PSNR == pytest.approx(direct.PSNR, abs=1e-4)
+    assert pytest.approx(direct.PSNR, abs=1e-4) == found.PSNR
     assert f"common area of {cols.stop - cols.start} x {rows.stop - rows.start}" in report.read_text()
 
 
@@ -148,7 +148,7 @@ def test_without_georeference_what_simulation_cuts_is_left_out(tmp_path, cut, re
             evaluate_rasters(request)
         return
     direct = evaluate(reference[:, :-cut, :-cut], fused[:, :-cut, :-cut], 3)
-    assert evaluate_rasters(request).PSNR == pytest.approx(direct.PSNR, abs=1e-4)
+    assert pytest.approx(direct.PSNR, abs=1e-4) == evaluate_rasters(request).PSNR
 
 
 def test_longitude_and_latitude_under_two_names(tmp_path):
@@ -157,7 +157,7 @@ def test_longitude_and_latitude_under_two_names(tmp_path):
     one = write(tmp_path / "x.tif", x, grid=grid, code="EPSG:4326")
     other = write(tmp_path / "y.tif", y, grid=grid, code="OGC:CRS84")
     found = evaluate_rasters(EvaluationRequest(one, other))
-    assert found.PSNR == pytest.approx(evaluate(x, y, 1.0).PSNR, abs=1e-4)
+    assert pytest.approx(evaluate(x, y, 1.0).PSNR, abs=1e-4) == found.PSNR
 
 
 @pytest.mark.parametrize(
