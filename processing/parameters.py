@@ -23,6 +23,7 @@ from .strings import RESOURCES, tr
 
 ESTIMATE = "estimate"
 REGISTRATIONS = ("auto", "shift", "none")
+AUTO_NONE = ("auto", "none")
 DATA_TYPES = ("Float32", "Int16")
 
 
@@ -76,9 +77,11 @@ def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str,
     return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
 
 
-def text(name: str, label: str, default: str = "", hints: tuple[str, ...] = ()) -> QgsProcessingParameterString:
+def text(
+    name: str, label: str, default: str = "", hints: tuple[str, ...] = (), required: bool = False
+) -> QgsProcessingParameterString:
     """A line of text; `hints` are offered in a list."""
-    parameter = QgsProcessingParameterString(name, label, default, optional=not default)
+    parameter = QgsProcessingParameterString(name, label, default, optional=not (default or required))
     if hints:
         parameter.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})
     return parameter
@@ -100,6 +103,11 @@ def extent() -> QgsProcessingParameterExtent:
 def raster_output(name: str, label: str, optional: bool = False) -> QgsProcessingParameterRasterDestination:
     """A raster that comes out."""
     return QgsProcessingParameterRasterDestination(name, label, None, optional, not optional)
+
+
+def quality_output() -> QgsProcessingParameterRasterDestination:
+    """QUALITY: flags of every pixel of the result."""
+    return advanced(raster_output("QUALITY", tr("Quality flags"), optional=True))
 
 
 def file_output(
@@ -153,6 +161,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
             REGISTRATIONS,
             REGISTRATIONS[0],
         ),
+        choice("DEFECTS", tr("Dead columns, spikes and stripes of the hyperspectral raster"), AUTO_NONE, AUTO_NONE[0]),
     ]
 
 

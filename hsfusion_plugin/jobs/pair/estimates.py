@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ....models.errors import HSFusionError
 from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ....models.scene.quality import Flags
 from ....models.scene.subspace.subspace import fit_subspace
 from ...paths import RESOURCES
 from ..request import PairRequest
@@ -21,6 +22,7 @@ from .pair import Pair
 from .soft_bands import softness_warning
 
 UNEXPLAINED = 0.05
+LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Estimates:
 
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
     nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
-    snr_db: median over bands of the HSI's mean square over its noise variance.
+    snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and highest value of each MSI band at the
+    HSI's resolution, in the pixels that the estimates come from. flags: what was found for the scene and is to be said of pixels in QUALITY.
     """
 
     scene: SceneModel
@@ -43,6 +46,8 @@ class Estimates:
     nominal: bool = False
     largest: float = 0.0
     snr_db: float = float("nan")
+    msi_range: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    flags: tuple[Flags, ...] = ()
 
     def without_blocks(self) -> Estimates:
         """For the tiles: what was fitted, and not what it was fitted to."""
@@ -72,7 +77,8 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     sampling = geometry.sampling
     if sampling.displacement is not None:  # other pixels of both images belong together
         blocks = read_blocks(pair, sampling, progress)
-    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
+    samples = coarse_samples(blocks, sampling)
+    subspace = fit_subspace(samples.spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
@@ -97,14 +103,23 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         warnings=warnings,
         geometry=geometry,
         nominal=prior is not None,
-        largest=max(float(block.y.max()) for block in blocks),
+        largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
+        msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
-    power = np.mean([(block.y.astype(np.float64) ** 2).mean(axis=(1, 2)) for block in blocks], axis=0)
+    """Over the pixels that are valid; the zeros that stand for nodata are none of them."""
+    pixels = np.concatenate([block.y[:, block.y_mask > 0] for block in blocks], axis=1)
+    power = np.square(pixels, dtype=np.float64).mean(axis=1)
     return float(np.median(10 * np.log10(power / np.maximum(band_noise**2, 1e-30))))
+
+
+def _largest(blocks: list[Block]) -> float:
+    """Of the HSI's values, but for single ones that lie far above all others: Int16 gets its scale from it."""
+    pixels = np.concatenate([np.abs(block.y[:, block.y_mask > 0]) for block in blocks], axis=1)
+    return float(np.minimum(pixels.max(axis=1), LONE_FACTOR * np.quantile(pixels, 0.999, axis=1)).max())
 
 
 def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
