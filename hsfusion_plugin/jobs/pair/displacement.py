@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from ....models.observation.axis import coarse_centres
+from ....models.scene.quality import Flag, Flags
+from ....models.scene.sensors.displacement import Found
 from ... import reports
 from .geometry import Geometry
 
-CERTAIN = 0.25  # HSI pixels: where a displacement is less sure than this it is drawn and flagged as not told
+CERTAIN = 0.25  # HSI pixels of standard deviation, from which a place's displacement is flagged as uncertain
 
 
 def outputs(geometry: Geometry) -> dict[str, float]:
@@ -80,3 +85,25 @@ def sentence(geometry: Geometry) -> str:
         f"locally ({displacement.order} cosines per axis); misfit of held-out HSI pixels {before:.3f} before, {after:.3f} after; "
         f"{100 * found.agreed:.0f} % of the compared pixels agree."
     )
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """Flags fine pixels where the displacement is uncertain, one HSI pixel at a time."""
+
+    found: Found
+
+    def __call__(self, rows: range, cols: range) -> np.ndarray:
+        """uint8 (rows, cols) of `Flag` for a window of the scene, in fine pixels."""
+        ratio = self.found.sampling.ratio
+        numbers = [np.floor(np.arange(r.start, r.stop) / ratio).astype(int) for r in (rows, cols)]
+        coarse = [range(int(n[0]), int(n[-1]) + 1) for n in numbers]
+        spread = self.found.spread(*(coarse_centres(c, ratio, 0.0) for c in coarse))
+        uncertain = spread.max(axis=0) > CERTAIN * ratio
+        there = uncertain[np.ix_(numbers[0] - coarse[0].start, numbers[1] - coarse[1].start)]
+        return np.where(there, Flag.DISPLACEMENT_UNCERTAIN, 0).astype(np.uint8)
+
+
+def flags(geometry: Geometry) -> tuple[Flags, ...]:
+    """What QUALITY is to say of the displacement: nothing where one shift does for all."""
+    return () if geometry.displacement is None else (Uncertain(geometry.displacement),)

@@ -16,6 +16,7 @@ from ....models.scene.subspace.subspace import fit_subspace
 from ...paths import RESOURCES
 from ..request import PairRequest
 from ..run.progress import Progress
+from . import displacement
 from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
@@ -105,6 +106,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         nominal=prior is not None,
         largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
+        flags=displacement.flags(geometry),
         msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
 
