@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.observation.axis import coarse_centres
 from ....models.scene.quality import Flag, Flags
 from ....models.scene.sensors.displacement import Found
-from ... import reports
 from .geometry import Geometry
 
 CERTAIN = 0.25  # HSI pixels of standard deviation, from which a place's displacement is flagged as uncertain

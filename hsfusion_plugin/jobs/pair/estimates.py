@@ -14,9 +14,9 @@ from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.quality import Flags
 from ....models.scene.subspace.subspace import fit_subspace
 from ...paths import RESOURCES
+from ..pair import displacement
 from ..request import PairRequest
 from ..run.progress import Progress
-from . import displacement
 from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
