@@ -101,10 +101,12 @@ def _of_subdataset(path: str, file: str, name: str, stack: ExitStack) -> _Input 
     if not Path(file).is_file():
         return None
     source = stack.enter_context(Source.open(file, work_folder()))
-    family = family_of(source, last=False)
-    if family is None:
+    if family_of(source, last=False) is None:
         return None
-    product = open_product(source)
+    try:
+        product = open_product(source)
+    except HSFusionError:  # whose array GDAL may read all the same
+        return None
     image = product.image
     wanted = name.strip("/").replace(" ", "_")
     if isinstance(image, Cube) and image.grid.geotransform and image.array.name.replace(" ", "_") == wanted:
