@@ -160,7 +160,10 @@ class Algorithm(QgsProcessingAlgorithm):
         """The sensor set, by the names that `PairRequest` gives its fields."""
         texts, numbers = ("SRF_FILE", "MSI_GSD"), ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
         return {
-            "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),
+            **{
+                name.lower(): self.parameterAsEnumString(parameters, name, context)
+                for name in ("SENSOR", "REGISTRATION", "DEFECTS")
+            },
             **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
             **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},
         }

@@ -19,7 +19,8 @@ from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
-from ..pair.estimates import Estimates, estimate, nominal_response, read_blocks
+from ..pair.blocks import read_blocks
+from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
 from ..reduced.scene import Rehearsal
 from ..request import ModelRequest
@@ -180,7 +181,7 @@ def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress)
     def model() -> list[np.ndarray]:
         method = models.method(name)
         if isinstance(method, Published):
-            fitted = method.for_scene(rehearsal.estimates.blocks)
+            fitted = method.for_scene(rehearsal.estimates.blocks, rehearsal.estimates.scene)
             return each(lambda stage: stage.fused(fitted), rehearsal)
         return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
 

@@ -17,7 +17,6 @@ from ...observation.degradation import free_degradation
 LOC_WINDOW = 1.5  # std of LOC's Gaussian window in coarse pixels
 LOC_REACH = 6  # ... which is cut at this many coarse pixels
 CHEBYSHEV_STEPS = 12
-CORRECTIONS = 1  # rounds in which a displaced D is followed exactly
 
 
 def mix(matrix: np.ndarray, x: Any) -> Any:
@@ -137,7 +136,7 @@ def maximum_a_posteriori(
     y_mask = down.within(y_mask)
     residual = (y - down(by_msi)) * y_mask
     rotated = mix(axes.T / y_std, residual)
-    dual = _dual(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, down)
+    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
     return by_msi + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
@@ -188,17 +187,11 @@ def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, boun
     return u
 
 
-def _dual(rhs: Any, mu: Any, mask: Any, down: Degradation) -> Any:
-    """(I + mu_k D D^T)^-1 rhs; where D is displaced, its D D^T is not separable, and what the separable one leaves is put right in a few rounds."""
-    grams = _grams(down, rhs)
-    u = chebyshev(rhs, mu, mask, *grams)
-    for _ in range(CORRECTIONS if down.sampling.displacement is not None else 0):
-        u = u + chebyshev(rhs - u - mu * down(down.adjoint(u)), mu, mask, *grams)
-    return u
-
-
 def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
-    """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues."""
+    """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues.
+
+    A displaced D D^T is no product of two matrices; that of pixels at even distances stands for it, from which a field differs by its slope.
+    """
     matrices = (down.rows, down.cols)
     if down.sampling.displacement is not None:
         matrices = [
