@@ -120,7 +120,9 @@ def test_two_products_are_fused_as_they_are(tmp_path):
         def warn(self, text: str) -> None:
             heard.append(text)
 
-    request = FusionRequest(hsi=str(hsi), msi=str(msi / "MTD_MSIL2A.xml"), output=str(tmp_path / "f.tif"), method="glp-hs")
+    request = FusionRequest(
+        hsi=str(hsi), msi=str(msi / "MTD_MSIL2A.xml"), output=str(tmp_path / "f.tif"), method="glp-hs"
+    )
     with_closed_form.run(request, Listener())
     fused = physical(tmp_path / "f.tif") * 2500  # reflectance of four times the pair's numbers
     assert np.nanmean((fused - pair.truth) ** 2) < 0.05 * pair.truth.var()
@@ -303,7 +305,11 @@ def test_qgis_process_opens_a_product(qgis_process, tmp_path):
     product.mkdir()
     truth = hdf.neon(product)
     result = qgis_process(
-        "hsfusion:openproduct", PRODUCT=truth.path, OUTPUT=tmp_path / "out.tif", MASK=tmp_path / "mask.tif", BANDS="good"
+        "hsfusion:openproduct",
+        PRODUCT=truth.path,
+        OUTPUT=tmp_path / "out.tif",
+        MASK=tmp_path / "mask.tif",
+        BANDS="good",
     )
     assert result.outputs["SENSOR"] == "NEON AOP" and result.seconds < 60
     np.testing.assert_allclose(physical(tmp_path / "out.tif"), truth.values[~truth.bad], rtol=1e-6)

@@ -70,7 +70,9 @@ class Pair:
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told

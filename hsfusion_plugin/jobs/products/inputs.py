@@ -52,7 +52,10 @@ def open_pair(hsi: str, msi: str, progress: Progress) -> tuple[Raster, Raster]:
             None if product else Raster.open(path, role)
             for product, path, role in zip(found, (hsi, msi), ("HSI", "MSI"))
         ]
-        grids = [_grid_of(raster) if raster is not None else product.product.image.grid for raster, product in zip(plain, found)]
+        grids = [
+            _grid_of(raster) if raster is not None else product.product.image.grid
+            for raster, product in zip(plain, found)
+        ]
         rasters = []
         for i, role in enumerate(("HSI", "MSI")):
             rasters.append(plain[i] or _opened(found[i], role, grids[1 - i], progress))
@@ -176,7 +179,9 @@ def _bounds_in(other: Grid, grid: Grid) -> tuple[Bounds, float] | None:
         reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     points = None
     with collected_errors() as failures:
-        points = np.array(osr.CoordinateTransformation(source, target).TransformPoints(np.column_stack([x, y]).tolist()))
+        points = np.array(
+            osr.CoordinateTransformation(source, target).TransformPoints(np.column_stack([x, y]).tolist())
+        )
     if points is None or failures or not np.isfinite(points).all():
         return None
     xs, ys = points[:, 0], points[:, 1]

@@ -18,12 +18,21 @@ SPECTRAL = re.compile(
     r"spectral(?:[_ ]?bands?)?|\w+_bands|bands_per_pixel)",
     re.IGNORECASE,
 )
-CENTRES = re.compile(r"(?:(?:centre|center|central)[_ ]?)?(?:wavelengths?(?:_\w+)?|wvls?|wl|lambda)|\w+_wavelengths?", re.IGNORECASE)
+CENTRES = re.compile(
+    r"(?:(?:centre|center|central)[_ ]?)?(?:wavelengths?(?:_\w+)?|wvls?|wl|lambda)|\w+_wavelengths?", re.IGNORECASE
+)
 WIDTHS = re.compile(r"(?:\w+_)?fwhm|band_?widths?", re.IGNORECASE)
 GOOD = re.compile(r"good_wavelengths|bbl|good_bands", re.IGNORECASE)
-_ROWS = re.compile(r"y|lat(?:itude)?|northing|rows?|lines?|ydim|bins_along_track|number_of_lines|downtrack", re.IGNORECASE)
-_COLS = re.compile(r"x|lon(?:gitude)?|easting|col(?:umn)?s?|samples?|xdim|bins_across_track|pixels_per_line|crosstrack", re.IGNORECASE)
-_LATITUDE, _LONGITUDE = re.compile(r"lat(?:itude)?(?:_\w+)?", re.IGNORECASE), re.compile(r"lon(?:gitude)?(?:_\w+)?", re.IGNORECASE)
+_ROWS = re.compile(
+    r"y|lat(?:itude)?|northing|rows?|lines?|ydim|bins_along_track|number_of_lines|downtrack", re.IGNORECASE
+)
+_COLS = re.compile(
+    r"x|lon(?:gitude)?|easting|col(?:umn)?s?|samples?|xdim|bins_across_track|pixels_per_line|crosstrack", re.IGNORECASE
+)
+_LATITUDE, _LONGITUDE = (
+    re.compile(r"lat(?:itude)?(?:_\w+)?", re.IGNORECASE),
+    re.compile(r"lon(?:gitude)?(?:_\w+)?", re.IGNORECASE),
+)
 _EVEN = 1e-3  # of a step, by which places of rows may differ from an even grid
 _FEWEST_BANDS = 3
 
@@ -65,7 +74,9 @@ def structure_of(hdf: Hdf, array: Array) -> Structure | None:
     found = [(axis, bands) for axis in real if (bands := bands_along(hdf, array, axis)) is not None]
     if not found:
         return None
-    axis, bands = max(found, key=lambda pair: SPECTRAL.fullmatch(array.dimensions[pair[0]].rpartition("/")[2]) is not None)
+    axis, bands = max(
+        found, key=lambda pair: SPECTRAL.fullmatch(array.dimensions[pair[0]].rpartition("/")[2]) is not None
+    )
     rows, cols = (i for i in real if i != axis)
     if _COLS.fullmatch(array.dimensions[rows]) or _ROWS.fullmatch(array.dimensions[cols]):
         rows, cols = cols, rows
@@ -188,7 +199,11 @@ def _line(hdf: Hdf, array: Array, axis: int, pattern: re.Pattern[str]) -> tuple[
     values = found.numbers().ravel()
     steps = np.diff(values)
     mean = float((values[-1] - values[0]) / max(1, values.size - 1))
-    if not np.isfinite(values).all() or mean == 0 or np.abs(steps - mean).max() > max(_EVEN * abs(mean), _rounding(found, values)):
+    if (
+        not np.isfinite(values).all()
+        or mean == 0
+        or np.abs(steps - mean).max() > max(_EVEN * abs(mean), _rounding(found, values))
+    ):
         return None
     if np.array_equal(values, np.arange(values.size)) or np.array_equal(values, np.arange(1, values.size + 1)):
         return None  # numbers of pixels
@@ -227,7 +242,10 @@ def _crs(hdf: Hdf, array: Array) -> str:
                 return str(text)
     attributes = hdf.attributes()
     text = next((str(attributes[k]) for k in ("spatial_ref", "crs_wkt") if attributes.get(k)), "")
-    code = next((re.search(r"\d{4,5}", str(attributes[k])) for k in ("epsg", "EPSG", "epsg_code", "crs") if attributes.get(k)), None)
+    code = next(
+        (re.search(r"\d{4,5}", str(attributes[k])) for k in ("epsg", "EPSG", "epsg_code", "crs") if attributes.get(k)),
+        None,
+    )
     return text or (crs_of_epsg(int(code.group())) if code else "")
 
 

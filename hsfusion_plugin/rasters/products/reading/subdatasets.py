@@ -18,7 +18,7 @@ from osgeo import gdal
 from .....models.errors import HSFusionError
 from ...metadata import BandInfo, write_band_info
 from ...wavelengths import guessed_unit, unit_in_nm
-from . import prisma_attributes as prisma
+from ..reading import prisma_attributes as prisma
 from .hdf import Hdf, library
 from .structure import structure_of
 from .swath import geolocate, numbers
@@ -29,7 +29,9 @@ _SPECTRAL = re.compile(
 )
 _CENTRES, _WIDTHS = ("wavelengths", "wavelength"), ("fwhm",)
 _GOOD = ("good_wavelengths", "bbl")
-_TELLING = re.compile(r"wavelengths?|fwhm|good_wavelengths|bbl|lat(?:itude)?(?:_\w+)?|lon(?:gitude)?(?:_\w+)?", re.IGNORECASE)
+_TELLING = re.compile(
+    r"wavelengths?|fwhm|good_wavelengths|bbl|lat(?:itude)?(?:_\w+)?|lon(?:gitude)?(?:_\w+)?", re.IGNORECASE
+)
 _AT_ONCE = 64_000_000  # bytes
 
 
@@ -136,7 +138,9 @@ def cube_behind(path: str) -> Cube | None:
     if opened is None:
         return None
     array, attributes = opened.md, prisma.read_attributes(hdf.root, name)
-    arrays = [(full, hdf.get(full).md) for full in hdf.names if _TELLING.fullmatch(full.rpartition("/")[2]) and hdf.get(full)]
+    arrays = [
+        (full, hdf.get(full).md) for full in hdf.names if _TELLING.fullmatch(full.rpartition("/")[2]) and hdf.get(full)
+    ]
     if array.GetDimensionCount() == 2 and attributes:
         return Cube(hdf, name, array, None, None, attributes, arrays)
     if array.GetDimensionCount() != 3:

@@ -67,7 +67,9 @@ class ProductFiles:
                 _place(mask, grid, mask_path, self._mask, check)
             for number, (rows, cols) in enumerate(windows):
                 check()
-                values, fill = self._storage.read(rows, cols) if self._read else (None, np.zeros((len(rows), len(cols)), bool))
+                values, fill = (
+                    self._storage.read(rows, cols) if self._read else (None, np.zeros((len(rows), len(cols)), bool))
+                )
                 if image is not None:
                     _write(image, rows, cols, values, "OUTPUT")
                 if mask is not None:

@@ -18,7 +18,12 @@ _GEOTIFF = "GTiff"
 def readable_in_place(product: Product) -> bool:
     """Whether a virtual raster can point to the product's own files, and reading those in windows is quick."""
     image = product.image
-    if not isinstance(image, Stack) or product.fill_in_all or image.grid.places is not None or any(part.zoom < 1 for part in image.parts):
+    if (
+        not isinstance(image, Stack)
+        or product.fill_in_all
+        or image.grid.places is not None
+        or any(part.zoom < 1 for part in image.parts)
+    ):
         return False
     return all(opened_file(path).GetDriver().ShortName in (_GEOTIFF, "ENVI") for path in {p.path for p in image.parts})
 
