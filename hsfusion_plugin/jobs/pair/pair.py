@@ -18,10 +18,12 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
 from .gaps import hsi_gaps, msi_gaps
-from .soft_bands import sharpening_of
+from .origins import Origin, disagreements
+from .soft_bands import sharpening_of, told_sizes
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Pair:
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given = Raster.open(request.hsi, "HSI")
-        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
+        given, msi = open_pair(request.hsi, request.msi, progress)
+        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
@@ -67,7 +70,9 @@ class Pair:
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told
@@ -85,9 +90,10 @@ class Pair:
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
         pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
-        if not request.msi_gsd:
+        sizes = request.msi_gsd or told_sizes(msi)
+        if not sizes:
             return pair
-        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        sharpening, said = sharpening_of(pair, sizes, progress)
         if said:
             progress.info(said)
         return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
