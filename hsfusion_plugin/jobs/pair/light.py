@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,14 +13,14 @@ from ....models.scene.sensors.light.areas import Holder
 from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
+from ..request import PairRequest
 from ..run.progress import Progress
+from .blocks import LARGEST_WHOLE, read_block, read_blocks
 from .pair import Pair
 
 MOST_CELLS = 96 * 96  # beyond it cells hold several HSI pixels
 WINDOW = (64, 256)  # HSI pixels (rows, columns) that are read at a time
 LEAST_SAID = 0.0005  # share of the scene
-
-ReadBlock = Callable[[range, range], Block]
 
 
 @dataclass(frozen=True)
@@ -38,33 +37,41 @@ class PairLight:
         return self.found.light
 
 
-def light_of(pair: Pair, blocks: list[Block], sampling: Sampling, read: ReadBlock, progress: Progress) -> PairLight:
-    """The light of the whole overlap; blocks: what is estimated from, read: gives any window of HSI pixels as a block."""
-    cells = _cells(pair, blocks, sampling, read, progress)
+def light_of(
+    pair: Pair, request: PairRequest, sampling: Sampling, progress: Progress, blocks: list[Block]
+) -> PairLight:
+    """The light of the whole overlap, nothing where the request says "none"; blocks: as they were read to find `sampling`."""
+    if request.light == "none":
+        return PairLight(FoundLight(None))
+    progress.phase("Comparing the light of the two images")
+    if sampling.displacement is not None:
+        blocks = read_blocks(pair, sampling, progress)
+    cells = _cells(pair, blocks, sampling, progress)
     found = find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check)
     if found.light is None:
         return PairLight(found)
-    return PairLight(found, (*_of_seam(found.light, cells), *_of_areas(found.light)), _of_smooth(found.light, cells))
+    return PairLight(found, (*_of_seam(found.light), *_of_areas(found.light)), _of_smooth(found.light))
 
 
-def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, read: ReadBlock, progress: Progress) -> Cells:
+def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:
     """Of the one block that is the scene, or of all of a larger one, read window by window."""
     rows, cols = pair.alignment.coarse_shape
     size = max(1, int(np.ceil(np.sqrt(rows * cols / MOST_CELLS))))
     components = Components.of(coarse_samples(blocks, sampling).spectra)
     sums = CellSums(components, (rows, cols), size, pair.alignment.scene_shape)
-    if len(blocks) == 1 and blocks[0].y.shape[1:] == (rows, cols):
+    if rows * cols <= LARGEST_WHOLE:
         sums.add(blocks[0], sampling)
         return sums.cells(sampling)
     steps = [max(1, w // size) * size for w in WINDOW]
     for row, col in product(range(0, rows, steps[0]), range(0, cols, steps[1])):
         progress.check()
-        sums.add(read(range(row, min(row + steps[0], rows)), range(col, min(col + steps[1], cols))), sampling)
+        window = range(row, min(row + steps[0], rows)), range(col, min(col + steps[1], cols))
+        sums.add(read_block(pair, sampling, *window), sampling)
     pair.close()
     return sums.cells(sampling)
 
 
-def _of_seam(light: Light, cells: Cells) -> tuple[str, ...]:
+def _of_seam(light: Light) -> tuple[str, ...]:
     fields = light.fields
     if fields is None or fields.seam is None:
         return ()
@@ -75,7 +82,7 @@ def _of_seam(light: Light, cells: Cells) -> tuple[str, ...]:
     )
 
 
-def _of_smooth(light: Light, cells: Cells) -> tuple[str, ...]:
+def _of_smooth(light: Light) -> tuple[str, ...]:
     fields = light.fields
     if fields is None or fields.order == 1:
         return ()

@@ -37,16 +37,18 @@ class Areas:
     size: int
 
     def of_coarse(self, rows: range, cols: range) -> np.ndarray:
-        """The holder at HSI pixels, (len(rows), len(cols))."""
-        return self.holder[np.ix_(*(np.arange(r.start, r.stop) // self.size for r in (rows, cols)))]
+        """The holder at HSI pixels, (len(rows), len(cols)); beyond the scene that of its border."""
+        return self._at(*(np.arange(r.start, r.stop) / self.size for r in (rows, cols)))
 
     def of_fine(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
         """The holder at MSI pixels; shift (y, x) of the HSI's grid in MSI pixels."""
-        indices = []
-        for window, moved, count in zip((rows, cols), shift, self.holder.shape):
-            cell = np.floor((np.arange(window.start, window.stop) + 0.5 - moved) / (ratio * self.size)).astype(int)
-            indices.append(np.clip(cell, 0, count - 1))
-        return self.holder[np.ix_(*indices)]
+        return self._at(
+            *((np.arange(r.start, r.stop) + 0.5 - moved) / (ratio * self.size) for r, moved in zip((rows, cols), shift))
+        )
+
+    def _at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        cells = (np.clip(np.floor(t).astype(int), 0, n - 1) for t, n in zip((rows, cols), self.holder.shape))
+        return self.holder[np.ix_(*cells)]
 
     def share(self, holder: Holder) -> float:
         """Share of the grid."""

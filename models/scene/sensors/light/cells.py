@@ -89,6 +89,7 @@ class CellSums:
         self, components: Components, coarse_shape: tuple[int, int], size: int, scene_shape: tuple[int, int]
     ) -> None:
         self.components, self.size, self.scene_shape = components, size, scene_shape
+        self._whole = coarse_shape
         self.shape = tuple(-(-n // size) for n in coarse_shape)
         self._count = np.zeros(self.shape)
         self._sums: np.ndarray | None = None
@@ -96,11 +97,18 @@ class CellSums:
     def add(self, block: Block, sampling: Sampling) -> None:
         """Take in a block."""
         low, good = seen_low(block, sampling)
-        predictors = self.components.predictors(block.y.reshape(len(block.y), -1).T.astype(np.float64)).T
+        own = [
+            range(max(r.start, 0), min(r.stop, n)) for r, n in zip((block.coarse_rows, block.coarse_cols), self._whole)
+        ]
+        inner = tuple(
+            slice(o.start - r.start, o.stop - r.start) for o, r in zip(own, (block.coarse_rows, block.coarse_cols))
+        )  # a block may reach beyond the scene
+        y, low, good = block.y[(slice(None), *inner)], low[(slice(None), *inner)], good[inner]
+        predictors = self.components.predictors(y.reshape(len(y), -1).T.astype(np.float64)).T
         values = np.concatenate([predictors.reshape(-1, *good.shape), low]) * good
         if self._sums is None:
             self._sums = np.zeros((len(values), *self.shape))
-        rows, cols = (np.arange(r.start, r.stop) // self.size for r in (block.coarse_rows, block.coarse_cols))
+        rows, cols = (np.arange(r.start, r.stop) // self.size for r in own)
         at = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
         edges = [np.flatnonzero(np.diff(n, prepend=-1)) for n in (rows, cols)]
         self._count[at] += _summed(good.astype(np.float64), edges)
