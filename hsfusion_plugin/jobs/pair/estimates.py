@@ -12,6 +12,7 @@ from ....models.observation import Sampling, Sensor, gaussian_response, load_sen
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.quality import Flags
+from ....models.scene.sensors.light.find import FoundLight
 from ....models.scene.subspace.subspace import fit_subspace
 from ...paths import RESOURCES
 from ..pair import displacement
@@ -24,6 +25,7 @@ from .pair import Pair
 from .soft_bands import softness_warning
 
 UNEXPLAINED = 0.05
+NEAR = 3.0  # MSI pixels of a shift that cannot mislead what is found of the light
 LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
 
@@ -70,18 +72,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request, alignment.scene_shape)
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
-    progress.phase("Estimating the point spread function and the shift")
-
-    def near(moved: Sampling) -> list[Block]:
-        return field_blocks(pair, blocks, moved, progress)
-
-    geometry = find_geometry(blocks, sampling, request, progress.check, near)
-    progress.check()
-    lit = light_of(pair, request, geometry.sampling, progress, blocks)
-    if lit.light is not None:  # what was found before was found under two lights
-        pair = replace(pair, light=lit.light)
-        blocks = [lit.light.block(block) for block in blocks]
-        geometry = find_geometry(blocks, sampling, request, progress.check, near)
+    pair, blocks, geometry, lit = _placed(pair, blocks, sampling, request, progress)
     sampling = geometry.sampling
     if sampling.displacement is not None:  # other pixels of both images belong together
         blocks = read_blocks(pair, sampling, progress)
@@ -120,6 +111,36 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         flags=displacement.flags(geometry),
         msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
+
+
+def _placed(
+    pair: Pair, blocks: list[Block], start: Sampling, request: PairRequest, progress: Progress
+) -> tuple[Pair, list[Block], Geometry, PairLight]:
+    """Where the HSI lies on the MSI, and pair and blocks under one light: what is found of either serves the other."""
+
+    def geometry_of(pair: Pair, blocks: list[Block]) -> Geometry:
+        progress.phase("Estimating the point spread function and the shift")
+        return find_geometry(
+            blocks, start, request, progress.check, lambda moved: field_blocks(pair, blocks, moved, progress)
+        )
+
+    if request.light == "none":
+        return pair, blocks, geometry_of(pair, blocks), PairLight(FoundLight(None))
+    samplings, first, refused = [start], None, None
+    try:
+        first = geometry_of(pair, blocks)
+    except HSFusionError as error:  # such as a place beyond all limits, which a cloud can make up
+        refused = error
+    if first is not None:
+        near = max(abs(first.sampling.shift_y - start.shift_y), abs(first.sampling.shift_x - start.shift_x)) < NEAR
+        samplings = [first.sampling] if near else [start, first.sampling]
+    lit = light_of(pair, samplings, progress, blocks)
+    if lit.light is None:
+        if first is None:
+            raise refused
+        return pair, blocks, first, lit
+    pair, blocks = replace(pair, light=lit.light), [lit.light.block(block) for block in blocks]
+    return pair, blocks, geometry_of(pair, blocks), lit
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:

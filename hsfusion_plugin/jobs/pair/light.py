@@ -13,7 +13,6 @@ from ....models.scene.sensors.light.areas import Holder
 from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
-from ..request import PairRequest
 from ..run.progress import Progress
 from .blocks import LARGEST_WHOLE, read_block, read_blocks
 from .pair import Pair
@@ -37,20 +36,22 @@ class PairLight:
         return self.found.light
 
 
-def light_of(
-    pair: Pair, request: PairRequest, sampling: Sampling, progress: Progress, blocks: list[Block]
-) -> PairLight:
-    """The light of the whole overlap, nothing where the request says "none"; blocks: as they were read to find `sampling`."""
-    if request.light == "none":
-        return PairLight(FoundLight(None))
+def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: list[Block]) -> PairLight:
+    """The light of the whole overlap, at that of the samplings at which the images have most in common.
+
+    A cloud misleads the search for the HSI's place as a wrong place misleads this one, so both are asked. blocks: the pair as the first sampling
+    has it.
+    """
     progress.phase("Comparing the light of the two images")
-    if sampling.displacement is not None:
-        blocks = read_blocks(pair, sampling, progress)
-    cells = _cells(pair, blocks, sampling, progress)
-    found = find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check)
-    if found.light is None:
-        return PairLight(found)
-    return PairLight(found, (*_of_seam(found.light), *_of_areas(found.light)), _of_smooth(found.light))
+    found = []
+    for sampling in samplings:
+        moved = blocks if sampling.displacement == samplings[0].displacement else read_blocks(pair, sampling, progress)
+        cells = _cells(pair, moved, sampling, progress)
+        found.append(find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check))
+    best = min(found, key=lambda one: one.apart)
+    if best.light is None:
+        return PairLight(best)
+    return PairLight(best, (*_of_seam(best.light), *_of_areas(best.light)), _of_smooth(best.light))
 
 
 def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:

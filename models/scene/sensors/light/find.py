@@ -12,7 +12,7 @@ from .bilinear import GAINS, HeldOut, fit_bilinear
 from .cells import LEAST_CELLS, Cells
 from .correction import Fields, Light
 from .fields import Seam, smooth_basis
-from .robust import robust_weights
+from .robust import robust_scale, robust_weights
 from .seams import find_seam
 
 LARGEST_ORDER = 6
@@ -24,11 +24,14 @@ LEAST_SEAM = 0.3  # ... for a seam
 
 @dataclass(frozen=True)
 class FoundLight:
-    """light: None where both images are under one light and show the same; before, after: log of the held-out misfit, mean over bands."""
+    """light: None where both images are under one light and show the same; before, after: log of the held-out misfit, mean over bands;
+    apart: log of what the typical cell leaves unexplained, of the MSI's spread: the lower, the surer it is that both images lie on one another.
+    """
 
     light: Light | None
     before: float = 0.0
     after: float = 0.0
+    apart: float = 0.0
 
 
 def find_light(cells: Cells, shift: tuple[float, float], check: Callable[[], None] = lambda: None) -> FoundLight:
@@ -45,9 +48,10 @@ def find_light(cells: Cells, shift: tuple[float, float], check: Callable[[], Non
     check()
     areas = find_areas(cells, fit.residual)
     fields = Fields(cells.scene_shape, order, seam, fit.gain, fit.offset) if basis.shape[1] else None
+    apart = float(np.log(robust_scale(fit.residual) / np.maximum(cells.low.std(axis=0), 1e-30)).mean())
     if fields is None and areas is None:
-        return FoundLight(None, choice.none, choice.none)
-    return FoundLight(Light(cells.ratio, shift, fields, areas), choice.none, after)
+        return FoundLight(None, choice.none, choice.none, apart)
+    return FoundLight(Light(cells.ratio, shift, fields, areas), choice.none, after, apart)
 
 
 class _Choice:
