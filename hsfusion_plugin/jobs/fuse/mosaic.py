@@ -80,7 +80,7 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
     check_writable(request.output, inputs=[request.hsi, request.msi, request.mask])
     components = model.components if model is not None else ClosedForm("average").components
     estimates = estimate(pair, request, progress, components)
-    largest, light = 1.1 * estimates.largest, estimates.lit.light
+    largest, light = 1.1 * estimates.largest, estimates.pair.light
     about: dict[str, Any] = {"psf_source": estimates.psf_source, "shift_source": estimates.shift_source}
     if model is None:
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)

@@ -139,7 +139,8 @@ def _placed(
         if first is None:
             raise refused
         return pair, blocks, first, lit
-    pair, blocks = replace(pair, light=lit.light), [lit.light.block(block) for block in blocks]
+    blocks = [lit.light.block(block) for block in blocks]
+    pair = replace(pair, light=lit.light.measured(blocks))
     return pair, blocks, geometry_of(pair, blocks), lit
 
 

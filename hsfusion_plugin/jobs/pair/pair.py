@@ -137,17 +137,18 @@ class Pair:
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
         and what is left out, included."""
-        found = self.checked_msi(rows, cols)
-        return found.values, found.mask
+        found = self._sharpened_msi(rows, cols)
+        if self.light is None:
+            return found.values, found.mask
+        return self.light.msi(found.values, found.mask, rows, cols)
 
     def checked_msi(self, rows: range, cols: range) -> Checked:
-        """The same with what was left out."""
+        """The same for a result: what was left out of areas is told pixel by pixel, and filled with what the HSI lets one expect."""
         found = self._sharpened_msi(rows, cols)
-        return found if self.light is None else self._lit(found, rows, cols)
-
-    def _lit(self, found: Checked, rows: range, cols: range) -> Checked:
-        left_out = found.left_out | (self.light.left_out(rows, cols) & (found.mask > 0))
-        return Checked(*self.light.msi(found.values, found.mask, rows, cols), left_out)
+        if self.light is None:
+            return found
+        values, clouded = self.light.filled(self.light.apply(found.values, rows, cols), rows, cols)
+        return Checked(values * found.mask, found.mask, found.left_out | (clouded & (found.mask > 0)))
 
     def _sharpened_msi(self, rows: range, cols: range) -> Checked:
         if self.sharpening is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -31,10 +31,18 @@ class Holder(IntEnum):
 
 @dataclass(frozen=True)
 class Areas:
-    """holder: a Holder per cell, uint8 (h, w); size: HSI pixels along a cell's side."""
+    """holder: a Holder per cell, uint8 (h, w); size: HSI pixels along a cell's side.
+
+    expected (l, h, w): what the HSI lets one expect of the MSI in each cell; spread (l,): how far the MSI's pixels usually are from that;
+    usual: how far nearly all of them are, root mean square over bands in units of `spread`. With these single MSI pixels at the rim of an area,
+    of which a cell has both kinds, are told apart.
+    """
 
     holder: np.ndarray
     size: int
+    expected: np.ndarray
+    spread: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    usual: float = 0.0
 
     def of_coarse(self, rows: range, cols: range) -> np.ndarray:
         """The holder at HSI pixels, (len(rows), len(cols)); beyond the scene that of its border."""
@@ -42,9 +50,24 @@ class Areas:
 
     def of_fine(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
         """The holder at MSI pixels; shift (y, x) of the HSI's grid in MSI pixels."""
-        return self._at(
-            *((np.arange(r.start, r.stop) + 0.5 - moved) / (ratio * self.size) for r, moved in zip((rows, cols), shift))
+        return self._at(*self._places(rows, cols, ratio, shift))
+
+    def unusual(self, rest: np.ndarray) -> np.ndarray:
+        """How far MSI pixels are from what the HSI lets one expect, of the difference (l, ...) as `usual` is measured: (...)."""
+        return np.sqrt(np.mean([(band / s) ** 2 for band, s in zip(rest, self.spread)], axis=0))
+
+    def expected_at(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
+        """`expected` between the cells' middles, (l, H, W)."""
+        down, across = map(_linear, self._places(rows, cols, ratio, shift), self.holder.shape)
+        return down @ self.expected @ across.T
+
+    def _places(
+        self, rows: range, cols: range, ratio: float, shift: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        down, across = (
+            (np.arange(r.start, r.stop) + 0.5 - moved) / (ratio * self.size) for r, moved in zip((rows, cols), shift)
         )
+        return down, across
 
     def _at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         cells = (np.clip(np.floor(t).astype(int), 0, n - 1) for t, n in zip((rows, cols), self.holder.shape))
@@ -71,7 +94,25 @@ def find_areas(cells: Cells, residual: np.ndarray) -> Areas | None:
     inside = holder[cells.index[:, 0], cells.index[:, 1]] > 0
     if not inside.any() or inside.mean() > LARGEST_SHARE or _gain(cells, inside) < LEAST_GAIN:
         return None
-    return Areas(holder, cells.size)
+    return Areas(holder, cells.size, _expected(cells, residual))
+
+
+def _expected(cells: Cells, residual: np.ndarray) -> np.ndarray:
+    """(l, h, w); cells of which nothing is known have their band's mean."""
+    seen = cells.low - residual
+    return np.stack([cells.picture(band, float(band.mean())) for band in seen.T]).astype(np.float32)
+
+
+def _linear(place: np.ndarray, count: int) -> np.ndarray:
+    """(n, count) that interpolates between the middles of `count` cells at places in cells, and repeats the first and the last one."""
+    at = np.clip(place - 0.5, 0, count - 1)
+    low = np.minimum(at.astype(int), max(count - 2, 0))
+    weights = np.zeros((len(place), count), np.float32)
+    index = np.arange(len(place))
+    weights[index, low] = 1.0 - (at - low)
+    if count > 1:
+        weights[index, low + 1] += at - low
+    return weights
 
 
 def _gain(cells: Cells, inside: np.ndarray) -> float:

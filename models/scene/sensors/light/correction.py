@@ -11,6 +11,9 @@ from ...block import Block
 from .areas import Areas, Holder
 from .bilinear import GAINS
 from .fields import Seam, cosines, orders
+from .robust import robust_scale
+
+USUAL = 0.98  # share of the MSI's pixels that are near enough to what the HSI lets one expect
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,31 @@ class Light:
             return values, mask
         mask = np.where(self.areas.of_coarse(rows, cols) == Holder.HSI, np.float32(0), mask)
         return values * mask, mask
+
+    def filled(self, z: np.ndarray, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+        """The MSI z (l, H, W), under one light, with what the HSI lets one expect where it is not believed, and where that is, bool (H, W).
+
+        Of `left_out` these are the pixels that the HSI does not bear out: at the rim of an area a cell has both kinds. Filled, they spoil
+        neither their neighbours' low frequencies nor what a network sees.
+        """
+        out = self.left_out(rows, cols)
+        if not out.any():
+            return z, out
+        expected = self.areas.expected_at(rows, cols, self.ratio, self.shift)
+        out &= self.areas.unusual(z - expected) > self.areas.usual
+        return np.where(out, expected, z), out
+
+    def measured(self, blocks: list[Block]) -> Light:
+        """The same, told by blocks under this light how far MSI pixels usually are from what the HSI lets one expect of them."""
+        if self.areas is None:
+            return self
+        areas, rest = self.areas, []
+        for block in blocks:
+            window = block.fine_rows, block.fine_cols
+            rest.append((block.z - areas.expected_at(*window, self.ratio, self.shift))[:, block.z_mask > 0])
+        every = np.concatenate(rest, axis=1)
+        areas = replace(areas, spread=robust_scale(every.T))
+        return replace(self, areas=replace(areas, usual=float(np.quantile(areas.unusual(every), USUAL))))
 
     def left_out(self, rows: range, cols: range) -> np.ndarray:
         """Where the MSI is not believed, bool (H, W): what it alone shows, and what nobody can tell to be the HSI's."""
