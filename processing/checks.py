@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -142,6 +143,8 @@ def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any
         if path in taken:
             return tr("{} and {} are the same file: give one of them another name.").format(taken[path], name)
         taken[path] = name
+        if isinstance(definition, QgsProcessingParameterFolderDestination):
+            continue
         try:
             check_writable(path, role=name, inputs=inputs)
         except HSFusionError as error:
