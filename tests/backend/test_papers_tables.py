@@ -27,6 +27,17 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="module")
+def make_scene(make_scene):
+    """Scenes with values from 0 to 1."""
+
+    def unit(bands, rows, cols, seed=0):
+        cube = make_scene(bands, rows, cols, seed=seed)
+        return (cube - cube.min()) / np.ptp(cube)
+
+    return unit
+
+
 @pytest.fixture
 def configs(tmp_path) -> Path:
     """The papers' configurations with tiny networks, one step, few sampling steps."""
@@ -76,15 +87,15 @@ def pancollection(path: Path, make_scene, truth: bool, bands: int = 8) -> None:
 
 def test_cave_as_it_is_distributed(reproduce, make_scene, tmp_path):
     for name in ("balloons_ms", "jelly_beans_ms"):
-        cave_folder(tmp_path / "data" / name, make_scene(31, 64, 64))
+        cave_folder(tmp_path / "data" / name, make_scene(31, 256, 256))
     text = reproduce("ddpm-fus", "--sets", "cave", "--available")
     assert "| DDPM-Fus, printed | 43.66 | 5.69 | 0.34 |" in text and "| method | PSNR | SAM | ERGAS | SSIM |" in text
     assert "1 test scenes" in text and "beads_ms" in text, "what is not there is named"
     kept = tmp_path / "out" / "ddpm-fus-cave" / "images" / "jelly_beans_ms.json"
     image, _ = read_raster(kept.with_suffix(".tif"))
-    assert image.shape == (31, 64, 64) and np.isfinite(image).all()
+    assert image.shape == (31, 256, 256) and np.isfinite(image).all()
     numbers = json.loads(kept.read_text())["network"]
-    truth = np.round(60000 * make_scene(31, 64, 64))
+    truth = np.round(60000 * make_scene(31, 256, 256))
     again = with_truth(truth, image, 32, 65535.0)
     assert numbers["PSNR"] == pytest.approx(again["PSNR"], abs=1e-3) and numbers["SAM"] == pytest.approx(
         again["SAM"], abs=1e-2
