@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ..cards import ModelInfo, find_model, find_models
+from ..cards import ModelError, ModelInfo, find_model, find_models
 from ..errors import HSFusionError, RunCancelled
 from ..heap import give_back
 from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
@@ -113,13 +113,16 @@ class Engine:
         self.precision, self.precision_reason = preferred(precision, self.device)
         self.told: Callable[[str, str], None] = lambda event, model: None
         self._runners: dict[str, tuple[str, Runner]] = {}
+        self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelInfo]:
         """The usable models; the others are named in the log."""
         models, broken = find_models(self.places)
         for error in broken:
-            log.warning("%s", error)
+            if str(error) not in self._said:  # once, for lists of models are asked for often
+                self._said.add(str(error))
+                log.warning("%s", error)
         return models
 
     def load(self, name: str) -> None:
@@ -204,7 +207,17 @@ class Engine:
             make = runner_class(model)
             from .weights import load_state
 
-            runner = self._in_precision(make(model.card, load_state(model.path), self.device), model.name)
+            state = load_state(model.path)
+            try:
+                made = make(model.card, state, self.device)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"The card of the model '{model.name}' does not fit its weights ({type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:200]}): copy or download the model again."
+                ) from error
+            runner = self._in_precision(made, model.name)
             self._runners[model.name] = (model.sha256, runner)
             log.info("loaded %s (%s) on %s", model.name, model.sha256[:12], self.device)
             self.told("load", model.name)
