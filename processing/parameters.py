@@ -75,9 +75,11 @@ def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str,
     return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
 
 
-def text(name: str, label: str, default: str = "", hints: tuple[str, ...] = ()) -> QgsProcessingParameterString:
+def text(
+    name: str, label: str, default: str = "", hints: tuple[str, ...] = (), required: bool = False
+) -> QgsProcessingParameterString:
     """A line of text; `hints` are offered in a list."""
-    parameter = QgsProcessingParameterString(name, label, default, optional=not default)
+    parameter = QgsProcessingParameterString(name, label, default, optional=not (default or required))
     if hints:
         parameter.setMetadata({"widget_wrapper": {"value_hints": list(hints)}})
     return parameter

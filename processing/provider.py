@@ -15,6 +15,7 @@ from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
 from .getmodel import GetModel
+from .openproduct import OpenProduct
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
@@ -28,6 +29,7 @@ ALGORITHMS = (
     Assess,
     Compare,
     EstimateSensor,
+    OpenProduct,
     SetupBackend,
     GetModel,
     Diagnostics,

@@ -27,7 +27,7 @@ from .band_sources import (
     own_names,
 )
 from .gdal_calls import decoded, described, item
-from .products.enmap import SideCar, read_sidecar
+from .products.reading.dlr import SideCar, read_sidecar
 from .wavelengths import PLAUSIBLE_NM, number, number_list, plausible, wavelength_in_text
 
 _DERIVED = re.compile(r"(AOT|WVP|SCL|CLD|SNW)\b")  # GDAL describes AOT as "... map (at 550nm)"
@@ -36,7 +36,10 @@ _FEW = 0.1  # share of implausible wavelengths up to which the others are believ
 
 @dataclass(frozen=True)
 class BandInfo:
-    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name."""
+    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name.
+
+    gsd_m: the size in metres of the pixels with which the band was taken, where the file says it.
+    """
 
     wavelength_nm: float | None = None
     fwhm_nm: float | None = None
@@ -45,6 +48,7 @@ class BandInfo:
     scale: float = 1.0
     offset: float = 0.0
     unit: str = ""
+    gsd_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def describe_bands(dataset: gdal.Dataset) -> Described:
             scale=factors[i][0],
             offset=factors[i][1],
             unit=decoded(band.GetUnitType()),
+            gsd_m=size if (size := number(item(band, "gsd"))) > 0 else None,
         )
         for i, band in enumerate(bands)
     ]
@@ -108,6 +113,8 @@ def write_band_info(band: gdal.Band, info: BandInfo, scale: float = 1.0) -> None
     if info.fwhm_nm is not None:
         band.SetMetadataItem("fwhm", f"{info.fwhm_nm:.10g}")
         band.SetMetadataItem("FWHM_UM", f"{info.fwhm_nm / 1e3:.10g}", "IMAGERY")
+    if info.gsd_m is not None:
+        band.SetMetadataItem("gsd", f"{info.gsd_m:.10g}")
     band.SetMetadataItem("bbl", "0" if info.bad else "1")
     if scale * info.scale != 1.0:
         band.SetScale(scale * info.scale)

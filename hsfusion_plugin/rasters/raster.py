@@ -11,9 +11,10 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ...models.errors import HSFusionError
+from ...models.scene.sensors.defects.fill import Fill
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, describe_bands
-from .products.cubes import cube_behind, one_at_a_time
+from .products.reading.subdatasets import cube_behind, one_at_a_time
 
 if TYPE_CHECKING:
     from ..jobs.run.progress import Progress
@@ -30,8 +31,11 @@ class Raster:
     ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
     wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
     rgb_bands (the file's own red, green and blue, from 0, or None), swath (whether it has no grid, but a place for every pixel),
-    alpha (numbers of the bands that are masks, from 0), facts, warnings (sentences on the bands' metadata: see `tell`).
+    alpha (numbers of the bands that are masks, from 0), facts, warnings (sentences on the bands' metadata: see `tell`), fill (values that are
+    read as nodata although the file does not name them: see `fill.py`).
     """
+
+    fill = Fill()
 
     def __init__(
         self, path: str, role: str, dataset: gdal.Dataset, reopen: Callable[[], gdal.Dataset | None] | None = None
@@ -139,6 +143,18 @@ class Raster:
     def _values(
         self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int], unscale: bool
     ) -> np.ndarray:
+        values = self._file_values(index, window, shape)
+        if self.fill:
+            self.fill.blank(values, index, lambda band: self._file_values([band], window, shape)[0])
+        if unscale:
+            for layer, band in zip(values, index):
+                layer *= np.float32(self.bands[band].scale)
+                layer += np.float32(self.bands[band].offset)
+        turned = values[(slice(None), *self._turn)]
+        return values if turned.strides == values.strides else np.ascontiguousarray(turned)
+
+    def _file_values(self, index: list[int], window: tuple[int, int, int, int], shape: tuple[int, int]) -> np.ndarray:
+        """As the file has them, neither turned nor freed of fill; NaN where it says that there is nothing."""
         dtype, gdal_type = (np.float32, gdal.GDT_Float32) if self._exact else (np.float64, gdal.GDT_Float64)
         dataset, buffer = self._dataset(), None
         window = self._in_file(window)
@@ -156,12 +172,7 @@ class Raster:
             self._blank(layer, band, window, dataset)
         values = values.astype(np.float32, copy=False)
         values[~np.isfinite(values)] = np.nan
-        if unscale:
-            for layer, band in zip(values, index):
-                layer *= np.float32(self.bands[band].scale)
-                layer += np.float32(self.bands[band].offset)
-        turned = values[(slice(None), *self._turn)]
-        return values if turned.strides == values.strides else np.ascontiguousarray(turned)
+        return values
 
     def _in_file(self, window: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """(col, row, width, height) as the file counts its pixels."""
@@ -180,8 +191,22 @@ class Raster:
         other = Raster(self.path, self.role, dataset, make)
         other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
         other.bad, other.wavelengths, other.fwhm, other.alpha = self.bad, self.wavelengths, self.fwhm, self.alpha
+        other.fill = self.fill
         other._has_alpha = False
         return other
+
+    def read_as_nodata(self, fill: Fill) -> None:
+        """From now on these values are nodata, in every thread and in rasters that are made of this one."""
+        self.fill = fill
+
+    def window_shape(self, values: int) -> tuple[int, int]:
+        """(rows, cols) of windows by which all bands are read once at the least cost, of about so many values each."""
+        across, down = self._dataset().GetRasterBand(1).GetBlockSize()
+        pixels = max(1, values // self.count)
+        if across < self.cols:
+            side = max(1, int(pixels**0.5) // 128) * 128
+            return side, side
+        return max(down, pixels // self.cols // down * down), self.cols
 
     def tell(self, progress: Progress) -> tuple[str, ...]:
         """Say what was and what was not believed of the bands' metadata; returns the warnings among it, for the report."""

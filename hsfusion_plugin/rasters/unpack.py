@@ -12,7 +12,7 @@ from osgeo import gdal
 
 from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors
-from .products.cubes import Cube, cube_behind, one_at_a_time
+from .products.reading.subdatasets import Cube, cube_behind, one_at_a_time
 from .raster import Raster
 
 if TYPE_CHECKING:

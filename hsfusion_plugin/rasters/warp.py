@@ -15,8 +15,8 @@ from osgeo import gdal, osr
 from ...models.errors import HSFusionError
 from .align import check_both_have_crs, check_grid, ratios, same_crs, same_ratio
 from .gdal_calls import collected_errors, scratch_files
-from .products.cubes import one_at_a_time
-from .products.swath import places_of
+from .products.reading.subdatasets import one_at_a_time
+from .products.reading.swath import places_of
 from .raster import Raster
 
 AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio

@@ -48,6 +48,10 @@ INTERFACE = {
         ["HSI", "MSI", "SENSOR", "MSI_GSD", "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
     ),
+    "openproduct": (
+        ["PRODUCT", "BANDS", "MASK_CLASSES", "RESOLUTION", "PAN", "SWATH", "OUTPUT", "MASK"],
+        ["OUTPUT", "MASK", "SENSOR", "TIME"],
+    ),
     "setupbackend": (
         ["FOLDER", "INTERPRETER", "BASE_PYTHON", "BUILD", "INDEX_URL", "WHEELS", "REPAIR"],
         ["PYTHON", "DEVICE", "LOG"],

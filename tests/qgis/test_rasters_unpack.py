@@ -13,7 +13,7 @@ from osgeo import gdal
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters import unpack
-from hsfusion.hsfusion_plugin.rasters.products import cubes
+from hsfusion.hsfusion_plugin.rasters.products.reading import subdatasets as cubes
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.tests.qgis import pairs, products
 

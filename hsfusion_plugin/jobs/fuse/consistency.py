@@ -11,6 +11,7 @@ from .tiles import FusedTile
 
 LARGEST_PICTURE = 512
 ROWS, PART = 16, 64  # coarse and fine rows that are compared at a time
+NOISE_FACTOR, MODEL_SHARE = 4.0, 0.05  # of the noise's and the image's variance, that a result may be off
 SPECTRA_AT = ((0.2, 0.25), (0.4, 0.7), (0.65, 0.35), (0.85, 0.8))
 
 
@@ -85,6 +86,26 @@ class Consistency:
         """The same for the MSI."""
         return _decibel(self._msi)
 
+    def shortfall(self) -> str:
+        """One sentence where the result contradicts an image by more than its noise and the scene's model allow, else ""."""
+        scene = self.scene
+        noise = float((scene.subspace.band_noise**2).mean())
+        spread = float((scene.subspace.basis**2).sum(axis=1).mean())
+        apart = []
+        if _mean_square(self._hsi) > NOISE_FACTOR * noise + MODEL_SHARE * spread:
+            apart.append(("HSI", self.hsi_db))
+        power = scene.z_scale**2
+        allowed = NOISE_FACTOR * (scene.msi_noise**2 + scene.unexplained * power) + MODEL_SHARE * power
+        if _mean_square(self._msi) > float(allowed.mean()):
+            apart.append(("MSI", self.msi_db))
+        if not apart:
+            return ""
+        names = " and the ".join(f"{name} (agreement {decibel:.1f} dB)" for name, decibel in apart)
+        return (
+            f"The result contradicts the {names} by more than noise explains, so it is not to be trusted as it is: "
+            "look for nodata, clouds, saturation or displacement in both rasters, and leave such areas out with MASK."
+        )
+
 
 def _inside(core: range, coarse: range, size: int, ratio: float, fwhm: float, shift: float) -> range:
     centres, reach = coarse_centres(coarse, ratio, shift), gaussian_reach(ratio, fwhm)
@@ -108,6 +129,10 @@ def _gathered(sums: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.nda
 def _pixels(image: np.ndarray, good: np.ndarray) -> np.ndarray:
     """(bands, N) of the good pixels; where all are, no copy that picks them one by one."""
     return image.reshape(len(image), -1) if good.all() else image[:, good]
+
+
+def _mean_square(sums: np.ndarray) -> float:
+    return float(sums[0] / sums[1]) if sums[1] else 0.0
 
 
 def _decibel(sums: np.ndarray) -> float:

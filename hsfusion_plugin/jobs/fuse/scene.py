@@ -104,6 +104,8 @@ def fuse_scene(
                 del tile  # its spectra shall not wait for the next one's
                 give_back()
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
+        if shortfall := consistency.shortfall():
+            record["warnings"] = [shortfall, *record.get("warnings", ())]
         record["seconds"] = {**clock.seconds, **({"network": calls.seconds} if calls.calls else {})}
         record["network_calls"] = calls.record()
         progress.check()
@@ -113,6 +115,8 @@ def fuse_scene(
             f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them."
         )
     progress.info(f"Consistency with the HSI {consistency.hsi_db:.1f} dB, with the MSI {consistency.msi_db:.1f} dB.")
+    if shortfall:
+        progress.warn(shortfall)
     return Result(consistency, gallery, record, len(tiles))
 
 

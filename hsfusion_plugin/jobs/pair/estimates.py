@@ -26,6 +26,7 @@ BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hard
 REDUCED = 8
 SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
 UNEXPLAINED = 0.05
+LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,22 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         warnings=warnings,
         geometry=geometry,
         nominal=prior is not None,
-        largest=max(float(block.y.max()) for block in blocks),
+        largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
     )
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
-    power = np.mean([(block.y.astype(np.float64) ** 2).mean(axis=(1, 2)) for block in blocks], axis=0)
+    """Over the pixels that are valid; the zeros that stand for nodata are none of them."""
+    pixels = np.concatenate([block.y[:, block.y_mask > 0] for block in blocks], axis=1)
+    power = np.square(pixels, dtype=np.float64).mean(axis=1)
     return float(np.median(10 * np.log10(power / np.maximum(band_noise**2, 1e-30))))
+
+
+def _largest(blocks: list[Block]) -> float:
+    """Of the HSI's values, but for single ones that lie far above all others: Int16 gets its scale from it."""
+    pixels = np.concatenate([np.abs(block.y[:, block.y_mask > 0]) for block in blocks], axis=1)
+    return float(np.minimum(pixels.max(axis=1), LONE_FACTOR * np.quantile(pixels, 0.999, axis=1)).max())
 
 
 def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:

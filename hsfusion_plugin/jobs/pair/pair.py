@@ -7,15 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ....models.errors import HSFusionError
+from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
 from ...rasters.bands import usable_bands
+from ...rasters.fill import copied_without_fill, find_unnamed_fill
 from ...rasters.masks import read_mask
+from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
 from ..request import PairRequest
 from ..run.progress import Progress
+from .gaps import hsi_gaps, msi_gaps
 from .soft_bands import sharpening_of
 
 
@@ -23,7 +27,8 @@ from .soft_bands import sharpening_of
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
-    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None.
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
+    whenever it is read.
     """
 
     hsi: Raster
@@ -34,25 +39,31 @@ class Pair:
     msi_bands: list[int]
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
+    repair: Repair = Repair()
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given, msi = Raster.open(request.hsi, "HSI"), Raster.open(request.msi, "MSI")
+        given = Raster.open(request.hsi, "HSI")
+        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        notes = tuple(filter(None, (said, said_of_mask, *alignment.warnings)))
+        told = given.tell(progress) + msi.tell(progress)
+        whole, msi = unpacked(given, progress), unpacked(msi, progress)
+        hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
+        of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
+        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
         for note in notes:
             progress.warn(note)
-        notes += given.tell(progress) + msi.tell(progress)
-        whole, msi = unpacked(given, progress), unpacked(msi, progress)
-        if whole is not given:
-            hsi, _ = on_grid_of(whole, msi)
+        notes += told
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
+        hsi_bands, repair, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        msi_bands, of_msi = msi_gaps(msi, msi_bands, alignment, progress)
+        notes = (*of_hsi, *of_msi, *notes)
         if len(hsi_bands) < 2:
             raise HSFusionError(
                 f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
@@ -61,7 +72,7 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes)
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
         if not request.msi_gsd:
             return pair
         sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
@@ -75,9 +86,15 @@ class Pair:
         return None if self.hsi.wavelengths is None else self.hsi.wavelengths[self.hsi_bands]
 
     def read_hsi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands."""
+        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands, of which
+        some may be predicted (see `repaired_hsi`)."""
+        found = self.repaired_hsi(rows, cols)
+        return found.values, found.mask
+
+    def repaired_hsi(self, rows: range, cols: range) -> Repaired:
+        """The same with what was done to it."""
         a = self.alignment
-        return _filled(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
@@ -109,6 +126,18 @@ class Pair:
         """Let go of this thread's handles; what is read later opens the files again."""
         for raster in filter(None, (self.hsi, self.msi, self.mask)):
             raster.close()
+
+
+def _without_fill(
+    whole: Raster, msi: Raster, warped: bool, alignment: Alignment, progress: Progress
+) -> tuple[Raster, list[str]]:
+    """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
+    if not warped:
+        return whole, find_unnamed_fill(whole, progress, alignment.coarse_rows, alignment.coarse_cols)
+    said = find_unnamed_fill(whole, progress)
+    if whole.fill:
+        whole = copied_without_fill(whole, progress)
+    return on_grid_of(whole, msi)[0], said
 
 
 def _shifted(window: range, whole: range) -> range:

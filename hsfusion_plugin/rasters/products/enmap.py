@@ -1,76 +1,82 @@
-"""What DLR keeps beside EnMAP's and DESIS's images: ...SPECTRAL_IMAGE.TIF knows no wavelengths, ...METADATA.XML knows them all.
-
-EnMAP: DLR, EN-PCV-ICD-2009, a <bandID number="N"> a band. DESIS: a <band> with a <bandNumber>, and the same tags in other words.
-"""
+"""EnMAP, levels 1B, 1C and 2A (DLR, EN-PCV-ICD-2009): GeoTIFFs and a METADATA.XML; docs/formats/enmap.md."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-from osgeo import gdal
+from ....models.errors import HSFusionError
+from .reading.cube import Joined
+from .reading.dlr_product import DlrFiles, band_list, dlr_files, layer_of
+from .reading.product import Grid, Layer, Product, QualityClass, Wanted, utc
+from .reading.rpc import RpcPlaces, rpc_of_enmap
+from .reading.source import Source, missing
 
-from ..gdal_calls import collected_errors
-
-_IMAGE = re.compile(r"(.*)SPECTRAL_IMAGE(_VNIR|_SWIR)?(?:_COG)?\.(TIF|TIFF|BIL|BIP|BSQ|JP2)", re.IGNORECASE)
-_BAND = re.compile(r"<bandID\s+number=\"(\d+)\"\s*>(.*?)</bandID>", re.DOTALL)
-_DESIS_BAND = re.compile(r"<band>\s*(?=(?:(?!</band>).)*?<bandNumber>\s*(\d+)\s*<)(.*?)</band>", re.DOTALL)
-_TAGS = ("wavelengthCenterOfBand", "(?:FWHM|wavelengthWidth)OfBand", "gainOfBand", "offsetOfBand")
-_VALUE = r"<{0}>\s*([-+0-9.eE]+)\s*</{0}>"
-_CHANNELS = re.compile(r"<expectedChannelsList>([\d,\s]+)</expectedChannelsList>")
-_LARGEST = 50_000_000  # bytes
-
-
-@dataclass(frozen=True)
-class SideCar:
-    """Per band of the image, in file order: wavelength and FWHM (nm), gain and offset to reflectance or radiance, whether it is delivered."""
-
-    wavelength: np.ndarray
-    fwhm: np.ndarray
-    gain: np.ndarray
-    offset: np.ndarray
-    delivered: np.ndarray
+FAMILY = "EnMAP"
+_LAYERS = {
+    "cloud": ("QL_QUALITY_CLOUD", (1,)),
+    "shadow": ("QL_QUALITY_CLOUDSHADOW", (1,)),
+    "cirrus": ("QL_QUALITY_CIRRUS", (1, 2, 3)),
+    "haze": ("QL_QUALITY_HAZE", (1,)),
+    "snow": ("QL_QUALITY_SNOW", (1,)),
+    "water": ("QL_QUALITY_CLASSES", (2,)),
+    "fill": ("QL_QUALITY_CLASSES", (3,)),
+}
 
 
-def read_sidecar(image: str, count: int) -> SideCar | None:
-    """What METADATA.XML beside an EnMAP image of `count` bands says; None for another file, or where the two do not fit."""
-    found = _IMAGE.fullmatch(image)
-    names = (f"{found.group(1)}METADATA.{ending}" for ending in ("XML", "xml")) if found else ()
-    text = next((text for text in map(_text, names) if text is not None), None)
-    if text is None:
-        return None
-    described = [*_BAND.findall(text), *_DESIS_BAND.findall(text)]
-    bands = {int(number): inside for number, inside in described if "wavelengthCenterOfBand" in inside}
-    numbers = sorted(bands)
-    part = (found.group(2) or "").upper()
-    numbers = numbers[:count] if part == "_VNIR" else numbers[-count:] if part == "_SWIR" else numbers
-    if len(numbers) != count:
-        return None
-    table = np.array([[_number(bands[number], tag) for tag in _TAGS] for number in numbers]).T
-    expected = {int(word) for words in _CHANNELS.findall(text) for word in re.findall(r"\d+", words)}
-    listed = np.array([number in expected for number in numbers])
-    # A list that counts each detector from 1 cannot be told from a short one, so half of the bands must be in it.
-    delivered = listed if 2 * listed.sum() >= count else np.ones(count, bool)
-    return SideCar(table[0], table[1], table[2], table[3], delivered)
+def recognise(source: Source) -> bool:
+    """Whether the source is an EnMAP product."""
+    return dlr_files(source, "ENMAP") is not None
 
 
-def _number(text: str, tag: str) -> float:
-    found = re.search(_VALUE.format(tag), text, re.IGNORECASE)
-    try:
-        return float(found.group(1)) if found else np.nan
-    except ValueError:
-        return np.nan
+def open_product(source: Source, wanted: Wanted) -> Product:
+    """The product as it is described by its METADATA.XML."""
+    files = dlr_files(source, "ENMAP")
+    if wanted.pan:
+        raise HSFusionError("PAN: EnMAP has no panchromatic band.")
+    if files.level not in ("L1B", "L1C", "L2A"):
+        raise HSFusionError(
+            f"PRODUCT: '{files.metadata.name}' is of a level of EnMAP that is not known ({files.level or 'none named'})."
+        )
+    image, notes = (_of_two_cameras if files.level == "L1B" else _on_a_map)(files)
+    return Product(
+        family=FAMILY,
+        level=files.level,
+        identifier=files.prefix.rstrip("-_."),
+        sensor=FAMILY,
+        time=utc(files.xml.value("temporalCoverage", "startTime") or files.xml.value("startTime")),
+        quantity="surface reflectance" if files.level == "L2A" else "radiance in W/(m2 sr nm)",
+        image=image,
+        classes=_classes(files, image.grid),
+        notes=notes,
+    )
 
 
-def _text(path: str) -> str | None:
-    """A text file by GDAL, so that a product inside a .zip (/vsizip/) will do; None if it is not there."""
-    with collected_errors():
-        stat = gdal.VSIStatL(path)
-        file = gdal.VSIFOpenL(path, "rb") if stat is not None and 0 < stat.size <= _LARGEST else None
-        if file is None:
-            return None
-        try:
-            return bytes(gdal.VSIFReadL(1, stat.size, file)).decode("utf-8", "replace")
-        finally:
-            gdal.VSIFCloseL(file)
+def _on_a_map(files: DlrFiles) -> tuple[Layer, tuple[str, ...]]:
+    _, image = band_list(files, _image(files, "SPECTRAL_IMAGE"))
+    return image, ()
+
+
+def _of_two_cameras(files: DlrFiles) -> tuple[Layer, tuple[str, ...]]:
+    """Level 1B: an image per camera as it was seen, placed by the rational polynomials of a VNIR band."""
+    layers = [band_list(files, _image(files, f"SPECTRAL_IMAGE_{part}"), part)[1] for part in ("VNIR", "SWIR")]
+    grid = layers[0].grid
+    if (layers[1].grid.rows, layers[1].grid.cols) != (grid.rows, grid.cols):
+        raise HSFusionError("PRODUCT: the images of EnMAP's two cameras have different sizes: one of them is damaged.")
+    rpc = rpc_of_enmap(files.xml)
+    placed = Grid(grid.rows, grid.cols, places=RpcPlaces(rpc, grid.rows, grid.cols) if rpc else None)
+    for layer in layers:
+        layer.grid = placed
+    note = "EnMAP level 1B: the two cameras do not see quite the same places; level 1C or 2A lays them on one map."
+    return Joined(layers), (note,)
+
+
+def _image(files: DlrFiles, kind: str) -> Path:
+    path = files.file(kind)
+    if path is None:
+        raise missing(files.source, f"{files.prefix}{kind}.TIF", f"which '{files.metadata.name}' describes")
+    return path
+
+
+def _classes(files: DlrFiles, grid: Grid) -> dict[str, QualityClass]:
+    found = {name: (layer_of(files, kind, grid), values) for name, (kind, values) in _LAYERS.items()}
+    return {name: QualityClass(layer, values) for name, (layer, values) in found.items() if layer is not None}

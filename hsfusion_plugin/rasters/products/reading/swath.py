@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from osgeo import gdal, osr
 
-from ..gdal_calls import scratch_files
+from ...gdal_calls import scratch_files
 
 _LATITUDE = re.compile(r"lat(?:itude)?((?:_\w+)?)", re.IGNORECASE)
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from osgeo import gdal
 
-from ..metadata import BandInfo, write_band_info
-from ..products import prisma
-from ..wavelengths import guessed_unit, unit_in_nm
+from ...metadata import BandInfo, write_band_info
+from ...wavelengths import guessed_unit, unit_in_nm
+from ..reading import prisma_attributes as prisma
 from .swath import geolocate, numbers
 
 _LIBRARY = threading.RLock()
