@@ -21,7 +21,7 @@ from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
 log = logging.getLogger("hsfusion.engine")
 
 Tensors = dict[str, np.ndarray]
-Runner = Callable[[Mapping[str, np.ndarray], Mapping[str, Any], Callable[[], bool]], Tensors]
+Runner = Callable[[Mapping[str, np.ndarray], Any, Callable[[], bool]], Tensors]
 
 RUNNERS: dict[str, str | Callable[..., Runner]] = {
     "subspace": ".subspace:SubspaceRunner",
@@ -96,7 +96,7 @@ class TileJob:
     """One tile of a batch; `cancelled()` turns true when nobody waits for it any more."""
 
     tensors: Mapping[str, np.ndarray]
-    request: Mapping[str, Any]
+    request: Any
     cancelled: Callable[[], bool] = lambda: False
 
 
@@ -129,11 +129,16 @@ class Engine:
         """Make a model ready for its first tile; raises UnknownModel or ModelError."""
         self._runner(find_model(name, self.places))
 
+    def request(self, model: ModelInfo, details: Mapping[str, Any]) -> Any:
+        """What the model's runner makes of a request's details: checked, and able to say its `cost`; HSFusionError where they are malformed."""
+        kind = getattr(runner_class(model), "Request", None)
+        return details if kind is None else kind.from_message(details)
+
     def infer(
         self,
         name: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: Any,
         cancelled: Callable[[], bool] = lambda: False,
         expected_sha256: str = "",
     ) -> Tensors:

@@ -101,7 +101,7 @@ class FullBandRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: FullBandRequest) -> None:
         """Raises HSFusionError where tensors, request and model do not belong together."""
-        job.check_tensors(tensors, self.bands, self.msi_bands)
+        job.check_tensors(tensors, {"bands": self.bands, "msi_bands": self.msi_bands})
         needed = self.windows.place(job.core_rows, job.core_cols, job.scene_shape, job.sampling)
         for name, seen in vars(job.place).items():
             inside = getattr(needed, name)

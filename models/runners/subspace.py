@@ -142,12 +142,8 @@ class SubspaceRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
-        job.check_tensors(tensors)
-        place, components = job.place, len(job.model.y_std)
-        if components > self.components:
-            raise HSFusionError(
-                f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
-            )
+        job.check_tensors(tensors, {"components": self.components})
+        place = job.place
         if place.fine_rows.start % MULTIPLE or place.fine_cols.start % MULTIPLE:
             raise HSFusionError(
                 f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}."
