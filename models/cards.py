@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import card_schema, plain_yaml
+from ..models import card_schema, plain_yaml
 from .errors import HSFusionError
 from .files import open_regular
 from .wire.text import parsed

@@ -161,6 +161,7 @@ class Algorithm(QgsProcessingAlgorithm):
         texts, numbers = ("SRF_FILE", "MSI_GSD"), ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
         return {
             "sensor": self.parameterAsEnumString(parameters, "SENSOR", context),
+            "defects": self.parameterAsEnumString(parameters, "DEFECTS", context),
             **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
             **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},
         }

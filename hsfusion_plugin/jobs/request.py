@@ -15,6 +15,7 @@ DIFFUSION_ONLY = (
     "steps",
     "samples",
     "seed",
+    "sampler",
     "backend",
     "tile_size",
     "uncertainty",
@@ -42,6 +43,7 @@ class PairRequest:
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
     shift_y: float | None = None
+    defects: str = "auto"
 
     def left_out(self) -> tuple[str, ...]:
         """Fields that the algorithm has no parameter for."""
@@ -66,6 +68,7 @@ class ModelRequest(PairRequest):
     steps: int = 0
     samples: int = 0
     seed: int = 0
+    sampler: str = "auto"
     backend: str = "auto"
     interpolate_bands: bool = False
     uncertainty: str | None = None
@@ -82,6 +85,7 @@ class FusionRequest(ModelRequest):
     tile_size: int = 0
     options: str = ""
     data_type: str = "Float32"
+    quality: str | None = None
     report: str | None = None
 
     @property

@@ -216,7 +216,7 @@ def _tensor(name: str, entry: dict[str, Any], body: bytes | bytearray, position:
     if not (
         isinstance(shape, list)
         and len(shape) <= MOST_AXES
-        and all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**40 for side in shape)
+        and all(isinstance(side, int) and not isinstance(side, bool) and 0 <= side < 2**63 for side in shape)
     ):
         raise ProtocolError(f"Tensor '{name}' has the impossible shape {quoted(shape)}.")
     shape = tuple(shape)

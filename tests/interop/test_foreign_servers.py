@@ -60,6 +60,7 @@ def test_a_tile_of_a_full_band_model(foreign, engine):
         "core_cols": [0, size],
         "hsi_scale": 1.0,
         "msi_scale": [1.0] * int(card["msi_bands"]),
+        "msi_offset": [0.0] * int(card["msi_bands"]),
         "seed": 1,
         "steps": 1,
         "samples": 1,

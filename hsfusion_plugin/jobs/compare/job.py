@@ -180,7 +180,7 @@ def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress)
     def model() -> list[np.ndarray]:
         method = models.method(name)
         if isinstance(method, Published):
-            fitted = method.for_scene(rehearsal.estimates.blocks)
+            fitted = method.for_scene(rehearsal.estimates.blocks, rehearsal.estimates.scene)
             return each(lambda stage: stage.fused(fitted), rehearsal)
         return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
 

@@ -79,7 +79,7 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
             f"RATIO is {request.ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
         )
     reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
-    grid = shared_grid(reference, fused)
+    grid = shared_grid(reference, fused, request.ratio)
     progress.phase("Reading")
     reference, fused = unpacked(reference, progress), unpacked(fused, progress)
     pair = _read(reference, fused, grid, progress.part(0.0, 0.4))

@@ -72,7 +72,7 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
         raise HSFusionError(
             f"METHOD is {request.method}, which does not work in windows: choose {', '.join(METHODS)}, or give MODEL."
         )
-    for role in ("uncertainty", "report"):
+    for role in ("uncertainty", "quality", "report"):
         if getattr(request, role):
             raise HSFusionError(f"{role.upper()} is not made of a mosaic: leave it out.")
     check_writable(request.output, inputs=[request.hsi, request.msi, request.mask])

@@ -17,24 +17,32 @@ from ...rasters.style import write_ramp_style, write_style
 from ...rasters.writer import RasterWriter, stored_scale
 from ..pair.pair import Pair
 from ..request import FusionRequest
+from .quality import Quality, flag_writer
 from .tiles import FusedTile
 
 
 def check_outputs(request: FusionRequest) -> None:
     """Refuse, before the work, what could not be written after it."""
     inputs = (request.hsi, request.msi, request.mask)
-    for role, path in (("OUTPUT", request.output), ("UNCERTAINTY", request.uncertainty), ("REPORT", request.report)):
+    for role, path in (
+        ("OUTPUT", request.output),
+        ("UNCERTAINTY", request.uncertainty),
+        ("QUALITY", request.quality),
+        ("REPORT", request.report),
+    ):
         if path:
             check_writable(path, role=role, inputs=inputs)
 
 
 @dataclass
 class Outputs:
-    """Open writers; `record` is the provenance, which may grow until the writers close."""
+    """Open writers; `quality` makes and counts the flags; `record` is the provenance, which may grow until the writers close."""
 
     pair: Pair
     fused: RasterWriter
     uncertainty: RasterWriter | None
+    quality_raster: RasterWriter | None
+    quality: Quality
     record: dict[str, Any]
 
     def write(self, tile: FusedTile) -> None:
@@ -46,6 +54,9 @@ class Outputs:
         std = tile.std() if self.uncertainty is not None else None
         if std is not None:
             self.uncertainty.write(row, col, self._all_bands(std))
+        flags = self.quality.of(tile)
+        if self.quality_raster is not None:
+            self.quality_raster.write(row, col, flags[None])
 
     def _all_bands(self, values: np.ndarray) -> np.ndarray:
         """Bands that took no part are nodata."""
@@ -63,6 +74,7 @@ def open_outputs(
     largest: float,
     record: dict[str, Any],
     block: tuple[int, int],
+    quality: Quality,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
@@ -110,7 +122,10 @@ def open_outputs(
                 for n, info in enumerate(bands)
             ]
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
-        yield Outputs(pair, fused, uncertainty, record)
+        flags = None
+        if request.quality:
+            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, check))
+        yield Outputs(pair, fused, uncertainty, flags, quality, record)
 
 
 def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:

@@ -42,6 +42,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     write_report(request, pair, estimates, result)
     return {
         "OUTPUT": request.output,
+        "QUALITY": request.quality,
         "REPORT": request.report,
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),

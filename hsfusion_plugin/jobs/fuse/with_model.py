@@ -13,6 +13,7 @@ from ...backend.local.session import backend_kind, coming_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
 from ..diagnose.blas import one_thread
+from ..methods.card_line import card_line
 from ..methods.choice import (
     beyond_training,
     check_model,
@@ -57,7 +58,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
             opened, card, about = arrived()
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
         if isinstance(method, Published):
-            method = method.for_scene(estimates.blocks)
+            method = method.for_scene(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
         beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
@@ -78,6 +79,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     return {
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
+        "QUALITY": request.quality,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
@@ -127,10 +129,13 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
                 ready.models(progress.cancelled)
             say_backend(kind, ready.server(progress.cancelled), ready.endpoint, progress)
             say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
+            line = card_line(card) if bands is not None else ""
+            if line:
+                progress.info(line)
             for warning in warnings:
                 progress.warn(warning)
             about: dict[str, Any] = {
-                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+                "model": {"name": name, "sha256": sha256, "card": card.get("name"), "about": line},
                 "backend": {"kind": kind, "endpoint": ready.endpoint},
                 "warnings": warnings,
             }

@@ -11,8 +11,8 @@ import numpy as np
 from ....models.observation import Sampling
 from ....models.scene.block import Block
 from ....models.scene.methods.subspace import Place
-from ....models.scene.model import COMPONENTS
-from ....models.scene.pixels.scaling import QUANTILE, Scaling, scene_scaling
+from ....models.scene.model import COMPONENTS, SceneModel
+from ....models.scene.pixels.scaling import JOINT, PER_BAND, QUANTILE, Scaling, scene_scaling
 from ....models.scene.reduced.windows import interpolated
 from ....models.scene.tiles.fixed_windows import Windows
 from ....models.wire.full_band import FullBandRequest
@@ -39,6 +39,7 @@ class Published:
     windows: Windows
     bands: BandFit
     quantile: float
+    normalisation: str
     cancelled: Callable[[], bool]
     warn: Callable[[str], None]
     scaling: Scaling | None = None
@@ -59,12 +60,13 @@ class Published:
         """The method that a full-band card describes; HSFusionError where the card lacks something."""
         try:
             windows = Windows(int(card["window"]), int(card["overlap"]))
-            quantile = float((card.get("normalisation") or {}).get("quantile", QUANTILE))
+            normalisation = card.get("normalisation") or {}
+            quantile, kind = float(normalisation.get("quantile", QUANTILE)), str(normalisation.get("kind", PER_BAND))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise HSFusionError(
                 f"The card of the model {name} is not complete ({error!r}): copy or download the model again."
             ) from error
-        return cls(name, client, request, windows, bands, quantile, cancelled, warn)
+        return cls(name, client, request, windows, bands, quantile, kind, cancelled, warn)
 
     @property
     def halo(self) -> int:
@@ -76,10 +78,17 @@ class Published:
         """Fine pixels: tiles cut where windows start compute the fewest of them twice."""
         return self.windows.stride
 
-    def for_scene(self, blocks: list[Block]) -> Published:
-        """The same with the scale of a scene's images."""
-        scaling = scene_scaling(blocks, self.quantile)
-        return replace(self, scaling=Scaling(scaling.hsi, scaling.msi[self.bands.msi_order]))
+    def for_scene(self, blocks: list[Block], scene: SceneModel) -> Published:
+        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the scene's response and gain."""
+        scaling = scene_scaling([self._on_model_bands(block) for block in blocks], self.quantile)
+        if self.normalisation == JOINT:
+            scaling = scaling.joint(scene.spectral_response, scene.spectral_offset, scene.unexplained)
+        return replace(self, scaling=scaling.of_bands(self.bands.msi_order))
+
+    def _on_model_bands(self, block: Block) -> Block:
+        if self.bands.to_model is None:
+            return block
+        return replace(block, y=np.tensordot(self.bands.to_model.astype(np.float32), block.y, axes=1))
 
     def spectra(
         self, block: Block, rows: range, cols: range, sampling: Sampling
@@ -135,9 +144,11 @@ class Published:
                 core_cols=cols,
                 hsi_scale=self.scaling.hsi,
                 msi_scale=self.scaling.msi,
+                msi_offset=self.scaling.offset,
                 seed=request.seed,
                 steps=request.steps,
                 samples=samples,
+                sampler=request.sampler,
             ),
             self.cancelled,
             expect={"x": shape, **({"std": shape} if samples > 1 else {})},

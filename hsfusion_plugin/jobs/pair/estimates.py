@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ....models.heap import give_back
 from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ....models.scene.quality import Flags
 from ....models.scene.subspace.subspace import fit_subspace
 from ....models.scene.tiles.plan import place_of
 from ...paths import RESOURCES
@@ -35,7 +36,8 @@ class Estimates:
 
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
     nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
-    snr_db: median over bands of the HSI's mean square over its noise variance.
+    snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and highest value of each MSI band at the
+    HSI's resolution, in the pixels that the estimates come from. flags: what was found for the scene and is to be said of pixels in QUALITY.
     """
 
     scene: SceneModel
@@ -49,6 +51,8 @@ class Estimates:
     nominal: bool = False
     largest: float = 0.0
     snr_db: float = float("nan")
+    msi_range: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    flags: tuple[Flags, ...] = ()
 
     def without_blocks(self) -> Estimates:
         """For the tiles: what was fitted, and not what it was fitted to."""
@@ -70,7 +74,8 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     geometry = find_geometry(blocks, sampling, request, progress.check)
     progress.check()
     sampling = geometry.sampling
-    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
+    samples = coarse_samples(blocks, sampling)
+    subspace = fit_subspace(samples.spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
@@ -97,6 +102,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         nominal=prior is not None,
         largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
+        msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
 
 

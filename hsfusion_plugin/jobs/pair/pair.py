@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ....models.errors import HSFusionError
+from ....models.scene.quality import Area
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
@@ -24,11 +25,21 @@ from .soft_bands import sharpening_of
 
 
 @dataclass(frozen=True)
+class Checked:
+    """The MSI: values (l, H, W) float32, 0 where unknown; mask (H, W) float32, 1 where they take part; left_out (H, W) bool: where there are data
+    that take no part, so that the result is the interpolated HSI."""
+
+    values: np.ndarray
+    mask: np.ndarray
+    left_out: np.ndarray
+
+
+@dataclass(frozen=True)
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
     sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read.
+    whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
     """
 
     hsi: Raster
@@ -40,6 +51,7 @@ class Pair:
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
     repair: Repair = Repair()
+    msi_areas: tuple[Area, ...] = ()
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
@@ -51,9 +63,9 @@ class Pair:
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        told = given.tell(progress) + msi.tell(progress)
+        told = hsi.tell(progress) + msi.tell(progress) + (mask.tell(progress) if mask is not None else ())
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
-        hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
+        hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
         notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
         for note in notes:
@@ -97,7 +109,13 @@ class Pair:
         return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
+        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
+        and what is left out, included."""
+        found = self.checked_msi(rows, cols)
+        return found.values, found.mask
+
+    def checked_msi(self, rows: range, cols: range) -> Checked:
+        """The same with what was left out."""
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.
@@ -107,16 +125,23 @@ class Pair:
             (cols, self.alignment.fine_cols, self.msi.cols),
         ):
             wide.append(range(max(window.start - reach, -whole.start), min(window.stop + reach, size - whole.start)))
-        values, mask = self._read_msi(*wide)
+        found = self._read_msi(*wide)
         inner = tuple(slice(n.start - w.start, n.stop - w.start) for n, w in zip((rows, cols), wide))
-        return self.sharpening(values, mask)[(slice(None), *inner)], mask[inner]
+        values = self.sharpening(found.values, found.mask)[(slice(None), *inner)]
+        return Checked(values, found.mask[inner], found.left_out[inner])
 
-    def _read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+    def _read_msi(self, rows: range, cols: range) -> Checked:
         a = self.alignment
-        values, mask = _filled(self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands))
+        values = self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands)
+        valid = np.isfinite(values).all(axis=0)
+        left_out = np.isfinite(values).any(axis=0) & ~valid
+        for area in self.msi_areas:
+            left_out |= area(rows, cols)
         if self.mask is not None:
-            mask = mask * read_mask(self.mask, a, rows, cols)
-        return values, mask
+            wanted = read_mask(self.mask, a, rows, cols)
+            valid, left_out = valid & wanted, left_out & wanted
+        valid &= ~left_out
+        return Checked(np.where(valid, values, np.float32(0)), valid.astype(np.float32), left_out)
 
     def strip_bytes(self, fine_rows: int, coarse_rows: int) -> int:
         """What a row of tiles touches of rasters that lie on disk in strips, unpacked, in bytes."""
@@ -133,7 +158,8 @@ def _without_fill(
 ) -> tuple[Raster, list[str]]:
     """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
     if not warped:
-        return whole, find_unnamed_fill(whole, progress, alignment.coarse_rows, alignment.coarse_cols)
+        placed, _ = on_grid_of(whole, msi)
+        return placed, find_unnamed_fill(placed, progress, alignment.coarse_rows, alignment.coarse_cols)
     said = find_unnamed_fill(whole, progress)
     if whole.fill:
         whole = copied_without_fill(whole, progress)
@@ -142,8 +168,3 @@ def _without_fill(
 
 def _shifted(window: range, whole: range) -> range:
     return range(whole.start + window.start, whole.start + window.stop)
-
-
-def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    valid = np.isfinite(values).all(axis=0)
-    return np.where(valid, values, np.float32(0)), valid.astype(np.float32)
