@@ -114,10 +114,12 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
     """QGIS says of every raster that it cannot open that it was not found."""
     if not _is_path(value, context):
         return None
+    from ..hsfusion_plugin.jobs.products.inputs import names_product
     from ..hsfusion_plugin.rasters.raster import Raster
 
     try:
-        Raster.open(value, name)
+        if not names_product(value):
+            Raster.open(value, name)
     except HSFusionError as error:
         return str(error)
     return None

@@ -19,7 +19,8 @@ from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
-from ..pair.estimates import Estimates, estimate, nominal_response, read_blocks
+from ..pair.blocks import read_blocks
+from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
 from ..reduced.scene import Rehearsal
 from ..request import ModelRequest

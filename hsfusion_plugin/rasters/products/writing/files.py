@@ -25,12 +25,20 @@ USE, LEAVE_OUT = 1, 0  # values of a mask
 class ProductFiles:
     """Writes `output` (None: no image) and `mask` (None: no mask) of a product; both appear whole or not at all.
 
-    classes: names of the quality classes that the mask leaves out; items: metadata of the image.
+    classes: names of the quality classes that the mask leaves out; items: metadata of the image; without `look`, a mask alone is made of
+    the product's own classes, and the image is not read for pixels without data.
     """
 
     def __init__(
-        self, storage: Storage, output: Path | None, mask: Path | None, classes: Sequence[str], items: Mapping[str, str]
+        self,
+        storage: Storage,
+        output: Path | None,
+        mask: Path | None,
+        classes: Sequence[str],
+        items: Mapping[str, str],
+        look: bool = True,
     ) -> None:
+        self._read = output is not None or look
         self._storage, self._output, self._mask = storage, output, mask
         self._classes, self._items = classes, items
         self.used = 0  # pixels that the mask lets through
@@ -62,7 +70,9 @@ class ProductFiles:
                 _place(mask, grid, mask_path, self._mask, check)
             for number, (rows, cols) in enumerate(windows):
                 check()
-                values, fill = self._storage.read(rows, cols)
+                values, fill = (
+                    self._storage.read(rows, cols) if self._read else (None, np.zeros((len(rows), len(cols)), bool))
+                )
                 if image is not None:
                     _write(image, rows, cols, values, "OUTPUT")
                 if mask is not None:
