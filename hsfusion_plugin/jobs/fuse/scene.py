@@ -18,6 +18,7 @@ from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import ClosedForm, Diffusion, Method
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -137,6 +138,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
             "source": estimates.psf_source,
         },
         "shift": {**_axes(estimates.shift), "unit": "MSI pixels", "source": estimates.shift_source},
+        "displacement": None if estimates.geometry is None else displacement.record(estimates.geometry),
         "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),

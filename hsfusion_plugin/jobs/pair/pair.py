@@ -18,10 +18,12 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
 from .gaps import hsi_gaps, msi_gaps
-from .soft_bands import sharpening_of
+from .origins import Origin, disagreements
+from .soft_bands import sharpening_of, told_sizes
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Pair:
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given = Raster.open(request.hsi, "HSI")
-        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
+        given, msi = open_pair(request.hsi, request.msi, progress)
+        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
@@ -67,7 +70,9 @@ class Pair:
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told
@@ -85,9 +90,10 @@ class Pair:
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
         pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
-        if not request.msi_gsd:
+        sizes = request.msi_gsd or told_sizes(msi)
+        if not sizes:
             return pair
-        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        sharpening, said = sharpening_of(pair, sizes, progress)
         if said:
             progress.info(said)
         return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
@@ -104,9 +110,20 @@ class Pair:
         return found.values, found.mask
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
-        """The same with what was done to it."""
+        """The same with what was done to it.
+
+        The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
+        """
         a = self.alignment
-        return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        wanted = _shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols)
+        held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
+        if tuple(held) == wanted:
+            return self.repair(self.hsi.read(*wanted, self.hsi_bands))
+        values = np.full((len(self.hsi_bands), len(rows), len(cols)), np.nan, np.float32)
+        if all(len(h) for h in held):
+            there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+            values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
+        return self.repair(values)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
