@@ -20,6 +20,7 @@ from .parameters import (
     integer,
     pair,
     pair_details,
+    quality_output,
     raster_output,
     raster_set,
     report_output,
@@ -57,6 +58,7 @@ class Fuse(FusionAlgorithm):
             *(advanced(parameter) for parameter in raster_set()),
             raster_output("OUTPUT", tr("Fused raster")),
             advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
+            quality_output(),
             report_output(),
         )
         self.add_fusion_outputs()

@@ -31,7 +31,8 @@ class FusedTile:
     """A tile or part of one: values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
-    known (rows, cols) bool: where there is support.
+    known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
+    the MSI takes no part and the result is the interpolated HSI.
     """
 
     tile: Tile
@@ -40,6 +41,8 @@ class FusedTile:
     hsi: np.ndarray
     hsi_mask: np.ndarray
     msi: np.ndarray
+    filled: np.ndarray
+    left_out: np.ndarray
     scene: SceneModel
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
@@ -72,10 +75,19 @@ class FusedTile:
 
 
 @dataclass(frozen=True)
+class _Read:
+    """A block as it was read; filled (h, w) and left_out (H, W) bool as `FusedTile` has them, of all of the block."""
+
+    block: Block
+    filled: np.ndarray
+    left_out: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Answer:
     """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols)."""
 
-    block: Block
+    read: _Read
     x: np.ndarray | None = None
     x_std: np.ndarray | None = None
     spectra: np.ndarray | None = None
@@ -83,7 +95,7 @@ class _Answer:
 
     def part(self, part: Tile, rows: range, cols: range) -> _Answer:
         """The answer for a part of the core rows x cols, with the surroundings that the part needs."""
-        b, p = self.block, part.place
+        b, p = self.read.block, part.place
         core = _within(part.core_rows, rows), _within(part.core_cols, cols)
         fine = _within(p.fine_rows, b.fine_rows), _within(p.fine_cols, b.fine_cols)
         coarse = _within(p.coarse_rows, b.coarse_rows), _within(p.coarse_cols, b.coarse_cols)
@@ -98,7 +110,7 @@ class _Answer:
         x, x_std, spectra, std = (
             None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
         )
-        return _Answer(seen, x, x_std, spectra, std)
+        return _Answer(_Read(seen, self.read.filled[coarse], self.read.left_out[fine]), x, x_std, spectra, std)
 
 
 class _Line:
@@ -110,34 +122,35 @@ class _Line:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
         self.in_bands = isinstance(method, (FullBand, Published))
 
-    def read(self, tile: Tile) -> Block:
+    def read(self, tile: Tile) -> _Read:
         """Both rasters around a tile, the MSI standardised where the method works on coefficients: nothing else is kept of it."""
         self.progress.check()
         place = tile.place
-        hsi, y_mask = self.pair.read_hsi(place.coarse_rows, place.coarse_cols)
+        hsi = self.pair.repaired_hsi(place.coarse_rows, place.coarse_cols)
         self.progress.check()
-        msi, z_mask = self.pair.read_msi(place.fine_rows, place.fine_cols)
-        if not self.in_bands:
-            msi = self.scene.standardise(msi) * z_mask
-        return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, **vars(place))
+        msi = self.pair.checked_msi(place.fine_rows, place.fine_cols)
+        z = msi.values if self.in_bands else self.scene.standardise(msi.values) * msi.mask
+        block = Block(hsi.values, z, hsi.mask, msi.mask, self.scene.coefficients.scene_shape, **vars(place))
+        return _Read(block, hsi.filled, msi.left_out)
 
-    def ask(self, tile: Tile, reading: Future[Block]) -> _Answer:
+    def ask(self, tile: Tile, reading: Future[_Read]) -> _Answer:
         """What the method makes of it."""
-        block, scene, method = reading.result(), self.scene, self.method
+        read, scene, method = reading.result(), self.scene, self.method
+        block = read.block
         self.progress.check()
         if isinstance(method, FullBand):
-            return _Answer(block, spectra=method.window(block, tile.core_rows, tile.core_cols))
+            return _Answer(read, spectra=method.window(block, tile.core_rows, tile.core_cols))
         if isinstance(method, Published):
             with self.calls.call(tile):
                 found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
-            return _Answer(block, spectra=found, std=std)
+            return _Answer(read, spectra=found, std=std)
         y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
         arrays = Arrays(y, block.z, block.y_mask, block.z_mask)
         if not isinstance(method, Diffusion):
-            return _Answer(block, *method(arrays, scene.coefficients, tile))
+            return _Answer(read, *method(arrays, scene.coefficients, tile))
         with self.calls.call(tile):
             found, std = method(arrays, scene.coefficients, tile)
-        return _Answer(block, found, std)
+        return _Answer(read, found, std)
 
     def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
@@ -145,7 +158,8 @@ class _Line:
         self.progress.check()
         if tile is not whole:
             answer = answer.part(tile, whole.core_rows, whole.core_cols)
-        block, inner = answer.block, tile.inner
+        block, inner = answer.read.block, tile.inner
+        left_out = answer.read.left_out[inner]
         values = answer.spectra
         if values is None:
             values = fused_spectra(
@@ -160,16 +174,32 @@ class _Line:
                 tile.core_cols,
             )
         values = values.astype(np.float32, copy=False)
-        known = _support(scene, block.y_mask, tile) & (block.z_mask[inner] > 0)
+        known = _support(scene, block.y_mask, tile) & ((block.z_mask[inner] > 0) | left_out)
         msi = block.z[(slice(None), *inner)]
         if not self.in_bands:
             msi = scene.in_units(msi)
         if not known.all():
             values[:, ~known] = np.nan
+        if not (block.z_mask[inner] > 0).all():
             msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
-        return FusedTile(
-            tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
+        fused = FusedTile(
+            tile,
+            values,
+            known,
+            block.y,
+            block.y_mask,
+            msi,
+            answer.read.filled,
+            left_out,
+            scene,
+            answer.x_std,
+            answer.std,
+            self.method.band_std,
         )
+        if left_out.any():
+            without_msi = fused.interpolated(scene, tile.core_rows, tile.core_cols)
+            values[:, known & left_out] = without_msi[:, known & left_out]
+        return fused
 
 
 def _within(part: range, whole: range) -> slice:
