@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import HSFusionError
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_ramp_style, write_style
 from ...rasters.writer import RasterWriter, stored_scale
 from ..methods.draw import FEWEST, Draw
@@ -25,17 +25,12 @@ from .quality import Quality, flag_writer
 from .tiles import FusedTile
 
 
-def check_outputs(request: FusionRequest) -> None:
+def check_request(request: FusionRequest, progress: Progress) -> None:
     """Refuse, before the work, what could not be written after it."""
-    inputs = (request.hsi, request.msi, request.mask)
-    for role, path in (
-        ("OUTPUT", request.output),
-        ("UNCERTAINTY", request.uncertainty),
-        ("QUALITY", request.quality),
-        ("REPORT", request.report),
-    ):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    outputs = {role: getattr(request, role.lower()) for role in ("OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT")}
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
     if request.ensemble:
         if request.samples < FEWEST:
             raise HSFusionError(f"ENSEMBLE needs {FEWEST} members or more: set SAMPLES to {FEWEST} or more.")
