@@ -12,26 +12,22 @@ import numpy as np
 
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_ramp_style, write_style
 from ...rasters.writer import RasterWriter, stored_scale
 from ..pair.pair import Pair
 from ..request import FusionRequest
+from ..run.progress import Progress
 from .quality import Quality, flag_writer
 from .tiles import FusedTile
 
 
-def check_outputs(request: FusionRequest) -> None:
+def check_request(request: FusionRequest, progress: Progress) -> None:
     """Refuse, before the work, what could not be written after it."""
-    inputs = (request.hsi, request.msi, request.mask)
-    for role, path in (
-        ("OUTPUT", request.output),
-        ("UNCERTAINTY", request.uncertainty),
-        ("QUALITY", request.quality),
-        ("REPORT", request.report),
-    ):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    outputs = {role: getattr(request, role.lower()) for role in ("OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT")}
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
 
 
 @dataclass

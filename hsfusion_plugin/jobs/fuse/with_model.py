@@ -32,7 +32,7 @@ from ..reduced.guard import Verdict, decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
-from .outputs import check_outputs
+from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 from .with_closed_form import fuse_classical
@@ -46,7 +46,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     if is_closed_form(request.model) and not request.model_file:
         return _without_model(request, progress)
     clock = Clock()
-    check_outputs(request)
+    check_request(request, progress)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with ExitStack() as stack:
