@@ -15,7 +15,7 @@ from ...rasters.products.writing.files import ProductFiles
 from ...rasters.products.writing.selection import masked_classes, selected_bands
 from ...rasters.products.writing.storage import Storage
 from ...rasters.products.writing.vrt import readable_in_place, virtual_raster
-from ...rasters.staging import check_writable, write_text
+from ...rasters.staging import check_outputs, write_text
 from ...rasters.style import write_style
 from ..run.progress import Progress
 from .folder import work_folder
@@ -42,9 +42,8 @@ class ProductRequest:
 def run(request: ProductRequest, progress: Progress) -> dict[str, Any]:
     """Write OUTPUT and MASK; returns the outputs by name. Raises HSFusionError, Cancelled."""
     inputs = [request.product]
-    for role, path in (("OUTPUT", request.output), ("MASK", request.mask)):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    for note in check_outputs({"OUTPUT": request.output, "MASK": request.mask}, inputs):
+        progress.info(note)
     progress.phase("Reading the product")
     with Source.open(request.product, work_folder(), check=progress.check) as source:
         _keep_out_of(source, request)

@@ -13,6 +13,7 @@ from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
 from ...layout import BLOCK, Layout
 from ...metadata import BandInfo, write_band_info
+from ...sidecars import mark_raster
 from ...staging import staged
 from ..reading.product import Grid, Places, Product
 from .storage import Storage
@@ -60,10 +61,12 @@ class ProductFiles:
                     image_path, grid, self._storage.kind, self._storage.bands, self._storage.nodata, "OUTPUT"
                 )
                 image.SetMetadata(dict(self._items))
+                mark_raster(image)
                 _place(image, grid, image_path, self._output, check)
             if self._mask is not None:
                 mask_path = stack.enter_context(staged(self._mask, grid.rows * grid.cols, "MASK"))
                 mask = _created(mask_path, grid, gdal.GDT_Byte, [BandInfo(description="use")], None, "MASK")
+                mark_raster(mask)
                 _place(mask, grid, mask_path, self._mask, check)
             for number, (rows, cols) in enumerate(windows):
                 check()
