@@ -125,9 +125,12 @@ class Published:
         y = block.y[(slice(None), *coarse)]
         if fit.to_model is not None:
             y = np.tensordot(fit.to_model.astype(np.float32), y, axes=1)
+        z, scaling = block.z[(slice(None), *fine)][fit.msi_order], self.scaling
+        if fit.msi_to_model is not None:
+            z, scaling = _mixed(z, fit.msi_to_model, scaling)
         tensors = {
             "y": y,
-            "z": block.z[(slice(None), *fine)][fit.msi_order],
+            "z": z,
             "y_mask": block.y_mask[coarse],
             "z_mask": block.z_mask[fine],
         }
@@ -142,9 +145,9 @@ class Published:
                 place=place,
                 core_rows=rows,
                 core_cols=cols,
-                hsi_scale=self.scaling.hsi,
-                msi_scale=self.scaling.msi,
-                msi_offset=self.scaling.offset,
+                hsi_scale=scaling.hsi,
+                msi_scale=scaling.msi,
+                msi_offset=scaling.offset,
                 seed=request.seed,
                 steps=request.steps,
                 samples=samples,
@@ -166,6 +169,13 @@ class Published:
         before = interpolated(block, sampling, rows, cols).astype(np.float32)
         added = np.tensordot(back, x - np.tensordot(to_model, before, axes=1), axes=1)
         return before + added, None if std is None else np.tensordot(np.abs(back), std, axes=1)
+
+
+def _mixed(z: np.ndarray, mix: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, Scaling]:
+    """The MSI (l, H, W) as bands of another sensor, mix (l', l), each band in its own normalised unit; with the scaling that is left to do."""
+    offset, scale = (values[:, None, None] for values in (scaling.offset, scaling.msi))
+    mixed = np.tensordot(mix, (z - offset) / scale, axes=1)
+    return mixed, Scaling(scaling.hsi, np.ones(len(mixed)), np.zeros(len(mixed)))
 
 
 def _slices(place: Place, block: Block) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
