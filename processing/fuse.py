@@ -17,6 +17,7 @@ from .parameters import (
     choice,
     extent,
     file,
+    folder_output,
     integer,
     pair,
     pair_details,
@@ -70,6 +71,7 @@ class Fuse(FusionAlgorithm):
             raster_output("OUTPUT", tr("Fused raster")),
             advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
             quality_output(),
+            advanced(folder_output("ENSEMBLE", tr("Folder for the members of an ensemble"))),
             report_output(),
         )
         self.add_fusion_outputs()
@@ -117,6 +119,7 @@ class Fuse(FusionAlgorithm):
             context,
             **self.model_parameters(parameters, context),
             uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),
+            ensemble=self.output_file(parameters, "ENSEMBLE", context),
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:
