@@ -59,7 +59,10 @@ def test_a_wrong_list_is_refused_before_the_work(tmp_path, lines, head, words):
 def test_a_batch_goes_on_and_is_not_done_twice(tmp_path):
     pair = pairs.make_pair(tmp_path)
     path = listed(
-        tmp_path / "list.csv", f"{pair.hsi},{pair.msi},,first", "none.tif,none.tif,,second", f"{pair.hsi},{pair.msi},,third"
+        tmp_path / "list.csv",
+        f"{pair.hsi},{pair.msi},,first",
+        "none.tif,none.tif,,second",
+        f"{pair.hsi},{pair.msi},,third",
     )
     results = run(request_of(path, tmp_path / "out", report=True), Progress())
     assert (results["DONE"], results["SKIPPED"], results["FAILED"]) == (2, 0, 1)

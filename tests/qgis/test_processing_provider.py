@@ -61,7 +61,16 @@ INTERFACE = {
     ),
     "fusefolder": (
         ["PAIRS", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SAMPLER", "SEED"]
-        + ["INTERPOLATE_BANDS", "BACKEND", "TILE_SIZE", *RASTER_SET, "UNCERTAINTY", "QUALITY", "REPORT", "OUTPUT_FOLDER"]
+        + [
+            "INTERPOLATE_BANDS",
+            "BACKEND",
+            "TILE_SIZE",
+            *RASTER_SET,
+            "UNCERTAINTY",
+            "QUALITY",
+            "REPORT",
+            "OUTPUT_FOLDER",
+        ]
         + ["TABLE"],
         ["OUTPUT_FOLDER", "TABLE", "DONE", "SKIPPED", "FAILED"],
     ),
