@@ -12,8 +12,9 @@ from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.networks.hsr_diff import CDFormer
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
 from hsfusion.models.runners.full_band import NETWORKS, FullBandRunner
-from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.tiles.fixed_windows import Windows
+from hsfusion.models.scene.window import Place, Window
+from hsfusion.models.wire.values import plain
 
 torch.set_num_threads(1)
 BANDS, MSI = 6, [1, 4]
@@ -62,7 +63,7 @@ class Scene:
 
     def run(self, runner, rows=None, cols=None, cancelled=lambda: False, unit=1.0, **options):
         rows, cols = rows or range(self.shape[0]), cols or range(self.shape[1])
-        place = runner.windows.place(rows, cols, self.shape, self.sampling)
+        place = runner.windows.place(Window(rows, cols), self.shape, self.sampling)
         fine, coarse = (
             np.s_[r.start : r.stop, c.start : c.stop]
             for r, c in ((place.fine_rows, place.fine_cols), (place.coarse_rows, place.coarse_cols))
@@ -79,9 +80,8 @@ class Scene:
         return {
             "sampling": asdict(self.sampling),
             "scene_shape": list(self.shape),
-            "place": {name: [r.start, r.stop] for name, r in vars(place).items()},
-            "core_rows": [rows.start, rows.stop],
-            "core_cols": [cols.start, cols.stop],
+            "place": plain(place),
+            "core": plain(Window(rows, cols)),
             "hsi_scale": unit * self.scales[0],
             "msi_scale": (unit * self.scales[1]).tolist(),
             "seed": 5,

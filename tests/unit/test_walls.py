@@ -25,6 +25,7 @@ ALLOWED = {
 OWN = {
     "hsfusion_plugin/gui/modeler.py": {"processing"},
     "scripts/dev/make_modeler_model.py": {"qgis"},
+    "scripts/dev/site_reference.py": {"mkdocs"},
 }  # QGIS's, not ours
 
 

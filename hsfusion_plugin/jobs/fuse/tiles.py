@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ....models.observation import Upsampling
 from ....models.scene.block import Block
-from ....models.scene.methods.classical import FullBand
 from ....models.scene.model import SceneModel
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import Arrays, Diffusion, Method
+from ....models.scene.window import Window
+from ..methods.method import Answer, Method
 from ..pair.pair import Pair
 from ..run.progress import Progress
 from .call_times import CallTimes
-
-IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -64,155 +60,77 @@ class FusedTile:
             found[:, ~known] = np.nan
         return found
 
-    def interpolated(self, model: SceneModel, rows: range, cols: range, bands: list[int] | None = None) -> np.ndarray:
+    def interpolated(self, model: SceneModel, window: Window, bands: list[int] | None = None) -> np.ndarray:
         """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands, rows, cols)."""
-        c, place = model.coefficients, self.tile.place
-        up = Upsampling(c.sampling, c.scene_shape, rows, cols, place.coarse_rows, place.coarse_cols)
+        up = self.tile.place.upsampling(model.coefficients, window)
         return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols)."""
-
-    block: Block
-    x: np.ndarray | None = None
-    x_std: np.ndarray | None = None
-    spectra: np.ndarray | None = None
-    std: np.ndarray | None = None
-
-    def part(self, part: Tile, rows: range, cols: range) -> _Answer:
-        """The answer for a part of the core rows x cols, with the surroundings that the part needs."""
-        b, p = self.block, part.place
-        core = _within(part.core_rows, rows), _within(part.core_cols, cols)
-        fine = _within(p.fine_rows, b.fine_rows), _within(p.fine_cols, b.fine_cols)
-        coarse = _within(p.coarse_rows, b.coarse_rows), _within(p.coarse_cols, b.coarse_cols)
-        seen = Block(
-            b.y[(slice(None), *coarse)],
-            b.z[(slice(None), *fine)],
-            b.y_mask[coarse],
-            b.z_mask[fine],
-            b.scene_shape,
-            **vars(p),
-        )
-        x, x_std, spectra, std = (
-            None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
-        )
-        return _Answer(seen, x, x_std, spectra, std)
 
 
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
 
-    def __init__(
-        self, pair: Pair, scene: SceneModel, method: Method | FullBand | Published, progress: Progress, calls: CallTimes
-    ) -> None:
+    def __init__(self, pair: Pair, scene: SceneModel, method: Method, progress: Progress, calls: CallTimes) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
-        self.in_bands = isinstance(method, (FullBand, Published))
 
     def read(self, tile: Tile) -> Block:
-        """Both rasters around a tile, the MSI standardised where the method works on coefficients: nothing else is kept of it."""
+        """Both rasters around a tile."""
         self.progress.check()
         place = tile.place
-        hsi, y_mask = self.pair.read_hsi(place.coarse_rows, place.coarse_cols)
+        hsi, y_mask = self.pair.read_hsi(*place.coarse.axes)
         self.progress.check()
-        msi, z_mask = self.pair.read_msi(place.fine_rows, place.fine_cols)
-        if not self.in_bands:
-            msi = self.scene.standardise(msi) * z_mask
-        return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, **vars(place))
+        msi, z_mask = self.pair.read_msi(*place.fine.axes)
+        return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, place)
 
-    def ask(self, tile: Tile, reading: Future[Block]) -> _Answer:
+    def ask(self, tile: Tile, reading: Future[Block]) -> tuple[Block, Answer]:
         """What the method makes of it."""
-        block, scene, method = reading.result(), self.scene, self.method
+        block = reading.result()
         self.progress.check()
-        if isinstance(method, FullBand):
-            return _Answer(block, spectra=method.window(block, tile.core_rows, tile.core_cols))
-        if isinstance(method, Published):
-            with self.calls.call(tile):
-                found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
-            return _Answer(block, spectra=found, std=std)
-        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
-        arrays = Arrays(y, block.z, block.y_mask, block.z_mask)
-        if not isinstance(method, Diffusion):
-            return _Answer(block, *method(arrays, scene.coefficients, tile))
-        with self.calls.call(tile):
-            found, std = method(arrays, scene.coefficients, tile)
-        return _Answer(block, found, std)
+        with self.calls.call(tile) if self.method.remote else nullcontext():
+            return block, self.method.fuse(block, self.scene, tile.core)
 
-    def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
+    def finish(self, whole: Tile, tile: Tile, answering: Future[tuple[Block, Answer]]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
-        answer, scene = answering.result(), self.scene
+        (block, answer), scene = answering.result(), self.scene
         self.progress.check()
         if tile is not whole:
-            answer = answer.part(tile, whole.core_rows, whole.core_cols)
-        block, inner = answer.block, tile.inner
-        values = answer.spectra
+            block, answer = block.cut(tile.place), answer.part(tile.core, whole.core)
+        inner, values = tile.inner, answer.spectra
         if values is None:
-            values = fused_spectra(
-                scene,
-                answer.x,
-                block.y,
-                block.y_mask,
-                block.z,
-                block.z_mask,
-                tile.place,
-                tile.core_rows,
-                tile.core_cols,
-            )
+            values = fused_spectra(scene, answer.x, block, tile.core)
         values = values.astype(np.float32, copy=False)
-        known = _support(scene, block.y_mask, tile) & (block.z_mask[inner] > 0)
+        seen = block.z_mask[inner] > 0
+        known = _support(scene, block, tile.core) & seen
         msi = block.z[(slice(None), *inner)]
-        if not self.in_bands:
-            msi = scene.in_units(msi)
         if not known.all():
             values[:, ~known] = np.nan
-            msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
-        return FusedTile(
-            tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, self.method.band_std
-        )
-
-
-def _within(part: range, whole: range) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
+            msi = np.where(seen, msi, np.float32(np.nan))
+        band_std = self.method.band_std
+        return FusedTile(tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, band_std)
 
 
 def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
     """The tile cut at absolute multiples of `size` (rows, columns), each part with the surroundings that its spectra depend on."""
-    if len(tile.core_rows) <= size[0] and len(tile.core_cols) <= size[1]:
+    if tile.core.shape[0] <= size[0] and tile.core.shape[1] <= size[1]:
         return [tile]
     model = scene.coefficients
     reach = int(np.ceil(coarse_halo(model) * model.sampling.ratio))
-    parts = []
-    for rows in _cuts(tile.core_rows, size[0]):
-        for cols in _cuts(tile.core_cols, size[1]):
-            place = place_of(rows, cols, model.scene_shape, model.sampling, reach)
-            seen = {name: _common(own, getattr(tile.place, name)) for name, own in vars(place).items()}
-            parts.append(Tile(rows, cols, replace(place, **seen)))
-    return parts
+    return [
+        Tile(core, place_of(core, model.scene_shape, model.sampling, reach) & tile.place)
+        for core in tile.core.cuts(*size)
+    ]
 
 
-def _cuts(core: range, size: int) -> list[range]:
-    edges = [core.start, *range((core.start // size + 1) * size, core.stop, size), core.stop]
-    return [range(a, b) for a, b in zip(edges[:-1], edges[1:])]
-
-
-def _common(a: range, b: range) -> range:
-    return range(max(a.start, b.start), min(a.stop, b.stop))
-
-
-def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
+def _support(scene: SceneModel, block: Block, core: Window) -> np.ndarray:
     """Where at least half of the interpolation's weight lies on valid HSI pixels."""
-    if y_mask.all():
-        return np.ones((len(tile.core_rows), len(tile.core_cols)), bool)
-    c, place = scene.coefficients, tile.place
-    up = Upsampling(c.sampling, c.scene_shape, tile.core_rows, tile.core_cols, place.coarse_rows, place.coarse_cols)
-    return up(y_mask) >= 0.5
+    if block.y_mask.all():
+        return np.ones(core.shape, bool)
+    return block.upsampling(scene.coefficients.sampling, core)(block.y_mask) >= 0.5
 
 
 def fused_tiles(
     pair: Pair,
     scene: SceneModel,
-    method: Method | FullBand | Published,
+    method: Method,
     tiles: list[Tile],
     progress: Progress,
     calls: CallTimes | None = None,
@@ -220,18 +138,17 @@ def fused_tiles(
 ) -> Iterator[FusedTile]:
     """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
 
-    While the caller writes one part the next is expanded, and the tiles after it are read and with the method. On their way at a time, from
-    reading to the last part written, are as many tiles as are asked for together, and two parts hold all their spectra, if the caller lets go
-    of each before it asks for the next: that is what a run of any size holds.
+    While the caller writes one part, the next is expanded and the tiles after it are read and with the method. At most
+    `method.workers` tiles are in memory, from reading until their last part is written, and at most two parts as full spectra.
+    This bound holds only if the caller drops each part before asking for the next.
     """
     line = _Line(pair, scene, method, progress, calls or CallTimes())
-    sent = isinstance(method, (Diffusion, Published))
-    workers = getattr(method.client, "in_flight", IN_FLIGHT) if sent else min(IN_FLIGHT, os.cpu_count() or 1)
+    workers = method.workers
     # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
-    names = {"read": 1, "ask": workers if sent else 1, "finish": 1}
+    names = {"read": 1, "ask": workers if method.remote else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
-    asked: deque[tuple[Tile, Future[_Answer]]] = deque()
-    waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer
+    asked: deque[tuple[Tile, Future[tuple[Block, Answer]]]] = deque()
+    waiting: deque[tuple[Tile, Tile, Future[tuple[Block, Answer]]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
     begun: deque[int] = deque()  # of each tile that is being finished, how many parts are still to come
     queue = iter(tiles)
@@ -246,7 +163,7 @@ def fused_tiles(
 
     try:
         refill()
-        done, every = 0, sum(_pixels(tile) for tile in tiles)
+        done, every = 0, sum(tile.core.pixels for tile in tiles)
         while asked or waiting or finishing:
             while (asked or waiting) and len(finishing) < 2:
                 if not waiting:
@@ -255,7 +172,7 @@ def fused_tiles(
                     waiting.extend((tile, one, answering) for one in parts)
                     begun.append(len(parts))
                 whole, one, answering = waiting.popleft()
-                finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
+                finishing.append((one.core.pixels, pools["finish"].submit(line.finish, whole, one, answering)))
                 del answering  # with the tile's pixels
             done += finishing[0][0]
             yield result(
@@ -271,10 +188,6 @@ def fused_tiles(
             future.cancel()
         for pool in pools.values():
             pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
-
-
-def _pixels(tile: Tile) -> int:
-    return len(tile.core_rows) * len(tile.core_cols)
 
 
 def result(future: Future[Any], progress: Progress) -> Any:

@@ -14,6 +14,7 @@ from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.subspace.subspace import fit_subspace
 from ....models.scene.tiles.plan import place_of
+from ....models.scene.window import Place, Window
 from ...paths import RESOURCES
 from ..request import PairRequest
 from ..run.progress import Progress
@@ -119,13 +120,13 @@ def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 
     per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
     rows, cols = pair.alignment.coarse_shape
     if rows * cols <= LARGEST_WHOLE:
-        windows = [(range(rows), range(cols))]
+        windows = [Window.whole((rows, cols))]
     else:
-        windows = [(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
+        windows = [Window(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
     blocks = []
-    for coarse_rows, coarse_cols in windows:
+    for window in windows:
         progress.check()
-        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+        blocks.append(_read_block(pair, sampling, window))
     pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
     give_back()
     return blocks
@@ -138,18 +139,14 @@ def _spread(length: int, size: int, count: int) -> list[range]:
     return [range(int(s), int(s) + size) for s in starts]
 
 
-def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
-    shape = pair.alignment.scene_shape
-    core = [
-        range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
-        for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
-    ]
-    place = place_of(
-        core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio))
-    )  # room for any PSF of the search
-    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
-    z, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
-    return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
+def _read_block(pair: Pair, sampling: Sampling, coarse: Window) -> Block:
+    shape, ratio = pair.alignment.scene_shape, sampling.ratio
+    seen = Window(*(range(int(axis.start * ratio), int(np.ceil(axis.stop * ratio))) for axis in coarse.axes))
+    room = int(np.ceil(4 * ratio))  # for any PSF of the search
+    fine = place_of(seen & Window.whole(shape), shape, sampling, room).fine
+    y, y_mask = pair.read_hsi(*coarse.axes)
+    z, z_mask = pair.read_msi(*fine.axes)
+    return Block(y, z, y_mask, z_mask, shape, Place(fine, coarse))
 
 
 def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
