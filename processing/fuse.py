@@ -20,6 +20,7 @@ from .parameters import (
     integer,
     pair,
     pair_details,
+    quality_output,
     raster_output,
     raster_set,
     report_output,
@@ -28,6 +29,7 @@ from .parameters import (
 from .strings import tr
 
 BACKENDS = ("auto", "local", "remote")
+SAMPLERS = ("auto", "diffusion", "gaussian", "ddim", "ancestral", "dpm-solver")
 
 
 class Fuse(FusionAlgorithm):
@@ -44,6 +46,9 @@ class Fuse(FusionAlgorithm):
             advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
             advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
             advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 0, minValue=0, maxValue=64)),
+            advanced(
+                choice("SAMPLER", tr("How a diffusion model draws (auto = as its card says)"), SAMPLERS, SAMPLERS[0])
+            ),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(
                 boolean("INTERPOLATE_BANDS", tr("Interpolate the bands to those of a model of one sensor"), False)
@@ -53,6 +58,7 @@ class Fuse(FusionAlgorithm):
             *(advanced(parameter) for parameter in raster_set()),
             raster_output("OUTPUT", tr("Fused raster")),
             advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
+            quality_output(),
             report_output(),
         )
         self.add_fusion_outputs()
@@ -89,6 +95,7 @@ class Fuse(FusionAlgorithm):
             steps=self.parameterAsInt(parameters, "STEPS", context),
             samples=self.parameterAsInt(parameters, "SAMPLES", context),
             seed=self.parameterAsInt(parameters, "SEED", context),
+            sampler=self.parameterAsEnumString(parameters, "SAMPLER", context),
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             tile_size=self.parameterAsInt(parameters, "TILE_SIZE", context),
             uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),

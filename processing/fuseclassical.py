@@ -16,6 +16,7 @@ from .parameters import (
     extent,
     pair,
     pair_details,
+    quality_output,
     raster_output,
     raster_set,
     report_output,
@@ -33,6 +34,7 @@ class FuseClassical(FusionAlgorithm):
             *pair_details(),
             *(advanced(parameter) for parameter in raster_set()),
             raster_output("OUTPUT", tr("Fused raster")),
+            quality_output(),
             report_output(),
         )
         self.add_fusion_outputs()

@@ -35,7 +35,11 @@ class FusionAlgorithm(Algorithm):
             self.addOutput(QgsProcessingOutputNumber(name, label))
 
     def layer_names(self, request: FusionRequest, results: dict[str, Any]) -> dict[str, str]:
-        names = {"OUTPUT": tr("{} fused ({})"), "UNCERTAINTY": tr("{} expected error ({})")}
+        names = {
+            "OUTPUT": tr("{} fused ({})"),
+            "UNCERTAINTY": tr("{} expected error ({})"),
+            "QUALITY": tr("{} quality ({})"),
+        }
         return {output: name.format(stem(request.hsi), results["USED_METHOD"]) for output, name in names.items()}
 
     def fusion_request(self, parameters: dict[str, Any], context: QgsProcessingContext, **own: Any) -> FusionRequest:
@@ -47,6 +51,7 @@ class FusionAlgorithm(Algorithm):
             options=self.parameterAsString(parameters, "OPTIONS", context),
             data_type=self.parameterAsEnumString(parameters, "DATA_TYPE", context),
             output=self.output_raster(parameters, "OUTPUT", context) or "",
+            quality=self.output_raster(parameters, "QUALITY", context),
             report=self.output_file(parameters, "REPORT", context),
             **own,
         )

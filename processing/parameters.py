@@ -22,6 +22,8 @@ from qgis.core import (
 from .strings import RESOURCES, tr
 
 ESTIMATE = "estimate"
+REGISTRATIONS = ("auto", "shift", "none")
+AUTO_NONE = ("auto", "none")
 DATA_TYPES = ("Float32", "Int16")
 
 
@@ -103,6 +105,11 @@ def raster_output(name: str, label: str, optional: bool = False) -> QgsProcessin
     return QgsProcessingParameterRasterDestination(name, label, None, optional, not optional)
 
 
+def quality_output() -> QgsProcessingParameterRasterDestination:
+    """QUALITY: flags of every pixel of the result."""
+    return advanced(raster_output("QUALITY", tr("Quality flags"), optional=True))
+
+
 def file_output(
     name: str, label: str, extension_filter: str, expected: bool = False
 ) -> QgsProcessingParameterFileDestination:
@@ -142,8 +149,19 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
             minValue=0.1,
             maxValue=10.0,
         ),
-        number("SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
-        number("SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
+        number(
+            "SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-2000.0, maxValue=2000.0
+        ),
+        number(
+            "SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-2000.0, maxValue=2000.0
+        ),
+        choice(
+            "REGISTRATION",
+            tr("What is corrected (auto = shift, rotation, scale and local field)"),
+            REGISTRATIONS,
+            REGISTRATIONS[0],
+        ),
+        choice("DEFECTS", tr("Dead columns, spikes and stripes of the hyperspectral raster"), AUTO_NONE, AUTO_NONE[0]),
     ]
 
 

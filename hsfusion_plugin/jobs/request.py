@@ -15,6 +15,7 @@ DIFFUSION_ONLY = (
     "steps",
     "samples",
     "seed",
+    "sampler",
     "backend",
     "tile_size",
     "uncertainty",
@@ -28,7 +29,8 @@ class PairRequest:
 
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
     PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI
-    band, separated by commas. A job's own request adds its fields; they are the parameters of its algorithm.
+    band, separated by commas. registration: "auto" (shift, rotation, scale and local field), "shift" (one shift for all)
+    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). A job's own request adds its fields; they are the parameters of its algorithm.
     """
 
     hsi: str
@@ -42,6 +44,8 @@ class PairRequest:
     psf_fwhm_y: float | None = None
     shift_x: float | None = None
     shift_y: float | None = None
+    registration: str = "auto"
+    defects: str = "auto"
 
     def left_out(self) -> tuple[str, ...]:
         """Fields that the algorithm has no parameter for."""
@@ -66,6 +70,7 @@ class ModelRequest(PairRequest):
     steps: int = 0
     samples: int = 0
     seed: int = 0
+    sampler: str = "auto"
     backend: str = "auto"
     interpolate_bands: bool = False
     uncertainty: str | None = None
@@ -82,6 +87,7 @@ class FusionRequest(ModelRequest):
     tile_size: int = 0
     options: str = ""
     data_type: str = "Float32"
+    quality: str | None = None
     report: str | None = None
 
     @property

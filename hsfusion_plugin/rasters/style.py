@@ -6,7 +6,7 @@ QGIS ignores GDAL's colour interpretation, and a layer post-processor never runs
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from osgeo import gdal
@@ -17,6 +17,7 @@ from qgis.core import (
     QgsGradientColorRamp,
     QgsGradientStop,
     QgsMultiBandColorRenderer,
+    QgsPalettedRasterRenderer,
     QgsRasterLayer,
     QgsRasterMinMaxOrigin,
     QgsRasterRenderer,
@@ -29,6 +30,7 @@ from qgis.PyQt.QtGui import QColor
 
 from .colour import View, colour_bands, stretch, view_of
 from .raster import Raster
+from .sidecars import mark
 from .staging import staged
 
 _RAMP = (
@@ -38,6 +40,7 @@ _RAMP = (
     "#fb9b06",
     "#f7f3a1",
 )  # dark to light, readable in grey and by the colour-blind
+_FLAG_COLOURS = ("#00000000", "#000000", "#56b4e9", "#e69f00", "#cc79a7", "#d55e00", "#009e73", "#f0e442")
 
 
 def write_style(path: str | Path) -> bool:
@@ -101,6 +104,24 @@ def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float, un
     return renderer
 
 
+def write_flag_style(path: str | Path, labels: Mapping[int, str]) -> bool:
+    """Write `<stem>.qml` that gives each value of a raster of flags its own colour and words; 0 is transparent. Returns as write_style."""
+    raster = Raster.open(path)
+
+    def renderer(layer: QgsRasterLayer) -> QgsRasterRenderer:
+        classes = [
+            QgsPalettedRasterRenderer.Class(value, QColor(_flag_colour(value)), text) for value, text in labels.items()
+        ]
+        return QgsPalettedRasterRenderer(layer.dataProvider(), 1, classes)
+
+    return _save(raster, path, renderer)
+
+
+def _flag_colour(value: int) -> str:
+    """Of the highest bit that is set: the palette of Okabe and Ito (2008), which the colour-blind can tell apart."""
+    return _FLAG_COLOURS[min(value.bit_length(), len(_FLAG_COLOURS) - 1)]
+
+
 def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhancement:
     enhancement = QgsContrastEnhancement(data_type)
     enhancement.setContrastEnhancementAlgorithm(
@@ -130,7 +151,11 @@ def _save(raster: Raster, path: str | Path, renderer_of: Callable[[QgsRasterLaye
             return False
         layer.setRenderer(renderer_of(layer))
         with staged(Path(path).with_suffix(".qml"), role="style") as inside:
-            return layer.saveNamedStyle(str(inside))[1]
+            saved = layer.saveNamedStyle(str(inside))[1]
+            if saved:
+                with inside.open("a", encoding="utf-8") as stream:
+                    stream.write(f"<!-- {mark(Path(path))} -->\n")
+            return saved
     finally:
         layer = None  # closes the file before it goes
         for left in (name, name + ".aux.xml"):

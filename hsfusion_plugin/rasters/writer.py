@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 from osgeo import gdal
@@ -17,19 +17,33 @@ from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors
 from .layout import BLOCK, Layout
 from .metadata import BandInfo, write_band_info
+from .sidecars import mark_raster
 from .staging import staged
 
 _INT16_MAX = 32767
+
+
+class _Type(NamedTuple):
+    gdal: int
+    size: int  # bytes
+    nodata: float | None
+
+
+_TYPES = {
+    "Float32": _Type(gdal.GDT_Float32, 4, math.nan),
+    "Int16": _Type(gdal.GDT_Int16, 2, -32768.0),
+    "Byte": _Type(gdal.GDT_Byte, 1, None),
+}
 _PART_VALUES = 250_000  # that are brought into the file's type at a time, in half a dozen copies
 
 
 class RasterWriter:
     """Context manager; `write` windows inside it.
 
-    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32" or "Int16", which stores
-    round(value / scale); nodata: default NaN and -32768; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and
-    OVERVIEWS=YES, COG=YES; bands: a BandInfo per band; metadata: items of the data set (add more any time with `metadata.update`);
-    finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
+    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32", "Int16", which stores
+    round(value / scale), or "Byte", for flags; nodata: default NaN, -32768 and none; options: GDAL creation options as QGIS writes them
+    ("COMPRESS=LZW|TILED=NO"), and OVERVIEWS=YES, COG=YES; bands: a BandInfo per band; metadata: items of the data set (add more any time with
+    `metadata.update`); finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
     (write_style, write_provenance) appear together with it; check: called while overviews are made, may raise to end that;
     block: rows and columns of the file's blocks, where `options` say nothing else.
     HSFusionError when the folder cannot be written or has no room.
@@ -54,12 +68,12 @@ class RasterWriter:
         check: Callable[[], None] = lambda: None,
         block: tuple[int, int] = (BLOCK, BLOCK),
     ) -> None:
-        if dtype not in ("Float32", "Int16"):
+        if dtype not in _TYPES:
             raise HSFusionError(f"{role}: data type {dtype} is not offered; choose Float32 or Int16.")
         if Path(path).suffix.lower() not in (".tif", ".tiff") or str(path).startswith("/vsi"):
             raise HSFusionError(f"{role}: '{path}' is not the name of a GeoTIFF file; end it in .tif.")
         self.path, self.rows, self.cols, self.count, self.dtype, self.role = Path(path), rows, cols, count, dtype, role
-        self.nodata = nodata if nodata is not None else (math.nan if dtype == "Float32" else -32768.0)
+        self.nodata = nodata if nodata is not None else _TYPES[dtype].nodata
         self.scale = scale if dtype == "Int16" else 1.0
         self.metadata = dict(metadata or {})
         self.clipped = 0  # values that did not fit into Int16
@@ -73,7 +87,7 @@ class RasterWriter:
         self._dataset: gdal.Dataset | None = None
 
     def __enter__(self) -> RasterWriter:
-        size = self.rows * self.cols * self.count * (4 if self.dtype == "Float32" else 2)
+        size = self.rows * self.cols * self.count * _TYPES[self.dtype].size
         with ExitStack() as stack:
             self._staged = stack.enter_context(staged(self.path, size, self.role))
             self._create()
@@ -110,6 +124,7 @@ class RasterWriter:
             with collected_errors() as failures:
                 if kind is None:
                     self._dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
+                    mark_raster(self._dataset)
                     self._dataset.FlushCache()
                 self._dataset = None
             if kind is None:
@@ -125,9 +140,10 @@ class RasterWriter:
     def _create(self) -> None:
         dataset = None
         with collected_errors(gdal.CE_Warning) as failures:  # GDAL only warns of an option that it does not know
-            kind = gdal.GDT_Float32 if self.dtype == "Float32" else gdal.GDT_Int16
             driver = gdal.GetDriverByName("GTiff")
-            dataset = driver.Create(str(self._staged), self.cols, self.rows, self.count, kind, self._layout.as_list())
+            dataset = driver.Create(
+                str(self._staged), self.cols, self.rows, self.count, _TYPES[self.dtype].gdal, self._layout.as_list()
+            )
         if dataset is None or failures:
             raise HSFusionError(
                 f"{self.role}: GDAL cannot create '{self.path}' ({_first(failures)}); check OPTIONS and the disk."
@@ -138,15 +154,23 @@ class RasterWriter:
             dataset.SetProjection(crs_wkt)
         for i, info in enumerate(self._bands):
             band = dataset.GetRasterBand(i + 1)
-            band.SetNoDataValue(self.nodata)
+            if self.nodata is not None:
+                band.SetNoDataValue(self.nodata)
             write_band_info(band, info, self.scale)
         dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
         self._dataset = dataset
 
     def _as_is(self, values: np.ndarray) -> bool:
-        return self.dtype == "Float32" and math.isnan(self.nodata) and values.flags.c_contiguous
+        return (
+            self.dtype == "Float32"
+            and self.nodata is not None
+            and math.isnan(self.nodata)
+            and values.flags.c_contiguous
+        )
 
     def _stored(self, values: np.ndarray) -> np.ndarray:
+        if self.dtype == "Byte":
+            return values.astype(np.uint8)
         nodata = np.isnan(values)
         if self.dtype == "Float32":
             if math.isnan(self.nodata):

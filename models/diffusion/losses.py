@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Callable
 
 import torch.nn.functional as F
@@ -40,30 +39,14 @@ def huber(prediction: Tensor, target: Tensor, weight: Tensor | None = None, delt
 LOSSES: dict[str, Loss] = {"l1": l1, "l2": l2, "huber": huber}
 
 
-def three_terms(
-    x0: Tensor,
-    target: Tensor,
-    hsi: Tensor,
-    msi: Tensor,
-    spatial: Operator,
-    spectral: Operator,
-    weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
-) -> Tensor:
-    """|X - R Z0| + |Y - Z0 D| + |Z - Z0|, all l1 (HSR-Diff's loss, equal weights there).
+def three_terms(x0: Tensor, target: Tensor, hsi: Tensor, msi: Tensor, spatial: Operator, spectral: Operator) -> Tensor:
+    """||X - R Z0|| + ||Y - Z0 D|| + ||Z - Z0||, all l1 norms with equal weights (HSR-Diff, eq. 8), per value of the target.
 
-    x0, target (B, L, H, W), hsi (B, L, h, w), msi (B, l, H, W); spatial: x0 -> hsi, spectral: x0 -> msi.
+    x0, target Z (B, L, H, W); hsi Y (B, L, h, w) and msi X (B, l, H, W) as observed; spatial: x0 -> hsi, spectral: x0 -> msi. Norms are
+    sums, not means: the MSI's l bands weigh l / L of the target's L, the HSI's coarse pixels 1 / ratio^2 of its fine ones.
     """
-    on_msi, on_hsi, on_target = weights
-    return on_msi * l1(spectral(x0), msi) + on_hsi * l1(spatial(x0), hsi) + on_target * l1(x0, target)
-
-
-def spectral_response(response: Tensor) -> Operator:
-    """R (l, L) as the operator (B, L, H, W) -> (B, l, H, W)."""
-    return partial(_respond, response)
-
-
-def _respond(response: Tensor, x: Tensor) -> Tensor:
-    return F.conv2d(x, response.to(x)[:, :, None, None])
+    norms = ((spectral(x0) - msi).abs().sum(), (spatial(x0) - hsi).abs().sum(), (x0 - target).abs().sum())
+    return sum(norms[1:], norms[0]) / target.numel()
 
 
 def denoising_loss(

@@ -1,16 +1,19 @@
 """DDRF (arXiv 2304.04774; DDIF in Information Fusion 104, 2024): a U-Net whose conditions are injected, not concatenated.
 
-From the paper and its public code (facts, no lines of it): SR3 U-Net of width 32, multipliers 1, 2, 2, 4, three residual blocks per level (four
-on the way up), GroupNorm with one group, attention with 8 heads at the lowest of four resolutions and in the middle, dropout 0.2 and drop path
-0.2, self-conditioning by concatenation. Encoder blocks: style transfer modulation, which turns [upsampled HSI, MSI] into scale and shift.
-Decoder blocks: wavelet modulation, cross-attention with q from the features and k, v from [LL of the upsampled HSI, details of the MSI] of one
-Haar level. x0 objective on the residual to the upsampled HSI (`objectives.Residual`), l1, cosine schedule, 25 steps of DDIM. HSI + MSI and
-MS + PAN (msi_bands = 1) alike.
+From the paper and its public code (facts, no lines of it): SR3 U-Net of width 32, multipliers 1, 2, 2, 4, three residual blocks per
+level (four on the way up), GroupNorm with one group, attention with 8 heads at the lowest of four resolutions and in the middle, dropout
+0.2 and drop path 0.2, self-conditioning by concatenation. Encoder blocks: style transfer modulation, which turns [upsampled HSI, MSI] into
+scale and shift. Decoder blocks: wavelet modulation, cross-attention with q from the features and k, v from [LL of the upsampled HSI,
+details of the MSI] of one Haar level. A block is injection, residual block, attention, in this order. The injection brings the channels
+(with the skip on the way up) to the block's width: by a 1 x 1 convolution of its own in the style modulation, on the residual path in the
+wavelet modulation. The latter normalises its input first and adds to what it normalised; its feed-forward is 3 x 3, SiLU, 3 x 3, 1 x 1,
+and drop path is on that alone. Objective x0 of the residual to the upsampled HSI (`objectives.Residual`), l1, cosine schedule, 25 steps of
+DDIM. HSI + MSI and MS + PAN (msi_bands = 1) alike.
 
-Departures, each a slip of the public code: the level enters as an angle, so that respacing needs no remapping; the self-condition follows the
-sampler's last estimate (`SelfConditioned`); the linear attention's softmaxes run over the channels of q and the pixels of k, as the
-paper has it; the Haar transform averages, so that LL keeps the images' range. Open and chosen: drop path on the wavelet branch alone, two
-3 x 3 convolutions as its feed-forward. GroupNorm and both attentions look at the whole tile: run it on windows of its training size.
+Departures, each where the public code slips or leaves its paper: the level enters as an angle, so that respacing needs no remapping; the
+self-condition follows the sampler's last estimate (`SelfConditioned`); the linear attention's softmaxes run over the channels of q and the
+pixels of k, as the paper has it; the Haar transform averages, so that LL keeps the images' range; self-attention divides by the root of a
+head's channels, not of all. GroupNorm and both attentions look at the whole tile: run it on windows of its training size.
 """
 
 from __future__ import annotations
@@ -42,12 +45,13 @@ def resized(condition: Tensor, like: Tensor) -> Tensor:
 
 
 class StyleModulation(nn.Module):
-    """x (1 + scale) + shift, both from the condition (the paper's style transfer modulation); starts as the identity."""
+    """conv(x) (1 + scale) + shift, both from the condition (the paper's style transfer modulation); starts as conv(x) alone."""
 
-    def __init__(self, condition: int, channels: int) -> None:
+    def __init__(self, channels_in: int, condition: int, channels: int) -> None:
         super().__init__()
+        self.into = nn.Conv2d(channels_in, channels, 1)
         self.net = nn.Sequential(
-            nn.Conv2d(condition, 4 * channels, 3, padding=1),
+            nn.Conv2d(condition, 4 * channels, 3, padding=1, bias=False),
             nn.GroupNorm(1, 4 * channels),
             nn.SiLU(),
             nn.Conv2d(4 * channels, 2 * channels, 1),
@@ -56,37 +60,43 @@ class StyleModulation(nn.Module):
         nn.init.zeros_(self.net[-1].bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, C, H, W), (B, Cc, any, any) -> (B, C, H, W)."""
+        """(B, Cin, H, W), (B, Cc, any, any) -> (B, C, H, W)."""
         scale, shift = self.net(resized(condition, x)).chunk(2, dim=1)
-        return x * (1 + scale) + shift
+        return self.into(x) * (1 + scale) + shift
 
 
 class WaveletModulation(nn.Module):
     """Cross-attention of memory linear in pixels: q from features, k and v from wavelet coefficients; then a feed-forward."""
 
-    def __init__(self, condition: int, channels: int, heads: int = 8, drop_path: float = 0.2) -> None:
+    def __init__(self, channels_in: int, condition: int, channels: int, heads: int = 8, drop_path: float = 0.2) -> None:
         super().__init__()
         self.heads, self.drop_path = heads, drop_path
-        self.norm, self.feed_norm = nn.GroupNorm(1, channels), nn.GroupNorm(1, channels)
-        self.q = self._projection(channels, channels)
-        self.kv = self._projection(condition, 2 * channels)
-        self.out = nn.Conv2d(channels, channels, 1)
+        self.norm = nn.GroupNorm(1, channels_in)
+        self.q = self._projection(channels_in, channels_in)
+        self.kv = self._projection(condition, 2 * channels_in)
+        self.out = nn.Conv2d(channels_in, channels, 1)
+        self.skip = nn.Conv2d(channels_in, channels, 1) if channels_in != channels else nn.Identity()
         self.feed = nn.Sequential(
-            nn.Conv2d(channels, 2 * channels, 3, padding=1), nn.SiLU(), nn.Conv2d(2 * channels, channels, 3, padding=1)
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
+            nn.SiLU(),
+            nn.Conv2d(2 * channels, channels, 3, padding=1, bias=False),
+            nn.Conv2d(channels, channels, 1),
         )
 
     @staticmethod
     def _projection(channels: int, out: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.Conv2d(channels, out, 1))
+        spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        return nn.Sequential(spatial, nn.Conv2d(channels, out, 1))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, C, H, W), (B, Cc, any, any) -> (B, C, H, W)."""
+        """(B, Cin, H, W), (B, Cc, any, any) -> (B, C, H, W)."""
+        x = self.norm(x)
         k, v = self.kv(resized(condition, x)).chunk(2, dim=1)
-        q, k, v = (part.flatten(2).unflatten(1, (self.heads, -1)) for part in (self.q(self.norm(x)), k, v))
+        q, k, v = (part.flatten(2).unflatten(1, (self.heads, -1)) for part in (self.q(x), k, v))
         context = k.softmax(-1) @ v.transpose(-1, -2)  # over pixels: (B, heads, c, c)
-        attended = (context.transpose(-1, -2) @ q.softmax(-2)).reshape(x.shape)
-        x = x + self._dropped(self.out(attended))
-        return x + self._dropped(self.feed(self.feed_norm(x)))
+        attended = (context.transpose(-1, -2) @ q.softmax(-2)) / q.shape[2] ** 0.5
+        x = self.out(attended.reshape(x.shape)) + self.skip(x)
+        return x + self._dropped(self.feed(x))
 
     def _dropped(self, branch: Tensor) -> Tensor:
         if not self.training or self.drop_path == 0:
@@ -95,34 +105,36 @@ class WaveletModulation(nn.Module):
         return branch * kept / (1 - self.drop_path)
 
 
-class Unmodulated(nn.Module):
-    """An injection that is switched off."""
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x."""
-        return x
-
-
 class ModulatedBlock(nn.Module):
-    """Residual block, modulation by the condition, attention where the resolution is lowest."""
+    """Modulation by the condition, residual block, attention where the resolution is lowest; without a modulation the last two."""
 
     def __init__(
-        self, channels_in: int, channels: int, embedding: int, modulation: nn.Module, attention: bool, dropout: float
+        self,
+        channels_in: int,
+        channels: int,
+        embedding: int,
+        modulation: nn.Module | None,
+        attention: bool,
+        dropout: float,
     ) -> None:
         super().__init__()
-        self.residual = ResidualBlock(channels_in, channels, embedding, 1, dropout)
         self.modulation = modulation
+        inner = channels_in if modulation is None else channels
+        self.residual = ResidualBlock(inner, channels, embedding, 1, dropout)
         self.attention = SelfAttention(channels, 8, 1) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor, condition: Tensor) -> Tensor:
         """(B, Cin, H, W), (B, E), (B, Cc, H, W) -> (B, C, H, W)."""
-        return self.attention(self.modulation(self.residual(x, embedding), condition))
+        if self.modulation is not None:
+            x = self.modulation(x, condition)
+        return self.attention(self.residual(x, embedding))
 
 
 class DDRF(nn.Module):
     """(x_t, level, msi, hsi_up, self_condition) -> prediction, shaped as x_t; H and W multiples of `multiple`.
 
-    `style`, `wavelet`: off = that injection is left out (the paper's ablation).
+    `style`, `wavelet`: off = that injection is left out. `concatenate`: the network's input holds hsi_up and msi too, as in SR3; with both
+    injections off this is the network without the paper's idea.
     """
 
     tile_invariant = False
@@ -138,19 +150,20 @@ class DDRF(nn.Module):
         drop_path: float = 0.2,
         style: bool = True,
         wavelet: bool = True,
+        concatenate: bool = False,
     ) -> None:
         super().__init__()
-        self.multiple = 2 ** (len(multipliers) - 1)
+        self.multiple, self.concatenate = 2 ** (len(multipliers) - 1), concatenate
         self.embed = LevelEmbedding(width)
-        self.head = nn.Conv2d(2 * hsi_bands, width, 3, padding=1)
         in_style, in_wavelet = hsi_bands + msi_bands, hsi_bands + 3 * msi_bands
+        self.head = nn.Conv2d(2 * hsi_bands + (in_style if concatenate else 0), width, 3, padding=1)
         widths, lowest = [width * m for m in multipliers], len(multipliers) - 1
         skips, channels = [width], width
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         for i, wide in enumerate(widths):
             level = nn.ModuleList()
             for _ in range(blocks):
-                modulation = StyleModulation(in_style, wide) if style else Unmodulated()
+                modulation = StyleModulation(channels, in_style, wide) if style else None
                 level.append(ModulatedBlock(channels, wide, width, modulation, i == lowest, dropout))
                 channels = wide
                 skips.append(channels)
@@ -164,8 +177,9 @@ class DDRF(nn.Module):
         for i in reversed(range(len(widths))):
             level = nn.ModuleList()
             for _ in range(blocks + 1):
-                modulation = WaveletModulation(in_wavelet, widths[i], 8, drop_path) if wavelet else Unmodulated()
-                level.append(ModulatedBlock(channels + skips.pop(), widths[i], width, modulation, i == lowest, dropout))
+                inside = channels + skips.pop()
+                modulation = WaveletModulation(inside, in_wavelet, widths[i], 8, drop_path) if wavelet else None
+                level.append(ModulatedBlock(inside, widths[i], width, modulation, i == lowest, dropout))
                 channels = widths[i]
             self.up.append(level)
             if i > 0:
@@ -179,7 +193,8 @@ class DDRF(nn.Module):
         embedding = self.embed(level)
         style = torch.cat([hsi_up, msi], dim=1)
         wavelet = torch.cat([haar(hsi_up)[0], haar(msi)[1]], dim=1)
-        x = self.head(torch.cat([x, torch.zeros_like(x) if self_condition is None else self_condition], dim=1))
+        seen = [x, torch.zeros_like(x) if self_condition is None else self_condition]
+        x = self.head(torch.cat([*seen, style] if self.concatenate else seen, dim=1))
         skips = [x]
         for i, blocks in enumerate(self.down):
             for block in blocks:

@@ -115,43 +115,65 @@ class GatedFeedForward(nn.Module):
 
 
 class S2TL(nn.Module):
-    """Spatial-spectral transformer layer; with `conditional`, the noise-aware conditional one (NC-S2TL)."""
+    """Spatial-spectral transformer layer. `noisy`: it merges the noise embedding; `crossed`: it cross-attends to F_l^SR. Both: NC-S2TL."""
 
-    def __init__(self, channels: int, heads: int, window: int, shift: int, expansion: float, conditional: bool) -> None:
+    def __init__(
+        self, channels: int, heads: int, window: int, shift: int, expansion: float, noisy: bool, crossed: bool
+    ) -> None:
         super().__init__()
         self.norms = nn.ModuleList([PixelNorm(channels) for _ in range(3)])
         self.spatial = WindowAttention(channels, heads, window, shift)
         self.spectral = SpectralAttention(channels, heads)
         self.feed = GatedFeedForward(channels, expansion)
-        if conditional:
+        if noisy:
             self.noise = nn.Linear(channels, channels)
+        if crossed:
             self.cross_norms = nn.ModuleList([PixelNorm(channels), PixelNorm(channels)])
             self.cross = SpectralAttention(channels, heads)
 
     def forward(
         self, x: Tensor, origin: tuple[int, int], embedding: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
-        """(B, C, H, W); embedding (B, C) and condition F_l^SR (B, C, H, W) for the conditional layer -> (B, C, H, W)."""
-        if embedding is not None and condition is not None:
+        """(B, C, H, W); embedding (B, C) for a noisy layer, condition F_l^SR (B, C, H, W) for a crossed one -> (B, C, H, W)."""
+        if embedding is not None:
             x = x + self.noise(embedding)[:, :, None, None]
+        if condition is not None:
             x = x + self.cross(self.cross_norms[0](x), self.cross_norms[1](condition))
         x = x + self.spatial(self.norms[0](x), origin)
         x = x + self.spectral(self.norms[1](x))
         return x + self.feed(self.norms[2](x))
 
 
-class FirstFeatures(nn.Module):
-    """A layer of an SR stream that is switched off: every depth is conditioned on F_0^SR."""
+class ConvolutionLayer(nn.Module):
+    """Two 3 x 3 convolutions in the place of a transformer layer, of about as many parameters (the paper's ablation CD-CNN)."""
 
-    def forward(self, x: Tensor, origin: tuple[int, int]) -> Tensor:
-        """x."""
-        return x
+    def __init__(self, channels: int, noisy: bool, crossed: bool) -> None:
+        super().__init__()
+        self.norm = PixelNorm(channels)
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1), nn.GELU(), nn.Conv2d(channels, channels, 3, padding=1)
+        )
+        if noisy:
+            self.noise = nn.Linear(channels, channels)
+        if crossed:
+            self.merge = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(
+        self, x: Tensor, origin: tuple[int, int], embedding: Tensor | None = None, condition: Tensor | None = None
+    ) -> Tensor:
+        """As S2TL; the condition is concatenated."""
+        if embedding is not None:
+            x = x + self.noise(embedding)[:, :, None, None]
+        if condition is not None:
+            x = x + self.merge(torch.cat([x, condition], dim=1))
+        return x + self.body(self.norm(x))
 
 
 class CDFormer(nn.Module):
     """(x_t, level, msi, hsi_up) -> x0, shaped as x_t. `encode` runs the SR stream, which knows no level: once per tile for all steps.
 
-    `sr_stream`: off = the denoising stream sees the first convolution of the conditions only (the paper's ablation).
+    `sr_stream`: off = there is none, nor any cross-attention; the denoising stream's input holds the conditions (the paper's ablation).
+    `layer`: "transformer", or "convolution" (the paper's ablation CD-CNN).
     `only_second_half`: the first half of both streams is computed without gradients (the paper's training at full size).
     """
 
@@ -169,19 +191,25 @@ class CDFormer(nn.Module):
         expansion: float = 2.66,
         residual: bool = True,
         sr_stream: bool = True,
+        layer: str = "transformer",
     ) -> None:
         super().__init__()
+        if layer not in ("transformer", "convolution"):
+            raise ValueError(f"layer must be transformer or convolution, but it is {layer}")
         self.width, self.residual, self.only_second_half = width, residual, False
-        self.sr_head = nn.Conv2d(hsi_bands + msi_bands, width, 3, padding=1)
-        self.head = nn.Conv2d(hsi_bands, width, 3, padding=1)
+        self.sr_stream, given = sr_stream, hsi_bands + msi_bands
+        self.head = nn.Conv2d(hsi_bands if sr_stream else hsi_bands + given, width, 3, padding=1)
         shifts = [window // 2 if i % 2 else 0 for i in range(layers)]
-        self.sr_layers = nn.ModuleList(
-            [
-                S2TL(width, heads, window, s, expansion, conditional=False) if sr_stream else FirstFeatures()
-                for s in shifts
-            ]
-        )
-        self.layers = nn.ModuleList([S2TL(width, heads, window, s, expansion, conditional=True) for s in shifts])
+
+        def stack(noisy: bool, crossed: bool) -> nn.ModuleList:
+            if layer == "convolution":
+                return nn.ModuleList([ConvolutionLayer(width, noisy, crossed) for _ in shifts])
+            return nn.ModuleList([S2TL(width, heads, window, s, expansion, noisy, crossed) for s in shifts])
+
+        if sr_stream:
+            self.sr_head = nn.Conv2d(given, width, 3, padding=1)
+            self.sr_layers = stack(noisy=False, crossed=False)
+        self.layers = stack(noisy=True, crossed=sr_stream)
         self.tail = nn.Conv2d(width, hsi_bands, 3, padding=1)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -192,8 +220,10 @@ class CDFormer(nn.Module):
             self.tail.weight *= FIRST_OUTPUT
 
     def encode(self, msi: Tensor, hsi_up: Tensor, origin: tuple[int, int] = (0, 0)) -> list[Tensor]:
-        """The SR stream: msi (B, l, H, W), hsi_up (B, L, H, W) -> F_l^SR, one (B, C, H, W) per layer."""
-        features = []
+        """The SR stream: msi (B, l, H, W), hsi_up (B, L, H, W) -> F_l^SR, one (B, C, H, W) per layer; none where it is off."""
+        features: list[Tensor] = []
+        if not self.sr_stream:
+            return features
         with torch.set_grad_enabled(self._learns(0)):
             x = self.sr_head(torch.cat([msi, hsi_up], dim=1))
         for i, layer in enumerate(self.sr_layers):
@@ -216,8 +246,9 @@ class CDFormer(nn.Module):
             features = self.encode(msi, hsi_up, origin)
         embedding = sinusoid(1000 * level, self.width).to(x.dtype)
         with torch.set_grad_enabled(self._learns(0)):
-            x = self.head(x)
-        for i, (layer, condition) in enumerate(zip(self.layers, features)):
+            x = self.head(x if self.sr_stream else torch.cat([x, msi, hsi_up], dim=1))
+        for i, layer in enumerate(self.layers):
+            condition = features[i] if self.sr_stream else None
             with torch.set_grad_enabled(self._learns(i)):
                 x = layer(x, origin, embedding, condition)
         out = self.tail(x)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..diffusion.objectives import Residual, make_denoiser
-from ..diffusion.samplers import ddim
-from ..diffusion.schedules import from_card, subsequence
+from ..diffusion.schedules import from_card
 from ..errors import HSFusionError, RunCancelled
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
@@ -21,12 +20,15 @@ from ..observation import gaussian_field
 from ..scene.tiles.fixed_windows import Windows
 from ..scene.window import Window
 from ..wire.full_band import FullBandRequest
+from .sampling import SamplingPlan
+from .weights import check_size
 
 NETWORKS: dict[str, type[nn.Module]] = {"ddpm-fus": DDPMFus, "hsr-diff": CDFormer, "ddrf": DDRF}
 PIXELS_AT_ONCE = {
     "cpu": 1 << 14,
     "cuda": 1 << 18,
 }  # fine pixels of the windows in one batch: memory, and how soon a cancel is heard
+STREAMS = 1 << 16  # of noise per step: more than there are samples
 LEAST_SUPPORT = 0.5  # share of the interpolation's weight on valid HSI pixels
 
 
@@ -40,13 +42,12 @@ class FullBandRunner:
         try:
             self.bands, self.msi_bands = int(card["bands"]), int(card["msi_bands"])
             self.windows = Windows(int(card["window"]), int(card["overlap"]))
-            self.levels = from_card(card["schedule"])
-            self.default_steps = int(card["default_steps"])
+            self.plan = SamplingPlan.of_card(card)
             self.residual = bool(card.get("residual", False))
             self.residual_scale = float(card.get("residual_scale", 1.0))
-            network = NETWORKS[card["architecture"]](
-                **{"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
-            )
+            settings = {"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
+            check_size(lambda: NETWORKS[card["architecture"]](**settings), state)
+            network = NETWORKS[card["architecture"]](**settings)
             network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in state.items()})
             objective, scale_input = card["objective"], bool(card.get("scale_input", False))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -58,7 +59,7 @@ class FullBandRunner:
                 f"The model's window must be a multiple of {network.multiple} pixels, but it is {self.windows.size}: copy or download the model again."
             )
         self.network = network.eval().to(self.device)
-        self.denoiser = make_denoiser(objective, self.network, self.levels, scale_input)
+        self.denoiser = make_denoiser(objective, self.network, from_card(card["schedule"]), scale_input)
 
     @torch.inference_mode()
     def __call__(
@@ -78,7 +79,8 @@ class FullBandRunner:
             torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
             for n in ("y", "z", "y_mask", "z_mask")
         )
-        y, z = y / job.hsi_scale, z / z.new_tensor(job.msi_scale)[:, None, None]
+        offset, scale = (z.new_tensor(values)[:, None, None] for values in (job.msi_offset, job.msi_scale))
+        y, z = y / job.hsi_scale, (z - offset) / scale
         core = torch.zeros(self.bands, *job.core.shape, device=self.device)
         spread = torch.zeros_like(core) if job.samples > 1 else None
         by_row, by_col = (self.windows.weights(length) for length in job.scene_shape)
@@ -100,7 +102,7 @@ class FullBandRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: FullBandRequest) -> None:
         """Raises HSFusionError where tensors, request and model do not belong together."""
-        job.check_tensors(tensors, self.bands, self.msi_bands)
+        job.check_tensors(tensors, {"bands": self.bands, "msi_bands": self.msi_bands})
         needed = self.windows.place(job.core, job.scene_shape, job.sampling)
         for name, seen in vars(job.place).items():
             if getattr(needed, name) not in seen:
@@ -108,8 +110,8 @@ class FullBandRunner:
                     f"The tile's {name} window must hold {getattr(needed, name)}, but it is {seen}: "
                     "plugin and backend must be of the same version."
                 )
-        if job.msi_scale.shape != (self.msi_bands,):
-            raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band.")
+        if {job.msi_scale.shape, job.msi_offset.shape} != {(self.msi_bands,)}:
+            raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band, with as many offsets.")
 
     def _batches(self, job: FullBandRequest) -> Iterator[list[tuple[int, int]]]:
         """(row, col) of the windows that touch the core, as many at once as are worked on together."""
@@ -155,8 +157,6 @@ class FullBandRunner:
         if isinstance(self.network, CDFormer):
             _heed(cancelled)
             bound["features"] = self.network.encode(msi, hsi_up)  # knows no level: once for all steps and samples
-        steps = min(job.steps or self.default_steps, len(self.levels) - 1)
-        levels = self.levels[subsequence(len(self.levels) - 1, steps)]
         mean, square = torch.zeros_like(hsi_up), torch.zeros_like(hsi_up)
         for sample in range(job.samples):
             denoise = partial(self.denoiser, **bound)
@@ -166,11 +166,16 @@ class FullBandRunner:
                 _heed(cancelled)
                 return denoise(x, level)
 
-            found = base.decode(ddim(step, self._noise(places, job.seed, sample), levels))
+            start, fresh = self._noise(places, job.seed, sample), partial(self._fresh, places, job.seed, sample)
+            found = self.plan.draw(step, start, base, fresh, job.sampler, job.steps)
             apart = found - mean
             mean = mean + apart / (sample + 1)
             square = square + apart * (found - mean)
         return mean, (square / (job.samples - 1)).sqrt() if job.samples > 1 else None
+
+    def _fresh(self, places: list[tuple[int, int]], seed: int, sample: int, step: int) -> Tensor:
+        """The noise that a sampler adds after a step."""
+        return self._noise(places, seed, sample + STREAMS * (step + 1))
 
     def _noise(self, places: list[tuple[int, int]], seed: int, stream: int) -> Tensor:
         """(B, L, size, size), a function of the absolute position."""

@@ -23,6 +23,7 @@ from ..scene.methods.subspace import ClosedForms, denoised
 from ..wire.tile import TileRequest
 from .precision import BFLOAT16, FLOAT32
 from .tile import Cut, Prepared, TilePixels, network_window, padded
+from .weights import check_size
 
 # Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
 # as good on average and loses up to 0.14 dB, this at most 0.06, on held-out scenes.
@@ -50,6 +51,7 @@ class SubspaceRunner:
         self.error_scale = float(card.get("error_scale", 1.0))
         self.halo = int(card.get("halo", DEFAULT_HALO))
         self.device = torch.device(device)
+        check_size(lambda: build_network(card["settings"]), state)
         network = build_network(card["settings"])
         network.load_state_dict(grown(state, network))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
@@ -119,12 +121,8 @@ class SubspaceRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
-        job.check_tensors(tensors)
-        components, fine = len(job.model.y_std), job.place.fine
-        if components > self.components:
-            raise HSFusionError(
-                f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
-            )
+        job.check_tensors(tensors, {"components": self.components})
+        fine = job.place.fine
         if fine.rows.start % MULTIPLE or fine.cols.start % MULTIPLE:
             raise HSFusionError(
                 f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {fine.rows.start}, {fine.cols.start}."

@@ -100,8 +100,8 @@ class TrainerBase(ABC):
             )
         self.optimizer.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
-        for name, parameter in self.network.state_dict().items():
-            self.average[name].lerp_(parameter.detach(), 1 - decay)
+        learned = self.network.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), [learned[name].detach() for name in self.average], 1 - decay)
         self.step += 1
         self.seconds += time.monotonic() - began
         self.cpu_seconds += time.process_time() - cpu
@@ -184,14 +184,19 @@ class TrainerBase(ABC):
         os.replace(partial, path)
 
     def resume(self, path: Path) -> None:
-        """Continue exactly where `save` left off; a checkpoint of another configuration is refused."""
+        """Continue exactly where `save` left off; a checkpoint of another configuration is refused, unless it differs in the steps alone."""
         metadata, tensors = self._checkpoint(path)
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
-        state = self.optimizer.state_dict()
+        state, parameters = self.optimizer.state_dict(), list(self.network.parameters())
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 _, number, key = name.split(".")
+                like = parameters[int(number)]
+                if (
+                    value.shape == like.shape
+                ):  # in the parameter's memory layout, which fused optimisers take for granted
+                    value = torch.empty_like(like).copy_(value)
                 state["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(state)
         self.step = int(metadata["step"])
@@ -202,9 +207,16 @@ class TrainerBase(ABC):
         """Metadata and tensors of a checkpoint of this configuration."""
         with safe_open(str(path), "pt") as stream:
             metadata = stream.metadata()
-        if json.loads(metadata["config"]) != json.loads(json.dumps(self.config.to_dict())):
+        then, now = json.loads(metadata["config"]), json.loads(json.dumps(self.config.to_dict()))
+        if _without_length(then) != _without_length(now):
             raise HSFusionError(
                 f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
             )
         tensors = load_file(str(path))
         return metadata, tensors
+
+
+def _without_length(plain: dict[str, Any]) -> dict[str, Any]:
+    """A configuration but for its number of steps: a run may be made longer or shorter while it lasts."""
+    stages = [{k: v for k, v in stage.items() if k != "steps"} for stage in plain.get("stages", [])]
+    return {**{k: v for k, v in plain.items() if k != "steps"}, "stages": stages}

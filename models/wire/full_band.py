@@ -15,14 +15,16 @@ from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import LEAST_STD, SAMPLING, check_sampling
 from .values import LARGEST, Malformed, Rules, plain, read
 
+AUTO = "auto"
+DDIM, ANCESTRAL, DPM_SOLVER = SAMPLERS = ("ddim", "ancestral", "dpm-solver")
 LARGEST_SCENE = 1 << 20  # fine pixels per axis: the plan of the fixed windows grows with it
 
 
 @dataclass(frozen=True)
 class FullBandRequest:
-    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene. core: the absolute fine pixels wanted back.
+    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off the MSI.
 
-    steps 0 = the model's own; samples 0 = one.
+    core: the absolute fine pixels wanted back. steps 0 = the model's own; samples 0 = one; sampler `auto` = as the card says.
     """
 
     sampling: Sampling
@@ -31,9 +33,11 @@ class FullBandRequest:
     core: Window
     hsi_scale: float
     msi_scale: np.ndarray
+    msi_offset: np.ndarray
     seed: int = 0
     steps: int = 0
     samples: int = 1
+    sampler: str = AUTO
 
     def to_message(self) -> dict[str, Any]:
         """As JSON can write it."""
@@ -54,11 +58,15 @@ class FullBandRequest:
             ) from error
         return replace(request, samples=max(1, request.samples))
 
-    def check_tensors(self, tensors: Mapping[str, np.ndarray], bands: int, msi_bands: int) -> None:
-        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
-        fine, coarse = self.place.fine.shape, self.place.coarse.shape
-        shapes = {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine}
-        check_images(tensors, shapes)
+    def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
+        bands, msi_bands, fine, coarse = (
+            card["bands"],
+            card["msi_bands"],
+            self.place.fine.shape,
+            self.place.coarse.shape,
+        )
+        check_images(tensors, {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine})
 
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""
@@ -73,12 +81,13 @@ RULES = (
     | PLACE
     | OPTIONS
     | Rules(
-        shapes={"msi_scale": "l"},
+        shapes={"msi_scale": "l", "msi_offset": "l"},
         sizes={"l": 4096},
         ranges={
             "scene_shape": (1, LARGEST_SCENE),
             "hsi_scale": _SCALE,
             "msi_scale": _SCALE,
         },
+        choices={"sampler": (AUTO, *SAMPLERS)},
     )
 )

@@ -9,8 +9,9 @@ import numpy as np
 
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation.response import gaussian_response
-from hsfusion.models.training.full_band.config import FullBandConfig, Source
+from hsfusion.models.training.full_band.config import PANCOLLECTION, FullBandConfig, Source
 from hsfusion.models.training.full_band.data import Observed, Reference, observe, response_of
+from hsfusion.scripts.data.pancollection import read_pancollection
 from hsfusion.scripts.data.scenes import SUFFIXES, filled, nominal_wavelengths, read_raster
 
 IMAGES = {".png", ".bmp", ".jpg", ".tif", ".tiff"}
@@ -20,13 +21,25 @@ ARRAYS = {".mat", ".h5", ".hdf5"}
 
 def observed_scenes(config: FullBandConfig, folder: Path, which: str) -> list[Observed]:
     """The pairs of `train` or `test`, simulated or by Wald's protocol."""
-    references = [read_reference(source, config, folder) for source in getattr(config, which)]
-    return [observe(r, config, None if r.msi is not None else response_of(config)) for r in references]
+    return observed_at(config, folder, which, 0.0)
+
+
+def observed_at(config: FullBandConfig, folder: Path, which: str, snr_db: float) -> list[Observed]:
+    """The same with noise of `snr_db` in both images; 0: none."""
+    pairs = [_pairs_of(source, config, folder, snr_db) for source in getattr(config, which)]
+    return [pair for found in pairs for pair in found]
+
+
+def _pairs_of(source: Source, config: FullBandConfig, folder: Path, snr_db: float) -> list[Observed]:
+    if source.layout == PANCOLLECTION:
+        return read_pancollection(find_source(folder, source.file, config.obtain), config, source.full_resolution)
+    reference = read_reference(source, config, folder)
+    return [observe(reference, config, None if reference.msi is not None else response_of(config), snr_db)]
 
 
 def simulated_response(config: FullBandConfig) -> np.ndarray | None:
     """R (l, L) where the MSI of the training scenes is simulated, else None."""
-    return None if any(source.msi for source in config.train) else response_of(config)
+    return None if any(source.real_msi for source in config.train) else response_of(config)
 
 
 def read_reference(source: Source, config: FullBandConfig, folder: Path) -> Reference:

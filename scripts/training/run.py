@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from hsfusion.models.training.subspace.loop import Trainer
 from hsfusion.models.training.trainer import Progress, TrainerBase, is_checkpoint
 from hsfusion.models.trials import error_quantile, means, validate
 from hsfusion.scripts.data.scenes import find_scene, read_scene
-from hsfusion.scripts.data.sources import observed_scenes, simulated_response
+from hsfusion.scripts.data.sources import observed_at, observed_scenes, simulated_response
 
 COVERED = 0.96  # of the held-out scenes' errors by +-2 expected standard deviations: a little more than is wanted of scenes that nobody has seen
 Table = dict[str, dict[str, tuple[float, float]]]
@@ -84,35 +85,76 @@ class SubspaceRun(Run):
 
 
 class FullBandRun(Run):
+    """trials: scored on the way. cases: name -> test pairs that are scored at the end, asked for then; without them the last of the trials' scores
+    stand in the card."""
+
     def __init__(
-        self, config: FullBandConfig, scenes: list[Observed], trials: list[Trial], device: str, world: World
+        self,
+        config: FullBandConfig,
+        scenes: list[Observed],
+        trials: list[Trial],
+        device: str,
+        world: World,
+        cases: Callable[[], dict[str, list[Trial]]] | None = None,
     ) -> None:
-        self.config, self.trials = config, trials
+        self.config, self.trials, self.cases = config, trials, cases
         self.trainer = FullBandTrainer(config, scenes, simulated_response(config), device, world)
 
-    def validate(self) -> Table:
+    def runner(self) -> FullBandRunner:
+        """The moving average as the backend would run it."""
         card = make_full_band_card(self.config, self.trainer.step, 0.0, {})
         state = {name: value.clone() for name, value in self.trainer.average.items()}
-        return validate_full_band(self.trials, FullBandRunner(card, state, str(self.trainer.device)))
+        return FullBandRunner(card, state, str(self.trainer.device))
+
+    def validate(self) -> Table:
+        return validate_full_band(self.trials, self.runner())
 
     def write(self, path: Path, history: list[dict[str, Any]], note: Any) -> None:
-        trainer, scores = self.trainer, history[-1]["scores"] if history else {}
-        rounded = {case: {m: [round(v, 3) for v in pair] for m, pair in row.items()} for case, row in scores.items()}
-        card = make_full_band_card(self.config, trainer.step, trainer.seconds, rounded)
+        trainer, scores = self.trainer, rounded(history[-1]["scores"] if history else {})
+        if self.cases is not None:
+            note("scoring the test scenes")
+            cases, runner = self.cases(), self.runner()
+            scores = {name: rounded(validate_full_band(trials, runner)) for name, trials in cases.items()}
+        card = make_full_band_card(self.config, trainer.step, trainer.seconds, scores)
         card["training"]["cpu_seconds"] = round(trainer.cpu_seconds)
+        if self.started_from:
+            card["training"]["started_from"] = self.started_from
+        if history:
+            card["training"]["curve"] = [
+                [
+                    entry["step"],
+                    *(round(entry["scores"]["mean"][m][0], 2) for m in ("interpolation", "glp-hs", "network")),
+                ]
+                for entry in history
+                if "mean" in entry["scores"]
+            ]
         save_model(path, {name: value.half() for name, value in trainer.average.items()}, card)
 
 
-def trials_of(config: FullBandConfig, data: Path) -> list[Trial]:
-    """The test scenes with what the closed forms make of them."""
-    return [Trial.of(pair, config.observation.sampling()) for pair in observed_scenes(config, data, "test")]
+def rounded(table: Table) -> dict[str, dict[str, list[float]]]:
+    """As the card holds it."""
+    return {case: {m: [round(v, 3) for v in pair] for m, pair in row.items()} for case, row in table.items()}
+
+
+def trials_of(config: FullBandConfig, data: Path, which: str = "test", snr_db: float = 0.0) -> list[Trial]:
+    """The `test` or `watch` scenes with what the closed forms make of them."""
+    sampling = config.observation.sampling()
+    return [Trial.of(pair, sampling) for pair in observed_at(config, data, which, snr_db)]
+
+
+def test_cases(config: FullBandConfig, data: Path) -> dict[str, list[Trial]]:
+    """The test scenes at every noise of the configuration, by its name."""
+    return {f"{snr:g} dB" if snr else "clean": trials_of(config, data, "test", snr) for snr in config.test_snr}
 
 
 def open_run(config: Any, data: Path, workers: int, device: str, world: World) -> Run:
     """The run that a configuration asks for; HSFusionError where its scenes do not suit it."""
     if isinstance(config, FullBandConfig):
-        trials = trials_of(config, data) if world.rank == 0 else []
-        return FullBandRun(config, observed_scenes(config, data, "train"), trials, device, world)
+        scenes = observed_scenes(config, data, "train")
+        if not config.watch:
+            return FullBandRun(config, scenes, trials_of(config, data) if world.rank == 0 else [], device, world)
+        trials = trials_of(config, data, "watch", config.test_snr[-1]) if world.rank == 0 else []
+        return FullBandRun(config, scenes, trials, device, world, partial(test_cases, config, data))
     return SubspaceRun(config, data, workers, device, world)
 
 

@@ -84,6 +84,7 @@ class Scene:
             "core": plain(Window(rows, cols)),
             "hsi_scale": unit * self.scales[0],
             "msi_scale": (unit * self.scales[1]).tolist(),
+            "msi_offset": [0.0] * len(self.scales[1]),
             "seed": 5,
             **options,
         }

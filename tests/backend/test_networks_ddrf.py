@@ -56,24 +56,29 @@ def test_haar_averages_and_loses_nothing():
     assert haar(stripes)[1][0, :, 0, 0].tolist() == [0.5, 0, 0]
 
 
-def test_style_modulation_starts_as_the_identity_and_scales_and_shifts():
-    layer, x, condition = StyleModulation(4, 8), torch.randn(1, 8, 8, 8), torch.rand(1, 4, 16, 16)
-    torch.testing.assert_close(layer(x, condition), x)
+def test_style_modulation_starts_as_its_own_convolution_and_scales_and_shifts():
+    layer, x, condition = StyleModulation(6, 4, 8), torch.randn(1, 6, 8, 8), torch.rand(1, 4, 16, 16)
+    into = layer.into(x)
+    torch.testing.assert_close(layer(x, condition), into)
     with torch.no_grad():
         layer.net[-1].bias[:8], layer.net[-1].bias[8:] = 1.0, 3.0
-    torch.testing.assert_close(layer(x, condition), 2 * x + 3)
+    torch.testing.assert_close(layer(x, condition), 2 * into + 3)
 
 
 def test_wavelet_attention_is_linear_in_memory_and_normalised_over_channels_and_pixels():
-    layer, x, condition = WaveletModulation(4, 16, heads=2).eval(), torch.randn(2, 16, 6, 6), torch.rand(2, 4, 6, 6)
+    layer, x, condition = WaveletModulation(16, 4, 8, heads=2).eval(), torch.randn(2, 16, 6, 6), torch.rand(2, 4, 6, 6)
     with torch.no_grad():
         layer.feed[-1].weight.zero_(), layer.feed[-1].bias.zero_()
         k, v = layer.kv(condition).chunk(2, dim=1)
-        q = layer.q(layer.norm(x)).reshape(2, 2, 8, 36).softmax(2)
+        normed = layer.norm(x)
+        q = layer.q(normed).reshape(2, 2, 8, 36).softmax(2)
         k, v = k.reshape(2, 2, 8, 36).softmax(3), v.reshape(2, 2, 8, 36)
         weights = torch.einsum("bhcn,bhcm->bhnm", q, k)  # the pixel-by-pixel matrix that the layer never builds
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 36))
-        expected = x + layer.out(torch.einsum("bhnm,bhcm->bhcn", weights, v).reshape(2, 16, 6, 6))
+        attended = torch.einsum("bhnm,bhcm->bhcn", weights, v).reshape(2, 16, 6, 6) / 8**0.5
+        expected = layer.out(attended) + layer.skip(
+            normed
+        )  # the residual is of the normed input, as in the public code
         torch.testing.assert_close(layer(x, condition), expected)
 
 
@@ -118,7 +123,32 @@ def test_self_condition_reaches_the_output_and_training_gives_it_to_a_share():
 
 
 def test_drop_path_is_for_training_only():
-    layer, x, condition = WaveletModulation(4, 8, drop_path=0.9), torch.randn(8, 8, 4, 4), torch.rand(8, 4, 4, 4)
-    torch.testing.assert_close(layer.eval()(x, condition), layer(x, condition))
-    dropped = (layer.train()(x, condition) - x).abs().sum((1, 2, 3)) == 0
-    assert dropped.any()
+    layer, x, condition = WaveletModulation(8, 4, 8, drop_path=0.9), torch.randn(8, 8, 4, 4), torch.rand(8, 4, 4, 4)
+    whole = layer.eval()(x, condition)
+    torch.testing.assert_close(whole, layer(x, condition))
+    found = layer.train()(x, condition)
+    with torch.no_grad():
+        layer.feed[-1].weight.zero_(), layer.feed[-1].bias.zero_()
+    attention = layer.eval()(x, condition)  # drop path is on the feed-forward alone
+    dropped = (found - attention).abs().amax((1, 2, 3)) < 1e-6
+    assert dropped.any() and not torch.allclose(whole, attention, atol=1e-3)
+
+
+def test_a_block_is_injection_residual_block_attention():
+    """The public code's order, by the order in which the parts of a block are called; without an injection the last two."""
+    network, calls = small(), []
+    for level in (*network.down, *network.up):
+        for block in level:
+            for part in ("modulation", "residual", "attention"):
+                getattr(block, part).register_forward_hook(lambda *_, part=part: calls.append(part))
+    network(torch.randn(1, 5, 16, 16), torch.tensor([0.5]), **given())
+    blocks = len(calls) // 3
+    assert blocks == sum(len(level) for level in (*network.down, *network.up))
+    assert calls == ["modulation", "residual", "attention"] * blocks
+
+
+def test_without_injections_the_conditions_may_be_concatenated():
+    network, conditions = small(style=False, wavelet=False, concatenate=True), given()
+    x, level = torch.randn(1, 5, 16, 16), torch.tensor([0.5])
+    other = dict(conditions, msi=torch.rand_like(conditions["msi"]))
+    assert not torch.allclose(network(x, level, **conditions), network(x, level, **other), atol=1e-5)

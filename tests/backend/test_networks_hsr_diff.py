@@ -151,3 +151,29 @@ def test_noise_embedding_is_not_constant():
     for level in (0.95, 0.5, 0.05):
         network(torch.zeros(1, 5, 8, 8), torch.tensor([level]), msi, hsi_up)
     assert (torch.cat(seen).std(0) > 0.1).float().mean() > 0.6
+
+
+def test_without_its_sr_stream_it_has_no_cross_attention_and_sees_the_conditions():
+    network = CDFormer(5, 3, width=16, layers=2, sr_stream=False)
+    msi, hsi_up = inputs()
+    assert network.encode(msi, hsi_up) == []
+    assert not [name for name, _ in network.named_parameters() if "cross" in name or name.startswith("sr_")]
+    x, level = torch.randn(1, 5, 16, 16), torch.tensor([0.5])
+    with torch.no_grad():
+        network.tail.weight *= 100
+        before = network(x, level, msi, hsi_up)
+        assert not torch.allclose(network(x, level, torch.rand_like(msi), hsi_up), before, atol=1e-4)
+
+
+def test_the_convolutional_layer_has_the_transformers_size():
+    """CD-CNN: as many parameters within 10 %, and the same streams."""
+    with torch.device("meta"):
+        sizes = [
+            sum(p.numel() for p in CDFormer(31, 3, **PAPER, layer=k).parameters())
+            for k in ("transformer", "convolution")
+        ]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
+    network = CDFormer(5, 3, width=16, layers=2, layer="convolution")
+    msi, hsi_up = inputs()
+    assert len(network.encode(msi, hsi_up)) == 2 and not hasattr(network.layers[0], "spatial")
+    assert network(torch.randn(1, 5, 16, 16), torch.tensor([0.5]), msi, hsi_up).shape == (1, 5, 16, 16)

@@ -45,8 +45,13 @@ CARD = {
     "residual_scale": 0.05,
     "schedule": {"kind": "cosine", "steps": 100},
     "default_steps": 2,
-    "normalisation": {"kind": "scene-quantile", "quantile": 0.999},
+    "normalisation": {"kind": "joint", "quantile": 0.999},
     "tile_invariant": False,
+    "training": {"scenes": ["one", "two"], "seconds": 5400},
+    "scores": {
+        "clean": {"mean": {"interpolation": [27.0, 2.0], "glp-hs": [47.0, 1.0], "network": [45.0, 1.0]}, "three": {}},
+        "35 dB": {"mean": {"interpolation": [26.0, 2.0], "glp-hs": [40.0, 1.5], "network": [39.5, 1.0]}, "three": {}},
+    },
 }
 
 
@@ -77,7 +82,7 @@ def nearest(pair) -> np.ndarray:
 
 def test_samples_their_spread_and_tiles(fuse, pair, tmp_path):
     """Two samples over the whole scene and over other tiles: the same; UNCERTAINTY is their spread; provenance says what was used."""
-    given = {"HSI": pair.hsi, "MSI": pair.msi, "GUARD": "false", "SAMPLES": 2, "SEED": 3}
+    given = {"HSI": pair.hsi, "MSI": pair.msi, "GUARD": "false", "SAMPLES": 2, "SEED": 3, "SAMPLER": "ancestral"}
     for name, size in (("whole", 0), ("tiled", 48)):
         result = fuse(
             "ddpm-fus", OUTPUT=tmp_path / f"{name}.tif", UNCERTAINTY=tmp_path / f"{name}-std.tif", TILE_SIZE=size,
@@ -92,6 +97,15 @@ def test_samples_their_spread_and_tiles(fuse, pair, tmp_path):
     record = json.loads((tmp_path / "whole.json").read_text(encoding="utf-8"))
     assert record["method"] == "my-ddpm-fus" and len(record["model"]["sha256"]) == 64
     assert record["bands_interpolated"] is False and record["warnings"] == []
+    about = "ddpm-fus: weights trained for 1.5 h on 2 scenes; on 1 scenes left out (35 dB) it has 39.5 dB, interpolation 26.0 dB, GLP-HS 40.0 dB."
+    assert record["model"]["about"] == about and about in (tmp_path / "whole.html").read_text(encoding="utf-8")
+    assert record["parameters"]["SAMPLER"] == "ancestral"
+
+
+def test_a_sampler_of_another_model_is_refused(fuse, pair, tmp_path):
+    result = fuse("ddrf", check=False, HSI=pair.hsi, MSI=pair.msi, SAMPLER="gaussian", OUTPUT=tmp_path / "x.tif")
+    assert result.code == 1 and "set SAMPLER to auto, or to one of ddim, ancestral, dpm-solver" in result.error
+    assert not (tmp_path / "x.tif").exists()
 
 
 @pytest.mark.parametrize("model", ["hsr-diff", "ddrf"])

@@ -9,21 +9,31 @@ from pathlib import Path
 
 import pytest
 
-SENSOR_SET = ["SENSOR", "SRF_FILE", "MSI_GSD", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y"]
+SENSOR_SET = ["SENSOR", "SRF_FILE", "MSI_GSD", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "DEFECTS"]
 RASTER_SET = ["OPTIONS", "DATA_TYPE"]
 USED = ["USED_METHOD", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED"]
 INTERFACE = {
     "fuse": (
         ["HSI", "MSI", "MASK", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SEED"]
-        + ["INTERPOLATE_BANDS", "BACKEND", "TILE_SIZE", "EXTENT", *RASTER_SET, "OUTPUT", "UNCERTAINTY", "REPORT"],
-        ["OUTPUT", "UNCERTAINTY", "REPORT", *USED, "GUARD_GAIN"],
+        + [
+            "INTERPOLATE_BANDS",
+            "BACKEND",
+            "TILE_SIZE",
+            "EXTENT",
+            *RASTER_SET,
+            "OUTPUT",
+            "UNCERTAINTY",
+            "QUALITY",
+            "REPORT",
+        ],
+        ["OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT", *USED, "GUARD_GAIN"],
     ),
     "fuseclassical": (
-        ["HSI", "MSI", "MASK", "METHOD", "DENOISE", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "REPORT"],
-        ["OUTPUT", "REPORT", *USED],
+        ["HSI", "MSI", "MASK", "METHOD", "DENOISE", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "QUALITY", "REPORT"],
+        ["OUTPUT", "QUALITY", "REPORT", *USED],
     ),
     "adapt": (
-        ["HSI", "MSI", "MODEL", "MODEL_FILE", *SENSOR_SET, "MINUTES", "BACKEND", "OUTPUT_MODEL", "REPORT"],
+        ["HSI", "MSI", "MASK", "MODEL", "MODEL_FILE", *SENSOR_SET, "MINUTES", "BACKEND", "OUTPUT_MODEL", "REPORT"],
         ["OUTPUT_MODEL", "REPORT", "VALIDATION_GAIN"],
     ),
     "simulate": (
@@ -37,7 +47,7 @@ INTERFACE = {
         + ["SAM_MAP", "ERROR_MAP", "REPORT", "TABLE"],
     ),
     "assess": (
-        ["FUSED", "HSI", "MSI", *SENSOR_SET, "INCONSISTENCY", "REPORT", "TABLE"],
+        ["FUSED", "HSI", "MSI", "MASK", *SENSOR_SET, "INCONSISTENCY", "REPORT", "TABLE"],
         ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "INCONSISTENCY", "REPORT", "TABLE"],
     ),
     "compare": (
@@ -45,7 +55,7 @@ INTERFACE = {
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (
-        ["HSI", "MSI", "SENSOR", "MSI_GSD", "SRF", "REPORT"],
+        ["HSI", "MSI", "MASK", *SENSOR_SET, "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
     ),
     "openproduct": (

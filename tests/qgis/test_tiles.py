@@ -73,10 +73,10 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.pair, name)
 
-    def read_hsi(self, rows, cols):
+    def repaired_hsi(self, rows, cols):
         self.read += 1
         self.ahead = max(self.ahead, self.read - self.written)
-        return self.pair.read_hsi(rows, cols)
+        return self.pair.repaired_hsi(rows, cols)
 
 
 @pytest.mark.parametrize("part", [None, (16, 16)])

@@ -12,29 +12,33 @@ import numpy as np
 
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_ramp_style, write_style
 from ...rasters.writer import RasterWriter, stored_scale
 from ..pair.pair import Pair
 from ..request import FusionRequest
+from ..run.progress import Progress
+from .quality import Quality, flag_writer
 from .tiles import FusedTile
 
 
-def check_outputs(request: FusionRequest) -> None:
+def check_request(request: FusionRequest, progress: Progress) -> None:
     """Refuse, before the work, what could not be written after it."""
-    inputs = (request.hsi, request.msi, request.mask)
-    for role, path in (("OUTPUT", request.output), ("UNCERTAINTY", request.uncertainty), ("REPORT", request.report)):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    outputs = {role: getattr(request, role.lower()) for role in ("OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT")}
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
 
 
 @dataclass
 class Outputs:
-    """Open writers; `record` is the provenance, which may grow until the writers close."""
+    """Open writers; `quality` makes and counts the flags; `record` is the provenance, which may grow until the writers close."""
 
     pair: Pair
     fused: RasterWriter
     uncertainty: RasterWriter | None
+    quality_raster: RasterWriter | None
+    quality: Quality
     record: dict[str, Any]
 
     def write(self, tile: FusedTile) -> None:
@@ -46,6 +50,9 @@ class Outputs:
         std = tile.std() if self.uncertainty is not None else None
         if std is not None:
             self.uncertainty.write(row, col, self._all_bands(std))
+        flags = self.quality.of(tile)
+        if self.quality_raster is not None:
+            self.quality_raster.write(row, col, flags[None])
 
     def _all_bands(self, values: np.ndarray) -> np.ndarray:
         """Bands that took no part are nodata."""
@@ -63,6 +70,7 @@ def open_outputs(
     largest: float,
     record: dict[str, Any],
     block: tuple[int, int],
+    quality: Quality,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
@@ -110,7 +118,10 @@ def open_outputs(
                 for n, info in enumerate(bands)
             ]
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
-        yield Outputs(pair, fused, uncertainty, record)
+        flags = None
+        if request.quality:
+            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, check))
+        yield Outputs(pair, fused, uncertainty, flags, quality, record)
 
 
 def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:

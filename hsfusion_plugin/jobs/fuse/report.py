@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....hsfusion_plugin import reports
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..pair.quantities import msi_quantities
@@ -43,7 +44,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
             {**_model(record), **reports.software_versions()},
             {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
-        estimates=[*_estimates(pair, estimates), *_filtered(record), *_kept(record)],
+        estimates=[*_estimates(pair, estimates), *_filtered(record), *_kept(record), *_flagged(record)],
         numbers=(
             reports.Quantity(
                 "Agreement with the HSI",
@@ -98,6 +99,7 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
             "MSI pixels",
             estimates.shift_source,
         ),
+        *([] if estimates.geometry is None else displacement.quantities(estimates.geometry)),
         reports.Quantity("SNR of the HSI", round(estimates.snr_db, 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),
@@ -121,12 +123,26 @@ def _kept(record: dict[str, Any]) -> list[reports.Quantity]:
     return [reports.Quantity("Detail that is kept", f"{100 * share:.0f}", "%", text)] if share < 1.0 else []
 
 
+def _flagged(record: dict[str, Any]) -> list[reports.Quantity]:
+    """Share of the result's pixels with each flag of QUALITY, of those that occur."""
+    shares = record["quality"]["share"].items()
+    return [
+        reports.Quantity(f"Flagged: {text}", f"{100 * share:.2g}", "% of the pixels", "see QUALITY")
+        for text, share in shares
+    ]
+
+
 def _model(record: dict[str, Any]) -> dict[str, str]:
     """The model, by the beginning of its hash, and where it ran."""
     if "model" not in record:
         return {}
     model, backend = record["model"], record.get("backend", {})
-    return {"Model": f"{model['name']}, sha256 {str(model['sha256'])[:16]}", "Backend": str(backend.get("kind", ""))}
+    about = {"About the model": model["about"]} if model.get("about") else {}
+    return {
+        "Model": f"{model['name']}, sha256 {str(model['sha256'])[:16]}",
+        **about,
+        "Backend": str(backend.get("kind", "")),
+    }
 
 
 def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:
@@ -137,7 +153,7 @@ def _all_bands(pair: Pair, spectrum: np.ndarray) -> np.ndarray:
 
 def _absolute(parameters: dict[str, Any]) -> dict[str, Any]:
     """The same with files by absolute path, so that the command works in any folder."""
-    outputs = ("OUTPUT", "UNCERTAINTY", "REPORT")
+    outputs = ("OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT")
     files = [name for name in ("HSI", "MSI", "MASK", "MODEL_FILE", "SRF_FILE", *outputs) if parameters.get(name)]
     there = [name for name in files if name in outputs or Path(parameters[name]).exists()]
     return {**parameters, **{name: str(Path(parameters[name]).absolute()) for name in there}}

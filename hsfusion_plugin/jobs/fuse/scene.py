@@ -17,6 +17,7 @@ from ....models.version import VERSION
 from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
 from ..methods.method import Method
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -27,6 +28,7 @@ from .call_times import CallTimes
 from .consistency import Consistency, Gallery
 from .log import say_calls
 from .outputs import msi_ranges, open_outputs, outside_range
+from .quality import Quality
 from .tiles import fused_tiles
 
 
@@ -86,11 +88,12 @@ def fuse_scene(
         record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
     if method.weighs:
         record["detail_kept"] = scene.coefficients.agreement
+    quality = Quality(estimates.flags, estimates.msi_range)
     calls = CallTimes()
     give_back()
     make_room(pair.strip_bytes(max(t.place.fine.shape[0] for t in tiles), max(t.place.coarse.shape[0] for t in tiles)))
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, progress.check) as outputs:
         # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
         with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, block)) as fused:
             for tile in fused:
@@ -100,6 +103,7 @@ def fuse_scene(
                 del tile  # its spectra shall not wait for the next one's
                 give_back()
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
+        record["quality"] = quality.record()
         if shortfall := consistency.shortfall():
             record["warnings"] = [shortfall, *record.get("warnings", ())]
         record["seconds"] = {**clock.seconds, **({"network": calls.seconds} if calls.calls else {})}
@@ -130,6 +134,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
             "source": estimates.psf_source,
         },
         "shift": {**_axes(estimates.shift), "unit": "MSI pixels", "source": estimates.shift_source},
+        "displacement": None if estimates.geometry is None else displacement.record(estimates.geometry),
         "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),

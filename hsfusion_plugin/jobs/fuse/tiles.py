@@ -15,7 +15,7 @@ from ....models.scene.block import Block
 from ....models.scene.model import SceneModel
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
-from ....models.scene.window import Window
+from ....models.scene.window import Place, Window
 from ..methods.method import Answer, Method
 from ..pair.pair import Pair
 from ..run.progress import Progress
@@ -27,7 +27,8 @@ class FusedTile:
     """A tile or part of one: values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
-    known (rows, cols) bool: where there is support.
+    known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
+    the MSI takes no part and the result is the interpolated HSI.
     """
 
     tile: Tile
@@ -36,6 +37,8 @@ class FusedTile:
     hsi: np.ndarray
     hsi_mask: np.ndarray
     msi: np.ndarray
+    filled: np.ndarray
+    left_out: np.ndarray
     scene: SceneModel
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
@@ -66,46 +69,78 @@ class FusedTile:
         return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A block as it was read; filled (h, w) and left_out (H, W) bool as `FusedTile` has them, of all of the block."""
+
+    block: Block
+    filled: np.ndarray
+    left_out: np.ndarray
+
+    def cut(self, place: Place) -> _Read:
+        """The part of it that lies in `place`."""
+        old, new = self.block.place, place & self.block.place
+        filled, left_out = self.filled[new.coarse.inside(old.coarse)], self.left_out[new.fine.inside(old.fine)]
+        return _Read(self.block.cut(place), filled, left_out)
+
+
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
 
     def __init__(self, pair: Pair, scene: SceneModel, method: Method, progress: Progress, calls: CallTimes) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
 
-    def read(self, tile: Tile) -> Block:
+    def read(self, tile: Tile) -> _Read:
         """Both rasters around a tile."""
         self.progress.check()
         place = tile.place
-        hsi, y_mask = self.pair.read_hsi(*place.coarse.axes)
+        hsi = self.pair.repaired_hsi(*place.coarse.axes)
         self.progress.check()
-        msi, z_mask = self.pair.read_msi(*place.fine.axes)
-        return Block(hsi, msi, y_mask, z_mask, self.scene.coefficients.scene_shape, place)
+        msi = self.pair.checked_msi(*place.fine.axes)
+        block = Block(hsi.values, msi.values, hsi.mask, msi.mask, self.scene.coefficients.scene_shape, place)
+        return _Read(block, hsi.filled, msi.left_out)
 
-    def ask(self, tile: Tile, reading: Future[Block]) -> tuple[Block, Answer]:
+    def ask(self, tile: Tile, reading: Future[_Read]) -> tuple[_Read, Answer]:
         """What the method makes of it."""
-        block = reading.result()
+        read = reading.result()
         self.progress.check()
         with self.calls.call(tile) if self.method.remote else nullcontext():
-            return block, self.method.fuse(block, self.scene, tile.core)
+            return read, self.method.fuse(read.block, self.scene, tile.core)
 
-    def finish(self, whole: Tile, tile: Tile, answering: Future[tuple[Block, Answer]]) -> FusedTile:
+    def finish(self, whole: Tile, tile: Tile, answering: Future[tuple[_Read, Answer]]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
-        (block, answer), scene = answering.result(), self.scene
+        (read, answer), scene = answering.result(), self.scene
         self.progress.check()
         if tile is not whole:
-            block, answer = block.cut(tile.place), answer.part(tile.core, whole.core)
-        inner, values = tile.inner, answer.spectra
+            read, answer = read.cut(tile.place), answer.part(tile.core, whole.core)
+        block, inner, values = read.block, tile.inner, answer.spectra
         if values is None:
             values = fused_spectra(scene, answer.x, block, tile.core)
         values = values.astype(np.float32, copy=False)
-        seen = block.z_mask[inner] > 0
-        known = _support(scene, block, tile.core) & seen
+        seen, left_out = block.z_mask[inner] > 0, read.left_out[inner]
+        known = _support(scene, block, tile.core) & (seen | left_out)
         msi = block.z[(slice(None), *inner)]
         if not known.all():
             values[:, ~known] = np.nan
+        if not seen.all():
             msi = np.where(seen, msi, np.float32(np.nan))
-        band_std = self.method.band_std
-        return FusedTile(tile, values, known, block.y, block.y_mask, msi, scene, answer.x_std, answer.std, band_std)
+        if left_out.any():
+            there = known & left_out
+            values[:, there] = block.interpolated(scene.coefficients.sampling, tile.core)[:, there]
+        return FusedTile(
+            tile=tile,
+            values=values,
+            known=known,
+            hsi=block.y,
+            hsi_mask=block.y_mask,
+            msi=msi,
+            filled=read.filled,
+            left_out=left_out,
+            scene=scene,
+            x_std=answer.x_std,
+            full_std=answer.std,
+            band_std=self.method.band_std,
+        )
 
 
 def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
@@ -147,8 +182,8 @@ def fused_tiles(
     # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
     names = {"read": 1, "ask": workers if method.remote else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
-    asked: deque[tuple[Tile, Future[tuple[Block, Answer]]]] = deque()
-    waiting: deque[tuple[Tile, Tile, Future[tuple[Block, Answer]]]] = deque()  # tile, part of it, answer
+    asked: deque[tuple[Tile, Future[tuple[_Read, Answer]]]] = deque()
+    waiting: deque[tuple[Tile, Tile, Future[tuple[_Read, Answer]]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
     begun: deque[int] = deque()  # of each tile that is being finished, how many parts are still to come
     queue = iter(tiles)

@@ -13,6 +13,7 @@ from ...backend.local.session import backend_kind, coming_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
 from ..diagnose.blas import one_thread
+from ..methods.card_line import card_line
 from ..methods.choice import (
     beyond_training,
     check_model,
@@ -30,7 +31,7 @@ from ..reduced.guard import Verdict, decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
-from .outputs import check_outputs
+from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 from .with_closed_form import fuse_classical
@@ -44,7 +45,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     if is_closed_form(request.model) and not request.model_file:
         return _without_model(request, progress)
     clock = Clock()
-    check_outputs(request)
+    check_request(request, progress)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with ExitStack() as stack:
@@ -55,7 +56,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         with clock.phase("waiting for the backend"):
             opened, card, about = arrived()
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
-        method = method.fitted(estimates.blocks)
+        method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
         beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
@@ -76,6 +77,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     return {
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
+        "QUALITY": request.quality,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
@@ -125,10 +127,13 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
                 ready.models(progress.cancelled)
             say_backend(kind, ready.server(progress.cancelled), ready.endpoint, progress)
             say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
+            line = card_line(card) if bands is not None else ""
+            if line:
+                progress.info(line)
             for warning in warnings:
                 progress.warn(warning)
             about: dict[str, Any] = {
-                "model": {"name": name, "sha256": sha256, "card": card.get("name")},
+                "model": {"name": name, "sha256": sha256, "card": card.get("name"), "about": line},
                 "backend": {"kind": kind, "endpoint": ready.endpoint},
                 "warnings": warnings,
             }

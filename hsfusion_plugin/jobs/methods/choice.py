@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....models.cards import check_objective, find_model, model_files, model_info
+from ....models.wire.full_band import SAMPLERS
 from ...backend.client.client import Client
 from ...errors import HSFusionError
 from ..pair.pair import Pair
@@ -62,7 +63,9 @@ def check_model(
     name: str, card: Mapping[str, Any], pair: Pair, request: ModelRequest
 ) -> tuple[BandFit | None, list[str]]:
     """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where the model cannot run on it."""
-    if card.get("spectral_mode") != FULL_BAND_MODE:
+    full_band = card.get("spectral_mode") == FULL_BAND_MODE
+    check_sampler(name, request.sampler, full_band)
+    if not full_band:
         warnings = check_card(name, card, pair)
         if request.interpolate_bands:
             warnings.append(f"INTERPOLATE_BANDS changes nothing: {name} takes any bands as they are.")
@@ -72,6 +75,16 @@ def check_model(
             f"UNCERTAINTY of {name} is the spread of its samples: set SAMPLES to 2 or more, or leave UNCERTAINTY out."
         )
     return fit_bands(name, card, pair, request.interpolate_bands)
+
+
+def check_sampler(name: str, sampler: str, full_band: bool) -> None:
+    """HSFusionError where a model does not draw in the way that SAMPLER asks for."""
+    if sampler == "gaussian" and not full_band:
+        raise HSFusionError("SAMPLER gaussian is not built yet: set SAMPLER to auto.")
+    if sampler == "auto" or (sampler in SAMPLERS) == full_band:
+        return
+    others = ", ".join(SAMPLERS) if full_band else "diffusion, gaussian"
+    raise HSFusionError(f"The model {name} has no sampler {sampler}: set SAMPLER to auto, or to one of {others}.")
 
 
 def model_method(

@@ -37,7 +37,7 @@ class Classical:
     filters: bool = False
     weighs: bool = False
 
-    def fitted(self, blocks: Sequence[Block]) -> Classical:
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Classical:
         """Itself."""
         return self
 

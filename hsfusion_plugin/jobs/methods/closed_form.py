@@ -33,7 +33,7 @@ class ClosedForm:
     components: int = COMPONENTS
     weighs: bool = False
 
-    def fitted(self, blocks: Sequence[Block]) -> ClosedForm:
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> ClosedForm:
         """Itself: the scene model holds all that it needs."""
         return self
 

@@ -11,7 +11,7 @@ import numpy as np
 from ....models.observation import Sampling
 from ....models.scene.block import Block
 from ....models.scene.model import COMPONENTS, SceneModel
-from ....models.scene.pixels.scaling import QUANTILE, Scaling, scene_scaling
+from ....models.scene.pixels.scaling import JOINT, PER_BAND, QUANTILE, Scaling, scene_scaling
 from ....models.scene.tiles.fixed_windows import Windows
 from ....models.scene.window import Place, Window
 from ....models.wire.full_band import FullBandRequest
@@ -37,6 +37,7 @@ class Published(RemoteMethod):
     windows: Windows
     bands: BandFit
     quantile: float
+    normalisation: str
     scaling: Scaling | None = None
     components: int = COMPONENTS
     filters: bool = False
@@ -66,17 +67,25 @@ class Published(RemoteMethod):
         """The method that a full-band card describes; HSFusionError where the card lacks something."""
         try:
             windows = Windows(int(card["window"]), int(card["overlap"]))
-            quantile = float((card.get("normalisation") or {}).get("quantile", QUANTILE))
+            normalisation = card.get("normalisation") or {}
+            quantile, kind = float(normalisation.get("quantile", QUANTILE)), str(normalisation.get("kind", PER_BAND))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise HSFusionError(
                 f"The card of the model {name} is not complete ({error!r}): copy or download the model again."
             ) from error
-        return cls(name, client, request, progress, windows, bands, quantile)
+        return cls(name, client, request, progress, windows, bands, quantile, kind)
 
-    def fitted(self, blocks: Sequence[Block]) -> Published:
-        """The same with the scale of a scene's images."""
-        scaling = scene_scaling(list(blocks), self.quantile)
-        return replace(self, scaling=Scaling(scaling.hsi, scaling.msi[self.bands.msi_order]))
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Published:
+        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the scene's response and gain."""
+        scaling = scene_scaling([self._on_model_bands(block) for block in blocks], self.quantile)
+        if self.normalisation == JOINT:
+            scaling = scaling.joint(scene.spectral_response, scene.spectral_offset, scene.unexplained)
+        return replace(self, scaling=scaling.of_bands(self.bands.msi_order))
+
+    def _on_model_bands(self, block: Block) -> Block:
+        if self.bands.to_model is None:
+            return block
+        return replace(block, y=np.tensordot(self.bands.to_model.astype(np.float32), block.y, axes=1))
 
     def place(self, core: Window, scene: SceneModel) -> Place:
         """All pixels of the windows that touch a core."""
@@ -102,9 +111,11 @@ class Published(RemoteMethod):
                 core=core,
                 hsi_scale=self.scaling.hsi,
                 msi_scale=self.scaling.msi,
+                msi_offset=self.scaling.offset,
                 seed=request.seed,
                 steps=request.steps,
                 samples=samples,
+                sampler=request.sampler,
             ),
             self.progress.cancelled,
             expect={"x": shape, **({"std": shape} if samples > 1 else {})},

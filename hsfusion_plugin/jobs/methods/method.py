@@ -47,7 +47,7 @@ class Method(Protocol):
     filters: bool
     weighs: bool
 
-    def fitted(self, blocks: Sequence[Block]) -> Method:
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Method:
         """The same, with what it takes from the scene that the blocks are of."""
 
     def fuse(self, block: Block, scene: SceneModel, core: Window) -> Answer:

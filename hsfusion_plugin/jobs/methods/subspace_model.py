@@ -43,7 +43,7 @@ class Diffusion(RemoteMethod):
         halo, multiple = int(card.get("halo", 64)), int(card.get("tile_multiple", 8))
         return cls(name, client, request, progress, halo, multiple, int(card["components"]))
 
-    def fitted(self, blocks: Sequence[Block]) -> Diffusion:
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Diffusion:
         """Itself: the scene model holds all that it needs."""
         return self
 

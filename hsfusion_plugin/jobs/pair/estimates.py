@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ....models.heap import give_back
 from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
+from ....models.scene.quality import Flags
 from ....models.scene.subspace.subspace import fit_subspace
-from ....models.scene.tiles.plan import place_of
-from ....models.scene.window import Place, Window
 from ...paths import RESOURCES
+from ..pair import displacement
 from ..request import PairRequest
 from ..run.progress import Progress
+from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .soft_bands import softness_warning
 
-LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
-BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
-REDUCED = 8
-SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
 UNEXPLAINED = 0.05
 LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
@@ -36,7 +32,8 @@ class Estimates:
 
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
     nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
-    snr_db: median over bands of the HSI's mean square over its noise variance.
+    snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and highest value of each MSI band at the
+    HSI's resolution, in the pixels that the estimates come from. flags: what was found for the scene and is to be said of pixels in QUALITY.
     """
 
     scene: SceneModel
@@ -50,6 +47,8 @@ class Estimates:
     nominal: bool = False
     largest: float = 0.0
     snr_db: float = float("nan")
+    msi_range: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    flags: tuple[Flags, ...] = ()
 
     def without_blocks(self) -> Estimates:
         """For the tiles: what was fitted, and not what it was fitted to."""
@@ -64,14 +63,23 @@ class Estimates:
 def estimate(pair: Pair, request: PairRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
     """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
     alignment = pair.alignment
-    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request)
+    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request, alignment.scene_shape)
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
     progress.phase("Estimating the point spread function and the shift")
-    geometry = find_geometry(blocks, sampling, request, progress.check)
+    geometry = find_geometry(
+        blocks,
+        sampling,
+        request,
+        progress.check,
+        lambda moved: field_blocks(pair, blocks, moved, progress),
+    )
     progress.check()
     sampling = geometry.sampling
-    subspace = fit_subspace(coarse_samples(blocks, sampling).spectra, components, check=progress.check)
+    if sampling.displacement is not None:  # other pixels of both images belong together
+        blocks = read_blocks(pair, sampling, progress)
+    samples = coarse_samples(blocks, sampling)
+    subspace = fit_subspace(samples.spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
@@ -98,6 +106,8 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         nominal=prior is not None,
         largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
+        flags=displacement.flags(geometry),
+        msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
 
 
@@ -112,41 +122,6 @@ def _largest(blocks: list[Block]) -> float:
     """Of the HSI's values, but for single ones that lie far above all others: Int16 gets its scale from it."""
     pixels = np.concatenate([np.abs(block.y[:, block.y_mask > 0]) for block in blocks], axis=1)
     return float(np.minimum(pixels.max(axis=1), LONE_FACTOR * np.quantile(pixels, 0.999, axis=1)).max())
-
-
-def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
-    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need."""
-    size = size or max(BLOCK, REDUCED * int(np.ceil(sampling.ratio)))
-    per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
-    rows, cols = pair.alignment.coarse_shape
-    if rows * cols <= LARGEST_WHOLE:
-        windows = [Window.whole((rows, cols))]
-    else:
-        windows = [Window(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
-    blocks = []
-    for window in windows:
-        progress.check()
-        blocks.append(_read_block(pair, sampling, window))
-    pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
-    give_back()
-    return blocks
-
-
-def _spread(length: int, size: int, count: int) -> list[range]:
-    if length <= size * count:
-        return [range(s, min(s + size, length)) for s in range(0, length, size)]
-    starts = np.linspace(0, length - size, count).astype(int)
-    return [range(int(s), int(s) + size) for s in starts]
-
-
-def _read_block(pair: Pair, sampling: Sampling, coarse: Window) -> Block:
-    shape, ratio = pair.alignment.scene_shape, sampling.ratio
-    seen = Window(*(range(int(axis.start * ratio), int(np.ceil(axis.stop * ratio))) for axis in coarse.axes))
-    room = int(np.ceil(4 * ratio))  # for any PSF of the search
-    fine = place_of(seen & Window.whole(shape), shape, sampling, room).fine
-    y, y_mask = pair.read_hsi(*coarse.axes)
-    z, z_mask = pair.read_msi(*fine.axes)
-    return Block(y, z, y_mask, z_mask, shape, Place(fine, coarse))
 
 
 def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:

@@ -68,7 +68,7 @@ def msi_gaps(msi: Raster, bands: list[int], alignment: Alignment, progress: Prog
     lost = gaps.lost_without(left_out) / gaps.pixels
     if lost > LEAST_SAID:
         said.append(
-            f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands, and are lost in all of them."
+            f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands: there the result is the interpolated HSI."
         )
     for sentence in said:
         progress.warn(sentence)

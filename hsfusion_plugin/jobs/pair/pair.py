@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ....models.errors import HSFusionError
+from ....models.scene.quality import Area
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
@@ -17,10 +18,22 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
 from .gaps import hsi_gaps, msi_gaps
-from .soft_bands import sharpening_of
+from .origins import Origin, disagreements
+from .soft_bands import sharpening_of, told_sizes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The MSI: values (l, H, W) float32, 0 where unknown; mask (H, W) float32, 1 where they take part; left_out (H, W) bool: where there are data
+    that take no part, so that the result is the interpolated HSI."""
+
+    values: np.ndarray
+    mask: np.ndarray
+    left_out: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
     sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read.
+    whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
     """
 
     hsi: Raster
@@ -40,22 +53,26 @@ class Pair:
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
     repair: Repair = Repair()
+    msi_areas: tuple[Area, ...] = ()
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given = Raster.open(request.hsi, "HSI")
-        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
+        given, msi = open_pair(request.hsi, request.msi, progress)
+        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        told = given.tell(progress) + msi.tell(progress)
+        told = hsi.tell(progress) + msi.tell(progress) + (mask.tell(progress) if mask is not None else ())
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
-        hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
+        hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told
@@ -73,9 +90,10 @@ class Pair:
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
         pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
-        if not request.msi_gsd:
+        sizes = request.msi_gsd or told_sizes(msi)
+        if not sizes:
             return pair
-        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        sharpening, said = sharpening_of(pair, sizes, progress)
         if said:
             progress.info(said)
         return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
@@ -92,12 +110,29 @@ class Pair:
         return found.values, found.mask
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
-        """The same with what was done to it."""
+        """The same with what was done to it.
+
+        The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
+        """
         a = self.alignment
-        return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        wanted = _shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols)
+        held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
+        if tuple(held) == wanted:
+            return self.repair(self.hsi.read(*wanted, self.hsi_bands))
+        values = np.full((len(self.hsi_bands), len(rows), len(cols)), np.nan, np.float32)
+        if all(len(h) for h in held):
+            there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+            values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
+        return self.repair(values)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), the user's mask included."""
+        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
+        and what is left out, included."""
+        found = self.checked_msi(rows, cols)
+        return found.values, found.mask
+
+    def checked_msi(self, rows: range, cols: range) -> Checked:
+        """The same with what was left out."""
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.
@@ -107,16 +142,23 @@ class Pair:
             (cols, self.alignment.fine_cols, self.msi.cols),
         ):
             wide.append(range(max(window.start - reach, -whole.start), min(window.stop + reach, size - whole.start)))
-        values, mask = self._read_msi(*wide)
+        found = self._read_msi(*wide)
         inner = tuple(slice(n.start - w.start, n.stop - w.start) for n, w in zip((rows, cols), wide))
-        return self.sharpening(values, mask)[(slice(None), *inner)], mask[inner]
+        values = self.sharpening(found.values, found.mask)[(slice(None), *inner)]
+        return Checked(values, found.mask[inner], found.left_out[inner])
 
-    def _read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
+    def _read_msi(self, rows: range, cols: range) -> Checked:
         a = self.alignment
-        values, mask = _filled(self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands))
+        values = self.msi.read(_shifted(rows, a.fine_rows), _shifted(cols, a.fine_cols), self.msi_bands)
+        valid = np.isfinite(values).all(axis=0)
+        left_out = np.isfinite(values).any(axis=0) & ~valid
+        for area in self.msi_areas:
+            left_out |= area(rows, cols)
         if self.mask is not None:
-            mask = mask * read_mask(self.mask, a, rows, cols)
-        return values, mask
+            wanted = read_mask(self.mask, a, rows, cols)
+            valid, left_out = valid & wanted, left_out & wanted
+        valid &= ~left_out
+        return Checked(np.where(valid, values, np.float32(0)), valid.astype(np.float32), left_out)
 
     def strip_bytes(self, fine_rows: int, coarse_rows: int) -> int:
         """What a row of tiles touches of rasters that lie on disk in strips, unpacked, in bytes."""
@@ -133,7 +175,8 @@ def _without_fill(
 ) -> tuple[Raster, list[str]]:
     """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
     if not warped:
-        return whole, find_unnamed_fill(whole, progress, alignment.coarse_rows, alignment.coarse_cols)
+        placed, _ = on_grid_of(whole, msi)
+        return placed, find_unnamed_fill(placed, progress, alignment.coarse_rows, alignment.coarse_cols)
     said = find_unnamed_fill(whole, progress)
     if whole.fill:
         whole = copied_without_fill(whole, progress)
@@ -142,8 +185,3 @@ def _without_fill(
 
 def _shifted(window: range, whole: range) -> range:
     return range(whole.start + window.start, whole.start + window.stop)
-
-
-def _filled(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    valid = np.isfinite(values).all(axis=0)
-    return np.where(valid, values, np.float32(0)), valid.astype(np.float32)

@@ -15,11 +15,15 @@ from ...diffusion.schedules import from_card
 from ...errors import HSFusionError
 from ...observation import Sampling
 from ...observation.response import Sensor, load_sensors
+from ...scene.pixels.scaling import NORMALISATIONS, PER_BAND
+from ...wire.full_band import SAMPLERS
 from ..fields import nested, require
 
 SENSORS = Path(__file__).resolve().parents[3] / "resources" / "sensors.csv"
 ARCHITECTURES = ("ddpm-fus", "hsr-diff", "ddrf")
 THREE_TERMS = "three-term"
+PANCOLLECTION = "pancollection"
+LAYOUTS = ("", PANCOLLECTION)
 ONE_SHOT = {"kind": "zero-terminal-cosine", "steps": 1}
 
 
@@ -28,8 +32,10 @@ ONE_SHOT = {"kind": "zero-terminal-cosine", "steps": 1}
 class Source:
     """A reference image: a file in the data folder (its suffix may be left out), or a folder of single-band images.
 
-    variable: the array of a .mat or HDF5 file; rows, cols: the part to use, in pixels. msi: a real image of the same place, on the
-    reference's grid or finer by the ratio; without one the MSI is simulated. full_resolution: no reference; the pair is fused as it is.
+    variable: the array of a .mat or HDF5 file; rows, cols: the part to use, in pixels. msi: a real image of the same
+    place, on the reference's grid or finer by the ratio; without one the MSI is simulated. full_resolution: no
+    reference; the pair is fused as it is. layout: `pancollection` for an HDF5 file of many pairs in that collection's
+    arrays.
     """
 
     shorthand: ClassVar[str] = "file"
@@ -40,6 +46,12 @@ class Source:
     msi: str = ""
     msi_variable: str = ""
     full_resolution: bool = False
+    layout: str = ""
+
+    @property
+    def real_msi(self) -> bool:
+        """Whether the finer image is a real one."""
+        return bool(self.msi or self.layout)
 
 
 @nested
@@ -79,17 +91,23 @@ class Bands:
 @nested
 @dataclass(frozen=True)
 class Observation:
-    """How HSI and MSI come from a reference: ratio, PSF, SNR in dB (0: no noise)."""
+    """How HSI and MSI come from a reference: ratio, PSF, shift (MSI pixels, of the HSI to the south and east), SNR in dB (0: no noise).
+
+    noisy_share: that share of the training patches gets noise instead, both images of an SNR drawn between the two values of noisy_snr.
+    """
 
     ratio: float = 4.0
     psf: str = "gaussian"
     fwhm: float = 1.0
+    shift: float = 0.0
     snr_hsi: float = 0.0
     snr_msi: float = 0.0
+    noisy_share: float = 0.0
+    noisy_snr: tuple[float, float] = (25.0, 45.0)
 
     def sampling(self) -> Sampling:
         """The same as the operators want it."""
-        return Sampling(self.ratio, self.fwhm, self.fwhm, psf=self.psf)
+        return Sampling(self.ratio, self.fwhm, self.fwhm, self.shift, self.shift, self.psf)
 
 
 @nested
@@ -114,12 +132,16 @@ class FullBandConfig:
     msi: Bands
     stages: tuple[Stage, ...]
     test: tuple[Source, ...] = ()
+    watch: tuple[Source, ...] = ()  # scored during the run; without them `test` is
+    test_snr: tuple[float, ...] = (0.0,)  # dB of both images of the test pairs, 0: no noise
     settings: dict[str, Any] = field(default_factory=dict)
     observation: Observation = field(default_factory=Observation)
     window: int = 0  # 0: the largest patch
     overlap: int = 8
     objective: str = "x0"
     regression: bool = False
+    scale_input: bool = False  # the network sees a x_t: nothing at a level without signal (always so for a regression)
+    normalisation: str = PER_BAND
     loss: str = "l1"
     residual: bool = False
     residual_scale: float = 1.0
@@ -128,12 +150,19 @@ class FullBandConfig:
     terminal_share: float = 0.0
     self_condition: float = 0.5
     default_steps: int = 1
+    sampler: str = "ddim"
+    upper_variance: bool = False  # fresh noise of variance beta_t (HSR-Diff, eq. 6), for the sampler ancestral
+    inference_schedule: dict[str, Any] = field(default_factory=dict)  # another one than the training's
+    clamp: tuple[float, float] = ()  # type: ignore[assignment]  # of the normalised image, at every sampling step
     optimizer: str = "adamw"
     learning_rate: float = 1e-4
     weight_decay: float = 0.0
     warmup: int = 0
     cycle: int = 0  # steps between warm restarts; 0: one cosine over the whole run
     least_rate: float = 0.0
+    cooldown: float = (
+        0.0  # share of the run at whose end the rate falls in a straight line, and is constant before; 0: cosine
+    )
     milestones: tuple[int, ...] = ()
     decay: float = 0.2
     gradient_clip: float = 0.0
@@ -157,6 +186,11 @@ class FullBandConfig:
     def window_size(self) -> int:
         """Fine pixels of the windows that the trained network is run on."""
         return self.window or max(stage.size for stage in self.stages)
+
+    @property
+    def sees_scaled_input(self) -> bool:
+        """Whether the network is given a x_t instead of x_t."""
+        return self.scale_input or self.regression
 
     @property
     def level_schedule(self) -> dict[str, Any]:
@@ -186,9 +220,11 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     )
     require(config.objective in DENOISERS, "objective", f"be one of {', '.join(DENOISERS)}", config.objective)
     require(not config.regression or config.objective == "x0", "objective", "be x0 for a regression", config.objective)
+    kinds = ", ".join(NORMALISATIONS)
+    require(config.normalisation in NORMALISATIONS, "normalisation", f"be one of {kinds}", config.normalisation)
     losses = (*LOSSES, THREE_TERMS)
     require(config.loss in losses, "loss", f"be one of {', '.join(losses)}", config.loss)
-    real = any(source.msi for source in config.train)
+    real = any(source.real_msi for source in config.train)
     require(not (real and config.loss == THREE_TERMS), "loss", "be another one where the MSI is real", config.loss)
     require(config.optimizer in ("adam", "adamw"), "optimizer", "be adam or adamw", config.optimizer)
     require(bool(config.train), "train", "name at least one scene", "empty")
@@ -198,7 +234,13 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
         "have references: full_resolution is for test",
         "without",
     )
+    for key in ("train", "test", "watch"):
+        for source in getattr(config, key):
+            require(source.layout in LAYOUTS, f"{key}.layout", "be pancollection or be left out", source.layout)
     require(bool(config.stages), "stages", "hold at least one stage", "empty")
+    share = config.observation.noisy_share
+    require(0 <= share <= 1, "observation.noisy_share", "be between 0 and 1", share)
+    require(bool(config.test_snr), "test_snr", "hold at least one value", "empty")
     sampling, ratio = config.observation.sampling(), config.observation.ratio
     for number, stage in enumerate(config.stages):
         key = f"stages[{number}]"
@@ -213,7 +255,7 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     require(2 * config.overlap <= config.window_size, "overlap", "be at most half of the window", config.overlap)
     for name in ("residual_scale", "learning_rate", "validations", "default_steps"):
         require(getattr(config, name) > 0, name, "be larger than 0", getattr(config, name))
-    for name in ("terminal_share", "self_condition", "ema", "quantile"):
+    for name in ("terminal_share", "self_condition", "ema", "quantile", "cooldown", "least_rate"):
         require(0 <= getattr(config, name) <= 1, name, "be between 0 and 1", getattr(config, name))
     if sampling.psf == "block-mean":
         require(
@@ -222,12 +264,13 @@ def check_full_band(config: FullBandConfig) -> FullBandConfig:
     centres, _ = config.bands.nanometres("bands")
     msi_centres, _ = config.msi.nanometres("msi")
     require(len(msi_centres) < len(centres), "msi", "have fewer bands than the HSI", len(msi_centres))
+    require(config.sampler in SAMPLERS, "sampler", f"be one of {', '.join(SAMPLERS)}", config.sampler)
     levels = from_card(config.level_schedule)
     if config.objective == "eps" and float(levels.min()) == 0:
         raise HSFusionError(
             "The configuration's key schedule must keep some signal at its last level for the objective eps."
         )
-    most = len(levels) - 1
+    most = len(from_card(config.inference_schedule) if config.inference_schedule else levels) - 1
     fits = config.regression or config.default_steps <= most
     require(fits, "default_steps", f"be at most {most}, the steps of the schedule", config.default_steps)
     return config

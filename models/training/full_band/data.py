@@ -12,8 +12,11 @@ from ...errors import HSFusionError
 from ...observation import Degradation, Sampling, Upsampling, coarse_shape, noise_std
 from ...observation.response import gaussian_response
 from ...scene.block import whole_block
-from ...scene.pixels.scaling import Scaling, scene_scaling
+from ...scene.model import fit_scene
+from ...scene.pixels.scaling import JOINT, Scaling, scene_scaling
 from .config import FullBandConfig
+
+NOISE_SEED = 35  # of a test pair's noise
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,11 @@ def response_of(config: FullBandConfig) -> np.ndarray:
     return gaussian_response(*config.msi.nanometres("msi"), centres).astype(np.float32)
 
 
-def observe(reference: Reference, config: FullBandConfig, response: np.ndarray | None) -> Observed:
-    """The pair of a reference, cut to whole coarse pixels; by Wald's protocol where its MSI is real and finer. No noise is added."""
+def observe(reference: Reference, config: FullBandConfig, response: np.ndarray | None, snr_db: float = 0.0) -> Observed:
+    """The pair of a reference, cut to whole coarse pixels; by Wald's protocol where its MSI is real and finer.
+
+    snr_db: of the noise that both images get, the same at every call; 0: none. A pair of full resolution stays as it is.
+    """
     sampling, ratio = config.observation.sampling(), config.observation.ratio
     if reference.full_resolution:
         return _as_it_is(reference, config)
@@ -65,10 +71,22 @@ def observe(reference: Reference, config: FullBandConfig, response: np.ndarray |
         raise HSFusionError(
             f"The scene {reference.name} has no MSI: give its key msi, or a sensor that the HSI's bands cover."
         )
-    scaling = scene_scaling([whole_block(hsi, msi)], config.quantile)
-    return Observed(
-        reference.name, truth, hsi, np.ascontiguousarray(msi, np.float32), scaling, reference.msi is not None
-    )
+    rng = np.random.default_rng(NOISE_SEED)
+    hsi, msi = (_noisy(rng, image, _power(image), snr_db) for image in (hsi, np.ascontiguousarray(msi, np.float32)))
+    real = reference.msi is not None
+    return Observed(reference.name, truth, hsi, msi, _scaling(hsi, msi, config, real), real)
+
+
+def _scaling(hsi: np.ndarray, msi: np.ndarray, config: FullBandConfig, real: bool) -> Scaling:
+    """What the images are divided by; a simulated MSI is R X with rows of R that sum to 1, a real one's gain and offset are estimated."""
+    block = whole_block(hsi, msi)
+    scaling = scene_scaling([block], config.quantile)
+    if config.normalisation != JOINT:
+        return scaling
+    if not real:
+        return Scaling(scaling.hsi, np.full(len(msi), scaling.hsi), np.zeros(len(msi)))
+    scene = fit_scene([block], config.observation.sampling())
+    return scaling.joint(scene.spectral_response, scene.spectral_offset, scene.unexplained)
 
 
 def _as_it_is(reference: Reference, config: FullBandConfig) -> Observed:
@@ -79,7 +97,7 @@ def _as_it_is(reference: Reference, config: FullBandConfig) -> Observed:
     if reference.msi.shape[1] < rows or reference.msi.shape[2] < cols:
         raise _wrong_grid(reference, (rows, cols))
     msi = np.ascontiguousarray(reference.msi[:, :rows, :cols], np.float32)
-    return Observed(reference.name, None, hsi, msi, scene_scaling([whole_block(hsi, msi)], config.quantile), True)
+    return Observed(reference.name, None, hsi, msi, _scaling(hsi, msi, config, True), True)
 
 
 def _on_grid_of(reference: Reference, sampling: Sampling) -> np.ndarray:
@@ -101,11 +119,15 @@ def _wrong_grid(reference: Reference, wanted: tuple[int, ...]) -> HSFusionError:
 
 @dataclass(frozen=True)
 class Batch:
-    """truth, hsi_up (B, L, P, P) and msi (B, l, P, P), normalised; gain (B, l) turns R truth into msi where that is simulated."""
+    """truth, hsi_up (B, L, P, P), msi (B, l, P, P) and hsi (B, L, p, p), normalised; gain (B, l) turns R truth into msi where that is simulated.
+
+    hsi holds the coarse pixels of the patch alone, as they were observed.
+    """
 
     truth: Tensor
     hsi_up: Tensor
     msi: Tensor
+    hsi: Tensor
     gain: Tensor
 
 
@@ -144,18 +166,30 @@ class PatchSource:
         hsi = scene.hsi[:, low[0].start : low[0].stop, low[1].start : low[1].stop] * gain
         msi_scale = (scene.scaling.hsi / scene.scaling.msi).astype(np.float32)
         if scene.real_msi:
-            msi = (
-                scene.msi[:, top : top + size, left : left + size] / scene.scaling.msi.astype(np.float32)[:, None, None]
-            )
+            offset, scale = (v.astype(np.float32)[:, None, None] for v in (scene.scaling.offset, scene.scaling.msi))
+            msi = (scene.msi[:, top : top + size, left : left + size] - offset) / scale
         else:
             msi = np.tensordot(self.response, truth, axes=1) * msi_scale[:, None, None]
-        hsi, msi = _noisy(rng, hsi, config.observation.snr_hsi), _noisy(rng, msi, config.observation.snr_msi)
+        snr_hsi, snr_msi = self._snr(rng)
+        hsi = _noisy(rng, hsi, _power(scene.hsi) * gain.ravel() ** 2, snr_hsi)
+        msi = _noisy(rng, msi, _power(scene.msi) / scene.scaling.msi**2, snr_msi)
         hsi_up = Upsampling(self.sampling, shape, rows, cols, *low)(hsi)
-        images = [truth, hsi_up, msi]
+        inside = (
+            slice(round(r.start / ratio) - n.start, round(r.stop / ratio) - n.start) for r, n in zip((rows, cols), low)
+        )
+        images = [truth, hsi_up, msi, hsi[(slice(None), *inside)]]
         if config.flips:
             turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
             images = [np.rot90(i[:, :, ::-1] if mirrored else i, turns, (1, 2)) for i in images]
         return (*(np.ascontiguousarray(i, np.float32) for i in images), msi_scale)
+
+    def _snr(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Of a patch's HSI and MSI, dB; 0: no noise."""
+        observation = self.config.observation
+        if rng.random() < observation.noisy_share:
+            snr = float(rng.uniform(*observation.noisy_snr))
+            return snr, snr
+        return observation.snr_hsi, observation.snr_msi
 
     def _jitter(self, rng: np.random.Generator, bands: int) -> np.ndarray:
         """Smooth random gains (L, 1, 1) around 1 with a spread of `jitter`: other light, other materials."""
@@ -165,8 +199,13 @@ class PatchSource:
         return np.interp(np.linspace(0, 4, bands), np.arange(5), knots).clip(0.2).astype(np.float32)[:, None, None]
 
 
-def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.ndarray:
+def _power(image: np.ndarray) -> np.ndarray:
+    """Mean square of each band (C,)."""
+    return (image.astype(np.float64) ** 2).mean(axis=(1, 2))
+
+
+def _noisy(rng: np.random.Generator, image: np.ndarray, power: np.ndarray, snr_db: float) -> np.ndarray:
     if not snr_db:
         return image
-    std = noise_std((image.astype(np.float64) ** 2).mean(axis=(1, 2)), snr_db).astype(np.float32)
+    std = noise_std(power, snr_db).astype(np.float32)
     return image + std[:, None, None] * rng.standard_normal(image.shape, dtype=np.float32)

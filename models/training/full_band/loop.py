@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...diffusion.losses import LOSSES, spectral_response, three_terms
+from ...diffusion.losses import LOSSES, three_terms
 from ...diffusion.objectives import Residual, make_denoiser, noised
 from ...diffusion.schedules import continuous, draw_timesteps, from_card
 from ...errors import HSFusionError
 from ...networks.ddrf import DDRF, training_self_condition
-from ...observation import Degradation
 from ...runners.full_band import NETWORKS
 from ..distributed import World
 from ..fields import require
 from ..trainer import TrainerBase
 from .config import THREE_TERMS, FullBandConfig
 from .data import Batch, Observed, PatchSource
+from .patch_observation import PatchObservation
 
 
 def build_full_band(config: FullBandConfig) -> nn.Module:
@@ -66,13 +66,13 @@ class FullBandTrainer(TrainerBase):
         torch.manual_seed(config.seed)
         network = build_full_band(config).to(device, memory_format=torch.channels_last)
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        optimizer = kind(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         super().__init__(config, network, optimizer, device, world or World())
         self.validations = config.validations
         self.levels = from_card(config.level_schedule).to(self.device)
-        self.denoiser = make_denoiser(config.objective, network, self.levels, scale_input=config.regression)
+        self.denoiser = make_denoiser(config.objective, network, self.levels, scale_input=config.sees_scaled_input)
         self.source = PatchSource(scenes, config, response)
-        self.spectral = None if response is None else spectral_response(torch.from_numpy(response).to(self.device))
+        self.response = None if response is None else torch.from_numpy(response).to(self.device)
 
     def phases(self) -> Iterator[tuple[int, int]]:
         """The stages."""
@@ -86,12 +86,16 @@ class FullBandTrainer(TrainerBase):
         return self.config.stage(self.step).batch
 
     def learning_rate(self, step: int) -> float:
-        """Warm-up, then cosine cycles with warm restarts (one over the whole run where `cycle` is 0), or falls at `milestones`."""
+        """Warm-up, then falls at `milestones`, or a straight line down at the end (`cooldown`), or cosine cycles with warm restarts
+        (one over the whole run where `cycle` is 0)."""
         config = self.config
         if step < config.warmup:
             return config.learning_rate * (step + 1) / config.warmup
         if config.milestones:
             return config.learning_rate * config.decay ** sum(step >= m for m in config.milestones)
+        if config.cooldown:
+            left = (config.steps - step) / (config.cooldown * config.steps)
+            return config.learning_rate * max(config.least_rate, min(1.0, left))
         length = config.cycle or max(1, config.steps - config.warmup)
         share = (step - config.warmup) % length / length
         floor = config.least_rate
@@ -126,15 +130,14 @@ class FullBandTrainer(TrainerBase):
             prediction = self.denoiser.predict(x, level, **given).float()
         if config.loss != THREE_TERMS:
             return LOSSES[config.loss](prediction, self.denoiser.target(x0, eps, level))
-        if self.spectral is None:
+        image = base.decode(self.denoiser.to_x0(x, prediction, level))
+        if self.response is None:
             raise HSFusionError(
                 "The configuration's key loss must be another one where the MSI is real, but it is three-term."
             )
-        image = base.decode(self.denoiser.to_x0(x, prediction, level))
-        blur = Degradation.whole(config.observation.sampling(), truth.shape[-2:])
-        gain = batch.gain.to(truth)[:, :, None, None]
-        spectral = self.spectral
-        return three_terms(image, truth, blur(truth), gain * spectral(truth), blur, lambda cube: gain * spectral(cube))
+        observed = PatchObservation(config.observation.sampling(), self.response, batch.gain.to(truth))
+        hsi = observed.inner(batch.hsi.to(truth))
+        return three_terms(image, truth, hsi, msi, observed.spatial, observed.spectral)
 
     def _levels(self, count: int, generator: torch.Generator) -> Tensor:
         """(B,) signal amplitudes: of the integer t, or between two of them (HSR-Diff); the last one alone for a regression."""

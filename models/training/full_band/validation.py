@@ -44,6 +44,7 @@ class Trial:
             core=Window.whole((height, width)),
             hsi_scale=pair.scaling.hsi,
             msi_scale=pair.scaling.msi,
+            msi_offset=pair.scaling.offset,
             **options,
         )
         masks = {"y_mask": np.ones(pair.hsi.shape[1:], np.float32), "z_mask": np.ones((height, width), np.float32)}
