@@ -107,8 +107,7 @@ class FullBandRunner:
         for name, seen in vars(job.place).items():
             if getattr(needed, name) not in seen:
                 raise HSFusionError(
-                    f"The tile's {name} window must hold {getattr(needed, name)}, but it is {seen}: "
-                    "plugin and backend must be of the same version."
+                    f"The tile's {name} window must hold all that its core needs: plugin and backend must be of the same version."
                 )
         if {job.msi_scale.shape, job.msi_offset.shape} != {(self.msi_bands,)}:
             raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band, with as many offsets.")

@@ -123,7 +123,7 @@ def test_an_honest_tile_passes(server, tile):
         ("steps", 10_001, 422),
         ("model.y_std", [1.0] * 11, 422),
         ("model.kernel.weights", [[1.0] * 12], 422),
-        ("place.fine_rows", [0, 10**9], 422),
+        ("place.fine.rows", [0, 10**9], 422),
         ("model.scene_shape", [0, 96], 422),
         ("seed", 2**70, 422),
     ],
