@@ -17,6 +17,7 @@ from .parameters import (
     choice,
     extent,
     file,
+    folder_output,
     integer,
     pair,
     pair_details,
@@ -59,6 +60,7 @@ class Fuse(FusionAlgorithm):
             raster_output("OUTPUT", tr("Fused raster")),
             advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
             quality_output(),
+            advanced(folder_output("ENSEMBLE", tr("Folder for the members of an ensemble"))),
             report_output(),
         )
         self.add_fusion_outputs()
@@ -100,6 +102,7 @@ class Fuse(FusionAlgorithm):
             tile_size=self.parameterAsInt(parameters, "TILE_SIZE", context),
             uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),
             interpolate_bands=self.parameterAsBool(parameters, "INTERPOLATE_BANDS", context),
+            ensemble=self.output_file(parameters, "ENSEMBLE", context),
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:

@@ -24,9 +24,10 @@ INTERFACE = {
             "OUTPUT",
             "UNCERTAINTY",
             "QUALITY",
+            "ENSEMBLE",
             "REPORT",
         ],
-        ["OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT", *USED, "GUARD_GAIN"],
+        ["OUTPUT", "UNCERTAINTY", "QUALITY", "ENSEMBLE", "REPORT", *USED, "GUARD_GAIN"],
     ),
     "fuseclassical": (
         ["HSI", "MSI", "MASK", "METHOD", "DENOISE", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "QUALITY", "REPORT"],

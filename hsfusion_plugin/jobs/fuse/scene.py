@@ -16,6 +16,7 @@ from ....models.scene.window import Window
 from ....models.version import VERSION
 from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
+from ..methods.draw import Draw, correlation, law_of
 from ..methods.method import Method
 from ..pair import displacement
 from ..pair.estimates import Estimates
@@ -29,7 +30,7 @@ from .consistency import Consistency, Gallery
 from .log import say_calls
 from .outputs import msi_ranges, open_outputs, outside_range
 from .quality import Quality
-from .tiles import fused_tiles
+from .tiles import fused_tiles, member_reach
 
 
 @dataclass
@@ -74,7 +75,10 @@ def fuse_scene(
     # Spectra are computed one output block at a time. Wide blocks keep GDAL's block list short; it is the only structure
     # that grows with the raster.
     block = (BLOCK, BLOCK if method.remote else CLOSED_FORM_TILE)
-    tiles = plan_tiles(output, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
+    draw = Draw.of(request.samples, request.drawn_by, request.seed, method, scene) if request.ensemble else None
+    members = draw.members if draw else None
+    halo = method.halo + (member_reach(scene) if members else 0)
+    tiles = plan_tiles(output, scene.coefficients, request.tile_size or size, halo, method.multiple)
     progress.info(f"Fusing {output.shape[1]} x {output.shape[0]} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     gallery = Gallery(
@@ -88,14 +92,19 @@ def fuse_scene(
         record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
     if method.weighs:
         record["detail_kept"] = scene.coefficients.agreement
+        if request.uncertainty:
+            record["uncertainty"] = correlation(law_of(method, scene))
+    if draw:
+        record["ensemble"] = {"folder": request.ensemble, **draw.record()}
     quality = Quality(estimates.flags, estimates.msi_range)
     calls = CallTimes()
     give_back()
     make_room(pair.strip_bytes(max(t.place.fine.shape[0] for t in tiles), max(t.place.coarse.shape[0] for t in tiles)))
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, draw, progress) as outputs:
         # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
-        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, block)) as fused:
+        fused = fused_tiles(pair, scene, method, tiles, progress, calls, block, members)
+        with clock.phase("tiles"), closing(fused):
             for tile in fused:
                 outputs.write(tile)
                 consistency.add(tile)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
 from ....models.scene.block import Block
 from ....models.scene.model import SceneModel
+from ....models.scene.posterior.members import Members, MembersHere
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
 from ....models.scene.window import Place, Window
@@ -28,7 +29,7 @@ class FusedTile:
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
     known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
-    the MSI takes no part and the result is the interpolated HSI.
+    the MSI takes no part and the result is the interpolated HSI. members: what is drawn around the values, or samples (S, L, rows, cols).
     """
 
     tile: Tile
@@ -43,6 +44,16 @@ class FusedTile:
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
     band_std: np.ndarray | None = None
+    members: MembersHere | None = None
+    samples: Callable[[int], np.ndarray] | None = None
+
+    def member(self, number: int) -> np.ndarray:
+        """One member of the ensemble (L, rows, cols), NaN without support; made when it is asked for."""
+        if self.samples is not None:
+            found = self.samples(number)
+            found[:, ~self.known] = np.nan
+            return found
+        return self.values + self.members.deviation(number)
 
     def std(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray | None:
         """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows none.
@@ -84,11 +95,49 @@ class _Read:
         return _Read(self.block.cut(place), filled, left_out)
 
 
+@dataclass(frozen=True)
+class Around:
+    """The expected error (K, rows, cols) of the coefficients on a window: a core and so much around it as members depend on."""
+
+    std: np.ndarray
+    window: Window
+
+    def on(self, window: Window) -> np.ndarray:
+        """On another window; what lies beyond is the nearest that is known."""
+        rows, cols = (
+            np.clip(np.arange(axis.start, axis.stop), own.start, own.stop - 1) - own.start
+            for axis, own in zip(window.axes, self.window.axes)
+        )
+        return self.std[:, rows[:, None], cols[None, :]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was read, what the method says of it, and the expected error around the core where members need it."""
+
+    read: _Read
+    answer: Answer
+    around: Around | None = None
+
+    def part(self, tile: Tile, whole: Tile) -> _Asked:
+        """Of a part of the tile, with the surroundings that the part needs."""
+        return _Asked(self.read.cut(tile.place), self.answer.part(tile.core, whole.core), self.around)
+
+
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
 
-    def __init__(self, pair: Pair, scene: SceneModel, method: Method, progress: Progress, calls: CallTimes) -> None:
+    def __init__(
+        self,
+        pair: Pair,
+        scene: SceneModel,
+        method: Method,
+        progress: Progress,
+        calls: CallTimes,
+        members: Members | None,
+    ) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
+        self.members = members
 
     def read(self, tile: Tile) -> _Read:
         """Both rasters around a tile."""
@@ -100,19 +149,26 @@ class _Line:
         block = Block(hsi.values, msi.values, hsi.mask, msi.mask, self.scene.coefficients.scene_shape, place)
         return _Read(block, hsi.filled, msi.left_out)
 
-    def ask(self, tile: Tile, reading: Future[_Read]) -> tuple[_Read, Answer]:
+    def ask(self, tile: Tile, reading: Future[_Read]) -> _Asked:
         """What the method makes of it."""
         read = reading.result()
         self.progress.check()
+        core, shape = tile.core, self.scene.coefficients.scene_shape
+        wide = self.members is not None and self.method.remote  # the error that it tells is needed around the core, too
+        seen = core.grown(member_reach(self.scene), shape) & tile.place.fine if wide else core
         with self.calls.call(tile) if self.method.remote else nullcontext():
-            return read, self.method.fuse(read.block, self.scene, tile.core)
+            answer = self.method.fuse(read.block, self.scene, seen)
+        if not wide:
+            return _Asked(read, answer)
+        return _Asked(read, answer.part(core, seen), Around(answer.x_std, seen))
 
-    def finish(self, whole: Tile, tile: Tile, answering: Future[tuple[_Read, Answer]]) -> FusedTile:
+    def finish(self, whole: Tile, tile: Tile, answering: Future[_Asked]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
-        (read, answer), scene = answering.result(), self.scene
+        asked, scene = answering.result(), self.scene
         self.progress.check()
         if tile is not whole:
-            read, answer = read.cut(tile.place), answer.part(tile.core, whole.core)
+            asked = asked.part(tile, whole)
+        read, answer = asked.read, asked.answer
         block, inner, values = read.block, tile.inner, answer.spectra
         if values is None:
             values = fused_spectra(scene, answer.x, block, tile.core)
@@ -140,7 +196,25 @@ class _Line:
             x_std=answer.x_std,
             full_std=answer.std,
             band_std=self.method.band_std,
+            members=self._members(asked, tile.core),
+            samples=self._samples(asked, tile.core),
         )
+
+    def _members(self, asked: _Asked, core: Window) -> MembersHere | None:
+        if self.members is None:
+            return None
+        block, around = asked.read.block, asked.around
+        return self.members.around(block, core, None if around is None else around.on(block.place.fine))
+
+    def _samples(self, asked: _Asked, core: Window) -> Callable[[int], np.ndarray] | None:
+        """Spectra of one of the method's own samples, made when they are asked for."""
+        drawn, block = asked.answer.samples, asked.read.block
+        return None if drawn is None else lambda number: fused_spectra(self.scene, drawn[number], block, core)
+
+
+def member_reach(scene: SceneModel) -> int:
+    """Fine pixels around a core that the members' pixels depend on."""
+    return int(np.ceil(coarse_halo(scene.coefficients) * scene.coefficients.sampling.ratio))
 
 
 def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
@@ -170,20 +244,22 @@ def fused_tiles(
     progress: Progress,
     calls: CallTimes | None = None,
     part: tuple[int, int] | None = None,
+    members: Members | None = None,
 ) -> Iterator[FusedTile]:
     """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
+
+    members: what is drawn around the result, for which the tiles were planned with `member_reach` more around them.
 
     While the caller writes one part, the next is expanded and the tiles after it are read and with the method. At most
     `method.workers` tiles are in memory, from reading until their last part is written, and at most two parts as full spectra.
     This bound holds only if the caller drops each part before asking for the next.
     """
-    line = _Line(pair, scene, method, progress, calls or CallTimes())
-    workers = method.workers
+    line, workers = _Line(pair, scene, method, progress, calls or CallTimes(), members), method.workers
     # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
     names = {"read": 1, "ask": workers if method.remote else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
-    asked: deque[tuple[Tile, Future[tuple[_Read, Answer]]]] = deque()
-    waiting: deque[tuple[Tile, Tile, Future[tuple[_Read, Answer]]]] = deque()  # tile, part of it, answer
+    asked: deque[tuple[Tile, Future[_Asked]]] = deque()
+    waiting: deque[tuple[Tile, Tile, Future[_Asked]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
     begun: deque[int] = deque()  # of each tile that is being finished, how many parts are still to come
     queue = iter(tiles)

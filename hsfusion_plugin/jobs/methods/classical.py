@@ -35,6 +35,7 @@ class Classical:
     band_std: np.ndarray | None = None
     components: int = COMPONENTS
     filters: bool = False
+    in_coefficients: bool = False
     weighs: bool = False
 
     def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Classical:

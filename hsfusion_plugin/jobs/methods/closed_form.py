@@ -31,6 +31,7 @@ class ClosedForm:
     workers: int = IN_FLIGHT
     remote: bool = False
     components: int = COMPONENTS
+    in_coefficients: bool = True
     weighs: bool = False
 
     def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> ClosedForm:

@@ -41,6 +41,7 @@ class Published(RemoteMethod):
     scaling: Scaling | None = None
     components: int = COMPONENTS
     filters: bool = False
+    in_coefficients: bool = False
     weighs: bool = False
     fits: list[int] = field(default_factory=list)
 

@@ -15,17 +15,21 @@ from ....models.scene.window import Window
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method says of a core: coefficients x (K, rows, cols) or spectra (L, rows, cols), and their standard deviation if known."""
+    """What a method says of a core: coefficients x (K, rows, cols) or spectra (L, rows, cols), and their standard deviation if known.
+
+    samples (S, K, rows, cols): of the coefficients, whose mean is x.
+    """
 
     x: np.ndarray | None = None
     x_std: np.ndarray | None = None
     spectra: np.ndarray | None = None
     std: np.ndarray | None = None
+    samples: np.ndarray | None = None
 
     def part(self, part: Window, core: Window) -> Answer:
         """The answer for a part of the core that it was given for."""
-        at = (slice(None), *part.inside(core))
-        return Answer(*(None if a is None else a[at] for a in (self.x, self.x_std, self.spectra, self.std)))
+        at = (..., *part.inside(core))
+        return Answer(**{name: None if a is None else a[at] for name, a in vars(self).items()})
 
 
 class Method(Protocol):
@@ -34,7 +38,7 @@ class Method(Protocol):
     name: what the user is told. halo, multiple: what a tile of it needs, in fine pixels. workers: tiles that it works on at
     a time. remote: whether it waits for a backend. band_std (L,): its error per band where it is known for the whole scene
     only. components: the K of the subspace that it works in. filters: whether it filters the MSI's noise first. weighs:
-    whether it keeps less detail where the images disagree.
+    whether it keeps less detail where the images disagree. in_coefficients: whether its answers are coefficients.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Method(Protocol):
     components: int
     filters: bool
     weighs: bool
+    in_coefficients: bool
 
     def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Method:
         """The same, with what it takes from the scene that the blocks are of."""

@@ -66,6 +66,6 @@ class RemoteMethod(ABC):
             answer = self.fuse(block.cut(self.place(part, scene)), scene, part)
             for name, values in vars(answer).items():
                 if values is not None:
-                    image = whole.setdefault(name, np.empty((len(values), *core.shape), np.float32))
-                    image[(slice(None), *part.inside(core))] = values
+                    image = whole.setdefault(name, np.empty((*values.shape[:-2], *core.shape), np.float32))
+                    image[(..., *part.inside(core))] = values
         return Answer(**whole)

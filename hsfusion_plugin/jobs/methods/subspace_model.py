@@ -32,6 +32,7 @@ class Diffusion(RemoteMethod):
     multiple: int
     components: int
     filters: bool = True
+    in_coefficients: bool = True
     weighs: bool = True
     fits: list[int] = field(default_factory=list)
 
@@ -61,7 +62,7 @@ class Diffusion(RemoteMethod):
             core,
             seed=request.seed,
             steps=request.steps,
-            samples=request.samples,
+            samples=self.samples,
             consistency=request.consistency,
         )
         shape = (len(seen.y), *core.shape)
@@ -70,7 +71,13 @@ class Diffusion(RemoteMethod):
             {name: image.astype(np.float32, copy=False) for name, image in seen.images.items()},
             asked,
             self.progress.cancelled,
-            expect={"x": (max(1, request.samples), *shape), "std": shape},
+            expect={"x": (max(1, self.samples), *shape), "std": shape},
         )
         x = reply["x"]
-        return Answer(x[0] if len(x) == 1 else x.mean(axis=0), reply["std"])
+        mean = x[0] if len(x) == 1 else x.mean(axis=0)
+        return Answer(mean, reply["std"], samples=x if self.samples else None)
+
+    @property
+    def samples(self) -> int:
+        """How many the backend draws; 0 = the mean estimate alone."""
+        return self.request.samples if self.request.drawn_by == "diffusion" else 0

@@ -33,12 +33,12 @@ class Members:
     law: ErrorLaw
     seed: int
 
-    def around(self, block: Block, rows: range, cols: range, std: np.ndarray | None = None) -> MembersHere:
-        """Of the fine pixels rows x cols in the middle of a block with the HSI's spectra and the standardised MSI.
+    def around(self, block: Block, core: Window, std: np.ndarray | None = None) -> MembersHere:
+        """Of the fine pixels `core` in the middle of a block.
 
         std (K, H, W): expected error of the coefficients on the block's fine window; None: as the scene expects it of a closed form.
         """
-        return MembersHere(self, block, rows, cols, std)
+        return MembersHere(self, block, core, std)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class MembersHere:
 
     members: Members
     block: Block
-    rows: range
-    cols: range
+    core: Window
     given_std: np.ndarray | None
 
     def deviation(self, member: int) -> np.ndarray:
@@ -74,7 +73,7 @@ class MembersHere:
         white *= (law.outside_detail * law.outside_std).astype(np.float32)[:, None, None]
         noise = gaussian_field(seed, place.coarse_rows, place.coarse_cols, len(white), stream + 4)
         seen = law.outside_noise.astype(np.float32)[:, None, None] * noise - down(white)
-        return (white + up(seen))[(slice(None), *Window(self.rows, self.cols).inside(place.fine))]
+        return (white + up(seen))[(slice(None), *self.core.inside(place.fine))]
 
     @cached_property
     def _near(self) -> Place:
@@ -82,7 +81,7 @@ class MembersHere:
         model, block = self.members.scene.coefficients, self.block
         sampling = model.sampling
         reach = int(np.ceil((PSF_REACH * max(sampling.fwhm_y, sampling.fwhm_x) + CUBIC_REACH) * sampling.ratio))
-        return place_of(Window(self.rows, self.cols), model.scene_shape, sampling, reach) & block.place
+        return place_of(self.core, model.scene_shape, sampling, reach) & block.place
 
     @cached_property
     def _operators(self):  # type: ignore[no-untyped-def]
@@ -90,7 +89,8 @@ class MembersHere:
 
     @cached_property
     def _detail(self) -> np.ndarray:
-        return detail_image(self.block.z, self.block.z_mask, *self._operators)[2]
+        z = self.members.scene.standardise(self.block.z) * self.block.z_mask
+        return detail_image(z, self.block.z_mask, *self._operators)[2]
 
     @property
     def _window(self) -> tuple[tuple[range, range], tuple[int, int]]:
@@ -110,4 +110,4 @@ class MembersHere:
 
     @property
     def _inner(self) -> tuple[slice, slice]:
-        return Window(self.rows, self.cols).inside(self.block.place.fine)
+        return self.core.inside(self.block.place.fine)
