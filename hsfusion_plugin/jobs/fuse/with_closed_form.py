@@ -43,6 +43,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     return {
         "OUTPUT": request.output,
         "QUALITY": request.quality,
+        **({"ENSEMBLE": request.ensemble} if request.ensemble else {}),
         "REPORT": request.report,
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),

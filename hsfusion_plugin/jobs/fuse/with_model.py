@@ -23,9 +23,10 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
+from ..methods.draw import GAUSSIAN, check_method
 from ..methods.full_band_model import Published
 from ..methods.kept_tiles import kept_tiles
-from ..methods.subspace_model import Method
+from ..methods.subspace_model import CLOSED_FORMS, Method
 from ..pair.estimates import estimate
 from ..pair.pair import Pair
 from ..reduced.guard import Verdict, decide
@@ -80,6 +81,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
         "QUALITY": request.quality,
+        "ENSEMBLE": request.ensemble,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
@@ -93,6 +95,12 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
         raise HSFusionError(
             f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
         )
+    if request.sampler not in ("auto", GAUSSIAN):
+        raise HSFusionError(
+            f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or gaussian."
+        )
+    if request.ensemble:
+        check_method(request.model, request.model in CLOSED_FORMS)
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
