@@ -37,6 +37,36 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """How far a job is: state is running, done, failed or cancelled; gains in dB; history: step, loss, gain, seconds of each look.
+
+    better, validation_gain, choosing_gain and history come with a job that is done.
+    """
+
+    job: str
+    state: str
+    error: str = ""
+    step: int = 0
+    loss: float | None = None
+    gain: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float = 0.0
+    better: bool = False
+    validation_gain: float = 0.0
+    choosing_gain: float = 0.0
+    history: tuple[tuple[float, ...], ...] = ()
+
+    def to_message(self) -> dict[str, Any]:
+        """As JSON can write it."""
+        return plain(self)
+
+    @classmethod
+    def from_message(cls, message: Any) -> Facts:
+        """The inverse of `to_message`; Malformed where it is something else."""
+        return read(cls, message, FACTS)
+
+
+@dataclass(frozen=True)
 class AdaptationRequest:
     """training: of what, how and how long; blocks: the examples; about: what the adapted model's card shall say of the pair."""
 
@@ -101,6 +131,7 @@ class _Placed:
     place: Place
 
 
+FACTS = Rules(choices={"state": ("running", "done", "failed", "cancelled")})
 RULES = Rules(
     shapes={"gram": "K K"},
     sizes={"K": 256},

@@ -21,7 +21,11 @@ LIMITS = {"samples": 256, "passes": 50_000, "work": 1e11, "reply": 1024 * _MIB}
 
 
 class TooMuch(HSFusionError):
-    """A request would cost more than the server gives to one; a smaller tile may pass."""
+    """A request would cost more than the server gives to one; `smaller`: a smaller tile would pass."""
+
+    def __init__(self, sentence: str, smaller: bool) -> None:
+        super().__init__(sentence)
+        self.smaller = smaller
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Cost:
             limit = most.get(name)
             cost = getattr(self, name)
             if isinstance(limit, (int, float)) and not isinstance(limit, bool) and 0 < limit < cost:
-                raise TooMuch(told(cost, limit))
+                raise TooMuch(told(cost, limit), smaller=name not in ("samples", "passes"))
 
 
 _SENTENCES = {
@@ -61,6 +65,9 @@ _SENTENCES = {
         f"The tile is {cost:.3g} pixels of work and the server takes {limit:.3g}: choose a smaller TILE_SIZE, or fewer SAMPLES or STEPS."
     ),
 }
+
+
+NAMES = tuple(_SENTENCES)
 
 
 def pixels(place: Place) -> int:
