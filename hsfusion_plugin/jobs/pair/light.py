@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ....models.scene.sensors.light.areas import Holder
 from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
+from ....models.scene.window import Window
 from ..run.progress import Progress
 from .blocks import LARGEST_WHOLE, read_block, read_blocks
 from .pair import Pair
@@ -63,11 +63,9 @@ def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progre
     if rows * cols <= LARGEST_WHOLE:
         sums.add(blocks[0], sampling)
         return sums.cells(sampling)
-    steps = [max(1, w // size) * size for w in WINDOW]
-    for row, col in product(range(0, rows, steps[0]), range(0, cols, steps[1])):
+    for window in Window.whole((rows, cols)).cuts(*(max(1, side // size) * size for side in WINDOW)):
         progress.check()
-        window = range(row, min(row + steps[0], rows)), range(col, min(col + steps[1], cols))
-        sums.add(read_block(pair, sampling, *window), sampling)
+        sums.add(read_block(pair, sampling, window), sampling)
     pair.close()
     return sums.cells(sampling)
 
