@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import HSFusionError
-from ..scene.methods.subspace import Place
 from ..scene.reduced.examples import IMAGES, Reduced
+from ..scene.window import Place
 from .places import PLACE, check_images
 from .scene import model_from
 from .values import LARGEST, Malformed, Rules, plain, read
@@ -109,7 +109,7 @@ def _block(value: Any, number: int, tensors: Mapping[str, np.ndarray], component
     place = read(_Placed, {"place": value["place"]}, PLACE).place
     if len(model.y_std) != components:
         raise Malformed(f"blocks.{number} has {len(model.y_std)} components and gram {components}.")
-    fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+    fine, coarse = place.fine.shape, place.coarse.shape
     shapes = {
         "y": (components, *coarse),
         "z": (len(model.z_std), *fine),

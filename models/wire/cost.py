@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import HSFusionError
 from ..observation import Sampling
 from ..observation.axis import gaussian_reach
-from ..scene.methods.subspace import Place
+from ..scene.window import Place
 
 _FLOAT = 4
 _MIB = 1 << 20
@@ -72,13 +72,12 @@ NAMES = tuple(_SENTENCES)
 
 def pixels(place: Place) -> int:
     """Fine pixels of a place."""
-    return len(place.fine_rows) * len(place.fine_cols)
+    return place.fine.pixels
 
 
 def operators(place: Place, sampling: Sampling) -> float:
     """Bytes of D and of the interpolation at a place, with what making them takes: matrices, or the taps of a displaced HSI."""
-    h, w = len(place.coarse_rows), len(place.coarse_cols)
-    height, width = len(place.fine_rows), len(place.fine_cols)
+    (h, w), (height, width) = place.coarse.shape, place.fine.shape
     taps_y, taps_x = (2 * gaussian_reach(sampling.ratio, fwhm) + 1 for fwhm in (sampling.fwhm_y, sampling.fwhm_x))
     if sampling.displacement is None:
         return 40.0 * (h * taps_y + w * taps_x) + 24.0 * (h * height + w * width)
