@@ -12,6 +12,7 @@ from ....models.scene.sensors.light.areas import Holder
 from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
+from ....models.scene.sensors.light.robust import robust_scale, robust_weights, weighted_fit
 from ....models.scene.window import Window
 from ..run.progress import Progress
 from .blocks import LARGEST_WHOLE, read_block, read_blocks
@@ -52,6 +53,14 @@ def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: 
     if best.light is None:
         return PairLight(best)
     return PairLight(best, (*_of_seam(best.light), *_of_areas(best.light)), _of_smooth(best.light))
+
+
+def apart(blocks: list[Block], sampling: Sampling) -> float:
+    """How little the images have in common where `sampling` lays them: log of the typical residual's share of the MSI's spread, mean over bands."""
+    samples = coarse_samples(blocks, sampling)
+    predictors = Components.of(samples.spectra).predictors(samples.spectra)
+    rest = samples.low - predictors @ weighted_fit(predictors, samples.low, robust_weights(predictors, samples.low))
+    return float(np.log(robust_scale(rest) / np.maximum(samples.low.std(axis=0), 1e-30)).mean())
 
 
 def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:
