@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.observation import Sampling
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.sensors.light.areas import Holder
@@ -21,6 +22,7 @@ from .pair import Pair
 MOST_CELLS = 96 * 96  # beyond it cells hold several HSI pixels
 WINDOW = (64, 256)  # HSI pixels (rows, columns) that are read at a time
 LEAST_SAID = 0.0005  # share of the scene
+MAP_SIZE = 256  # pixels of the longer side of a report's maps
 
 
 @dataclass(frozen=True)
@@ -116,3 +118,31 @@ def _of_areas(light: Light) -> tuple[str, ...]:
     }
     shares = {holder: light.areas.share(holder) for holder in sentences}
     return tuple(f"{100 * shares[h]:.1f} % {text}" for h, text in sentences.items() if shares[h] > LEAST_SAID)
+
+
+def gain_maps(pair: Pair) -> list[reports.Map]:
+    """For a report: the MSI's gain over the scene, a map per band, the seam as a gap; none where the light is the same everywhere."""
+    fields = None if pair.light is None else pair.light.fields
+    if fields is None:
+        return []
+    rows, cols = ((np.arange(min(n, MAP_SIZE)) + 0.5) * n / min(n, MAP_SIZE) for n in fields.scene_shape)
+    gain, _ = fields.at(rows, cols)
+    gain = gain / np.median(gain, axis=(1, 2), keepdims=True)
+    spread = max(float(np.quantile(np.abs(gain - 1.0), 0.98)), 0.01)
+    if fields.seam is not None:
+        step = max(fields.scene_shape) / MAP_SIZE
+        gain[:, np.abs(fields.seam.distance(rows[:, None], cols[None, :])) < max(step, 1.0)] = np.nan
+    seam = "; the gap is the seam between two takes" if fields.seam is not None else ""
+    return [
+        reports.Map(
+            f"Gain of MSI band {number + 1} over the scene",
+            values,
+            "of its median",
+            1.0 - spread,
+            1.0 + spread,
+            f"taken out before anything was estimated{seam}",
+            True,
+            f"Map of the gain of MSI band {number + 1}, between {np.nanmin(values):.2f} and {np.nanmax(values):.2f} of its median{seam}.",
+        )
+        for number, values in zip(pair.msi_bands, gain)
+    ]
