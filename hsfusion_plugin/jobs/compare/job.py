@@ -125,7 +125,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request))
+    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request), progress.check)
     if rehearsal is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
@@ -182,7 +182,7 @@ def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress)
         if isinstance(method, Published):
             fitted = method.for_scene(rehearsal.estimates.blocks, rehearsal.estimates.scene)
             return each(lambda stage: stage.fused(fitted), rehearsal)
-        return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
+        return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components, progress.check))
 
     return model
 

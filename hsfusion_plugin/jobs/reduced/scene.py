@@ -126,13 +126,14 @@ class Rehearsal:
         stages = [Stage(block, truth, _placed(scene, block)) for truth, block in zip(truths, blocks)]
         return cls(estimates, scene, stages, known)
 
-    def with_components(self, components: int) -> Rehearsal:
-        """The same in a subspace of another size, for a model that was made for it."""
+    def with_components(self, components: int, check: Callable[[], None] = lambda: None) -> Rehearsal:
+        """The same in a subspace of another size, for a model that was made for it; `check` may raise to end the work."""
         if components == self.scene.subspace.components:
             return self
         spectra = coarse_samples(self.estimates.blocks, self.estimates.sampling).spectra
         truths, blocks = [stage.truth for stage in self.stages], [stage.block for stage in self.stages]
-        return self._fitted(self.estimates, truths, blocks, fit_subspace(spectra, components), self.known)
+        subspace = fit_subspace(spectra, components, check=check)
+        return self._fitted(self.estimates, truths, blocks, subspace, self.known, check)
 
     def full_band(self, name: str, tick: Tick) -> list[np.ndarray]:
         """Spectra (L, H, W) of each stage by gsa, sfim-hs, cnmf or hysure; the last two solve each stage on its own."""
