@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -139,7 +140,8 @@ def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any
             continue
         if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in TIFF:
             return tr("{} is {}, but only GeoTIFF is written: end its name in .tif.").format(name, path)
-        outputs[name] = path
+        if not isinstance(definition, QgsProcessingParameterFolderDestination):
+            outputs[name] = path
     try:
         check_outputs(outputs, inputs)
     except HSFusionError as error:

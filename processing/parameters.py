@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -115,6 +116,11 @@ def file_output(
 ) -> QgsProcessingParameterFileDestination:
     """A file that comes out if it is wanted; an `expected` one is wanted in dialogs unless the user says no."""
     return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, expected)
+
+
+def folder_output(name: str, label: str) -> QgsProcessingParameterFolderDestination:
+    """A folder of files that come out if they are wanted."""
+    return QgsProcessingParameterFolderDestination(name, label, None, True, False)
 
 
 def report_output(expected: bool = False) -> QgsProcessingParameterFileDestination:

@@ -19,6 +19,7 @@ DIFFUSION_ONLY = (
     "backend",
     "tile_size",
     "uncertainty",
+    "ensemble",
     "interpolate_bands",
 )
 
@@ -75,6 +76,13 @@ class ModelRequest(PairRequest):
     interpolate_bands: bool = False
     uncertainty: str | None = None
 
+    @property
+    def drawn_by(self) -> str:
+        """The sampler of a subspace model or closed form: `auto` is the Gaussian law of the errors, or diffusion where its STEPS are given."""
+        if self.sampler != "auto":
+            return self.sampler
+        return "diffusion" if self.steps else "gaussian"
+
 
 @dataclass(frozen=True)
 class FusionRequest(ModelRequest):
@@ -88,6 +96,7 @@ class FusionRequest(ModelRequest):
     options: str = ""
     data_type: str = "Float32"
     quality: str | None = None
+    ensemble: str | None = None
     report: str | None = None
 
     @property

@@ -86,6 +86,11 @@ class RasterWriter:
         self._stack = ExitStack()
         self._dataset: gdal.Dataset | None = None
 
+    @property
+    def grid(self) -> tuple[tuple[float, ...], str]:
+        """GDAL's geotransform, and the CRS as WKT."""
+        return self._grid
+
     def __enter__(self) -> RasterWriter:
         size = self.rows * self.cols * self.count * _TYPES[self.dtype].size
         with ExitStack() as stack:

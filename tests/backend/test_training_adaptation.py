@@ -66,11 +66,15 @@ def problem(make_scene):
     return (*reduced_examples([block], scene, sampling), *coefficient_metric(scene))
 
 
+def asked(problem, minutes) -> AdaptationRequest:
+    """An adaptation of `small` to the pair."""
+    examples, judged, gram, noise = problem
+    return AdaptationRequest(Training("small", "mine", judged, gram, noise, minutes), examples, {"hsi": "a.tif"})
+
+
 def message(problem, **changes):
     """Tensors and parameters as they travel."""
-    examples, judged, gram, noise = problem
-    training = Training("small", "mine", judged, gram, noise, minutes=0.03)
-    tensors, plain = AdaptationRequest(training, examples, {"hsi": "a.tif"}).to_message()
+    tensors, plain = asked(problem, 0.03).to_message()
     return tensors, {**json.loads(json.dumps(plain)), **changes}
 
 
@@ -126,7 +130,7 @@ def test_it_trains_what_the_runner_computes(problem, state):
     """The errors that weights are chosen by are those of the runner's own result on the reduced block."""
     examples, judged, gram, noise = problem
     (tensors, _), block = message(problem), examples[0]
-    request = TileRequest(block.model, block.place, block.place.fine_rows, block.place.fine_cols)
+    request = TileRequest(block.model, block.place, block.place.fine)
     runner = SubspaceRunner(CARD, state)
     x = runner({name: tensors[f"0.{name}"] for name in ("y", "z", "y_mask", "z_mask")}, request)["x"][0]
     apart = x - block.truth

@@ -20,11 +20,11 @@ from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.align import align
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
 from hsfusion.tests.qgis import pairs, products
-from hsfusion.tests.qgis.miniatures import dlr, envi, hdf, tiles
+from hsfusion.tests.qgis.miniatures import commercial, dlr, envi, hdf, tiles
 from hsfusion.tests.qgis.miniatures.truth import Truth, write_tiff
 
 pytest.importorskip("h5py")
-MAKERS = (*dlr.MAKERS, *hdf.MAKERS, *tiles.MAKERS, *envi.MAKERS)
+MAKERS = (*dlr.MAKERS, *hdf.MAKERS, *tiles.MAKERS, *envi.MAKERS, *commercial.MAKERS)
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import HSFusionError
-from ..methods.classical import FULL_BAND, FullBand, full_band_method
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
+from ..methods.classical import FULL_BAND, full_band_method
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -43,13 +44,14 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     return {
         "OUTPUT": request.output,
         "QUALITY": request.quality,
+        **({"ENSEMBLE": request.ensemble} if request.ensemble else {}),
         "REPORT": request.report,
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),
     }
 
 
-def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
+def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> Method:
     if name in FULL_BAND:
         return full_band_method(name, pair, estimates, progress)
-    return ClosedForm(name, denoise=denoise)
+    return ClosedForm(name, filters=denoise)

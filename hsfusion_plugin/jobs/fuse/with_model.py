@@ -23,9 +23,10 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
-from ..methods.full_band_model import Published
+from ..methods.closed_form import CLOSED_FORMS
+from ..methods.draw import GAUSSIAN, check_method
 from ..methods.kept_tiles import kept_tiles
-from ..methods.subspace_model import Method
+from ..methods.method import Method
 from ..pair.estimates import estimate
 from ..pair.pair import Pair
 from ..reduced.guard import Verdict, decide
@@ -57,8 +58,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         with clock.phase("waiting for the backend"):
             opened, card, about = arrived()
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
-        if isinstance(method, Published):
-            method = method.for_scene(estimates.blocks, estimates.scene)
+        method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
         beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
@@ -80,6 +80,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
         "QUALITY": request.quality,
+        "ENSEMBLE": request.ensemble,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
@@ -93,10 +94,16 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
         raise HSFusionError(
             f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
         )
+    if request.sampler not in ("auto", GAUSSIAN):
+        raise HSFusionError(
+            f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or gaussian."
+        )
+    if request.ensemble:
+        check_method(request.model, request.model in CLOSED_FORMS)
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
-_Opened = tuple[Any, dict[str, Any], dict[str, Any]]  # Diffusion or Published, its card, what provenance says
+_Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what provenance says
 
 
 @contextmanager
@@ -147,8 +154,8 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
 
 
 def _shipped(
-    method: Method | Published, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
-) -> Method | Published:
+    method: Method, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
+) -> Method:
     if verdict is None or verdict.shipped == method.name:
         return method
     if verdict.residual is None:

@@ -78,7 +78,8 @@ def names_product(path: str) -> bool:
         return True
     if file.is_file() and file.suffix.lower() not in (*_METADATA, *_CONTAINERS):
         return False
-    return family_of(Source.open(path, work_folder())) is not None
+    container = file.is_file() and file.suffix.lower() in _CONTAINERS
+    return family_of(Source.open(path, work_folder()), last=container) is not None
 
 
 def crs_of_input(path: str, role: str) -> str:
