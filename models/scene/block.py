@@ -125,8 +125,10 @@ def widened(block: Block, margin: int) -> Block:
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        coarse_rows=range(block.coarse_rows.start - margin, block.coarse_rows.stop + margin),
-        coarse_cols=range(block.coarse_cols.start - margin, block.coarse_cols.stop + margin),
+        place=replace(
+            block.place,
+            coarse=Window(*(range(a.start - margin, a.stop + margin) for a in block.place.coarse.axes)),
+        ),
     )
 
 

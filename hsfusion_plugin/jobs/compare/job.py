@@ -106,6 +106,7 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
         check_table_name(request.table)
     pair = Pair.open(request, progress)
     estimates = estimate(pair, request, progress.part(0.0, 0.25))
+    pair = estimates.pair
     found = compare(pair, estimates, request, progress.part(0.25, 0.97))
     progress.info(found.sentence())
     progress.phase("Writing")

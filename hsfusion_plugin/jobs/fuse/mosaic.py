@@ -16,6 +16,7 @@ import numpy as np
 
 from ....models.scene.methods.classical import TILED, fit_full_band
 from ....models.scene.model import SceneModel
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.scene.window import Window
 from ....models.version import VERSION
@@ -43,13 +44,15 @@ METHODS = (*CLOSED_FORMS, *TILED)
 class Mosaic:
     """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
 
-    largest: of the values that may come out; about: what provenance says of estimates and guard; sha256: the model's.
+    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard;
+    sha256: the model's.
     """
 
     request: FusionRequest
     scene: SceneModel
     method: Method | None
     largest: float
+    light: Light | None
     about: dict[str, Any]
     sha256: str = ""
 
@@ -82,17 +85,17 @@ def prepare(
     check_outputs({"OUTPUT": request.output}, [request.hsi, request.msi, request.mask, request.srf_file])
     components = model.components if model is not None else ClosedForm("average").components
     estimates = estimate(pair, request, progress, components)
-    largest = 1.1 * estimates.largest
+    largest, light = 1.1 * estimates.largest, estimates.pair.light
     about: dict[str, Any] = {"psf_source": estimates.psf_source, "shift_source": estimates.shift_source}
     if model is None:
-        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, about)
+        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         verdict = decide(estimates, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, about)
-    return Mosaic(request, estimates.scene, None, largest, about, sha256)
+            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, light, about)
+    return Mosaic(request, estimates.scene, None, largest, light, about, sha256)
 
 
 def _method(name: str, estimates: Estimates) -> Method:
@@ -162,7 +165,7 @@ class Worker:
     def __init__(self, mosaic: Mosaic, make_model: Callable[[Mosaic], Method]) -> None:
         self.mosaic = mosaic
         self.method = mosaic.method or make_model(mosaic)
-        self.pair = Pair.open(mosaic.request, Progress())
+        self.pair = replace(Pair.open(mosaic.request, Progress()), light=mosaic.light)
         self.tiles = mosaic.tiles(self.pair, self.method)
         self.windows = Windows(mosaic.request, mosaic.sha256)
 

@@ -57,6 +57,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
             estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
         with clock.phase("waiting for the backend"):
             opened, card, about = arrived()
+        pair = estimates.pair
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
         method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)

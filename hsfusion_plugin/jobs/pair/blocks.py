@@ -39,7 +39,7 @@ def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 
     blocks = []
     for window in windows:
         progress.check()
-        blocks.append(_read_block(pair, sampling, window))
+        blocks.append(read_block(pair, sampling, window))
     pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
     give_back()
     return blocks
@@ -54,7 +54,8 @@ def field_blocks(pair: Pair, blocks: list[Block], sampling: Sampling, progress: 
     return read_blocks(pair, sampling, progress, FIELD_WINDOW, FIELD_WINDOWS)
 
 
-def _read_block(pair: Pair, sampling: Sampling, coarse: Window) -> Block:
+def read_block(pair: Pair, sampling: Sampling, coarse: Window) -> Block:
+    """A window of HSI pixels with the MSI that they see."""
     shape, ratio = pair.alignment.scene_shape, sampling.ratio
     reach = int(np.ceil(REACH * ratio))
     if sampling.displacement is not None:
