@@ -8,6 +8,7 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.scene.quality import Area
+from ....models.scene.sensors.defects.find import Found
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
@@ -20,6 +21,7 @@ from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
 from ..request import PairRequest
 from ..run.progress import Progress
+from .defects import hsi_defects
 from .gaps import hsi_gaps, msi_gaps
 from .soft_bands import sharpening_of
 
@@ -38,8 +40,8 @@ class Checked:
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
-    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects: what was found in
+    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
     """
 
     hsi: Raster
@@ -50,7 +52,7 @@ class Pair:
     msi_bands: list[int]
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
-    repair: Repair = Repair()
+    defects: Found = Found(Repair())
     msi_areas: tuple[Area, ...] = ()
 
     @classmethod
@@ -73,9 +75,10 @@ class Pair:
         notes += told
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
-        hsi_bands, repair, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        hsi_bands, sample, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        defects, of_defects = hsi_defects(hsi, hsi_bands, sample, alignment, request.defects == "auto", progress)
         msi_bands, of_msi = msi_gaps(msi, msi_bands, alignment, progress)
-        notes = (*of_hsi, *of_msi, *notes)
+        notes = (*of_hsi, *of_defects, *of_msi, *notes)
         if len(hsi_bands) < 2:
             raise HSFusionError(
                 f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
@@ -84,7 +87,7 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects)
         if not request.msi_gsd:
             return pair
         sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
@@ -105,8 +108,13 @@ class Pair:
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
         """The same with what was done to it."""
-        a = self.alignment
-        return self.repair(self.hsi.read(_shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols), self.hsi_bands))
+        a, repair = self.alignment, self.defects.repair
+        wide = [
+            range(max(part.start - repair.reach, 0), min(part.stop + repair.reach, size))
+            for part, size in zip((rows, cols), a.coarse_shape)
+        ]
+        values = self.hsi.read(_shifted(wide[0], a.coarse_rows), _shifted(wide[1], a.coarse_cols), self.hsi_bands)
+        return repair(values, *wide).part(rows.start - wide[0].start, cols.start - wide[1].start, len(rows), len(cols))
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
