@@ -113,7 +113,7 @@ def _sample(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndar
 def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
     """Share of the values that are spikes, and of those that certainly are."""
     test, spikes, certain, count = repair.spikes, 0, 0, 0
-    for values, rows, cols in _trusted(windows, replace(repair, spikes=None)):
+    for values, _, _ in _trusted(windows, replace(repair, spikes=None)):
         apart, known = test.apart(test.known(values)), np.isfinite(values)
         spikes += int((test.among(apart) & known).sum())
         certain += int((test.among(apart, certain=True) & known).sum())
