@@ -16,6 +16,9 @@ NUMBERS = {
     "PSF_FWHM_Y": mark("Width of the PSF from north to south"),
     "SHIFT_X": mark("HSI's shift to the east (MSI pixels)"),
     "SHIFT_Y": mark("HSI's shift to the south (MSI pixels)"),
+    "ROTATION": mark("HSI's rotation clockwise (degrees)"),
+    "SCALE": mark("Size of the HSI's content over what its grid says"),
+    "LOCAL_RMS": mark("Local displacement of the HSI (MSI pixels rms)"),
     "UNEXPLAINED": mark("Largest share of an MSI band that the HSI does not explain"),
 }
 

@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -22,6 +23,7 @@ from qgis.core import (
 from .strings import RESOURCES, tr
 
 ESTIMATE = "estimate"
+REGISTRATIONS = ("auto", "shift", "none")
 AUTO_NONE = ("auto", "none")
 DATA_TYPES = ("Float32", "Int16")
 
@@ -116,6 +118,11 @@ def file_output(
     return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, expected)
 
 
+def folder_output(name: str, label: str) -> QgsProcessingParameterFolderDestination:
+    """A folder of files that come out if they are wanted."""
+    return QgsProcessingParameterFolderDestination(name, label, None, True, False)
+
+
 def report_output(expected: bool = False) -> QgsProcessingParameterFileDestination:
     """REPORT: one HTML file."""
     return file_output("REPORT", tr("Report"), tr("HTML files (*.html)"), expected)
@@ -148,8 +155,18 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
             minValue=0.1,
             maxValue=10.0,
         ),
-        number("SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
-        number("SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-64.0, maxValue=64.0),
+        number(
+            "SHIFT_X", tr("HSI's shift to the east (MSI pixels; empty = estimate)"), minValue=-2000.0, maxValue=2000.0
+        ),
+        number(
+            "SHIFT_Y", tr("HSI's shift to the south (MSI pixels; empty = estimate)"), minValue=-2000.0, maxValue=2000.0
+        ),
+        choice(
+            "REGISTRATION",
+            tr("What is corrected (auto = shift, rotation, scale and local field)"),
+            REGISTRATIONS,
+            REGISTRATIONS[0],
+        ),
         choice("DEFECTS", tr("Dead columns, spikes and stripes of the hyperspectral raster"), AUTO_NONE, AUTO_NONE[0]),
     ]
 

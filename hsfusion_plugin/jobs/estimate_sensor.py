@@ -16,8 +16,9 @@ from ...models.scene.block import coarse_samples
 from ...models.scene.sensors.registration import LEAST_PIXELS, Estimate
 from ..errors import HSFusionError
 from ..rasters.colour import colour_bands
-from ..rasters.staging import check_writable, write_text
+from ..rasters.staging import check_outputs, write_text
 from .fuse.outputs import msi_ranges
+from .pair import displacement
 from .pair.estimates import Estimates, estimate, nominal_response
 from .pair.geometry import Geometry
 from .pair.pair import Pair
@@ -45,9 +46,8 @@ class SensorRequest(PairRequest):
 
 def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     """Estimate PSF, shift, SRF, gain, offset and noise; returns the outputs by name. Raises HSFusionError, Cancelled."""
-    for role, path in (("SRF", request.srf), ("REPORT", request.report)):
-        if path:
-            check_writable(path, role=role, inputs=[request.hsi, request.msi])
+    inputs = [request.hsi, request.msi, request.mask, request.srf_file]
+    check_outputs({"SRF": request.srf, "REPORT": request.report}, inputs)
     pair = Pair.open(request, progress)
     if request.srf and pair.wavelengths is None:
         raise HSFusionError(
@@ -77,6 +77,7 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
         "PSF_FWHM_Y": found.fwhm_y.value,
         "SHIFT_X": found.shift_x.value,
         "SHIFT_Y": found.shift_y.value,
+        **displacement.outputs(estimates.geometry),
         "UNEXPLAINED": float(estimates.scene.unexplained.max()),
         **{name: path for name, path in files.items() if path},
     }
@@ -100,6 +101,7 @@ def sensor_quantities(
         _width("PSF FWHM, rows", found.fwhm_y),
         _shift("Shift to the east", found.shift_x, geometry),
         _shift("Shift to the south", found.shift_y, geometry),
+        *displacement.quantities(geometry),
         reports.Quantity("HSI pixels compared", found.pixels, "", _small(pair)),
     ]
     rows += msi_quantities(pair, estimates, calibration)

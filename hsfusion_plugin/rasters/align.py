@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from osgeo import osr
-
 from ...models.errors import HSFusionError
+from .crs import crs_name, same_crs
 from .raster import Raster
 
 RATIO_TOLERANCE = 1e-3
@@ -82,9 +81,9 @@ def align(
     x0, dx, _, y0, _, dy = msi.geotransform
     left, top = (hsi.geotransform[0] - x0) / dx, (hsi.geotransform[3] - y0) / dy  # HSI corner in MSI pixels
     pitch_x, pitch_y = hsi.geotransform[1] / dx, hsi.geotransform[5] / dy
-    if _apart(hsi, msi):
+    if apart(hsi, msi):
         raise HSFusionError("HSI and MSI do not overlap; choose two rasters of the same place.")
-    if mask is not None and _apart(mask, msi):
+    if mask is not None and apart(mask, msi):
         raise HSFusionError(f"MASK: '{mask.path}' does not reach the MSI; choose a mask of the same place.")
     coarse_rows, fine_rows, phase_y = _axis(top, pitch_y, ratio, hsi.rows, msi.rows)
     coarse_cols, fine_cols, phase_x = _axis(left, pitch_x, ratio, hsi.cols, msi.cols)
@@ -128,11 +127,25 @@ def check_bands(hsi: Raster, msi: Raster) -> None:
 def check_grid(raster: Raster, rotated: bool = False) -> None:
     """HSFusionError unless the raster is georeferenced and, where `rotated` is not allowed, north-up."""
     if not raster.georeferenced:
-        raise HSFusionError(
-            f"{raster.role}: '{raster.path}' has no georeference; give it one (gdal_translate -a_srs -a_ullr)."
-        )
+        raise HSFusionError(f"{raster.role}: '{raster.path}' {_where_it_could_lie(raster)}.")
     if not (rotated or raster.north_up):
         raise HSFusionError(f"{raster.role}: '{raster.path}' has a rotated grid; bring it north-up first (gdalwarp).")
+
+
+def _where_it_could_lie(raster: Raster) -> str:
+    """What a raster without a grid has instead, and the next step."""
+    dataset = raster.handle()
+    if dataset.GetGCPCount():
+        return (
+            f"has {dataset.GetGCPCount()} ground control points and no grid; bring it onto a map first: "
+            "gdalwarp -tps -t_srs EPSG:... in out.tif"
+        )
+    if dataset.GetMetadata("RPC"):
+        return (
+            "has rational polynomial coefficients (RPC) and no grid; bring it onto a map first: "
+            "gdalwarp -rpc -to RPC_DEM=dem.tif -t_srs EPSG:... in out.tif"
+        )
+    return "has no georeference; give it one (gdal_translate -a_srs -a_ullr)"
 
 
 def check_both_have_crs(raster: Raster, msi: Raster) -> None:
@@ -147,24 +160,14 @@ def check_both_have_crs(raster: Raster, msi: Raster) -> None:
 def _check_crs(raster: Raster, msi: Raster) -> None:
     check_both_have_crs(raster, msi)
     if raster.crs_wkt and not same_crs(raster.crs_wkt, msi.crs_wkt):
-        names = " and ".join(osr.SpatialReference(r.crs_wkt).GetName() or "unnamed" for r in (raster, msi))
+        names = " and ".join(crs_name(r.crs_wkt) for r in (raster, msi))
         raise HSFusionError(
             f"{raster.role} and MSI have different CRS ({names}); warp the {raster.role} to the MSI's CRS first."
         )
 
 
-def same_crs(first: str, second: str) -> bool:
-    """Whether coordinates in both are the same numbers; names, which GDAL drivers write differently, do not count."""
-    if first == second:
-        return True
-    a, b = osr.SpatialReference(first), osr.SpatialReference(second)
-    if a.IsSame(b, ["IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING=YES", "CRITERION=EQUIVALENT_EXCEPT_AXIS_ORDER_GEOGCRS"]):
-        return True
-    texts = a.ExportToProj4().strip(), b.ExportToProj4().strip()
-    return bool(texts[0]) and texts[0] == texts[1]
-
-
-def _apart(first: Raster, second: Raster) -> bool:
+def apart(first: Raster, second: Raster) -> bool:
+    """Whether two rasters in one CRS share no area."""
     (a0, b0, a1, b1), (c0, d0, c1, d1) = first.bounds, second.bounds
     return min(a1, c1) <= max(a0, c0) or min(b1, d1) <= max(b0, d0)
 

@@ -14,6 +14,7 @@ from ...models.errors import HSFusionError
 from ...models.scene.sensors.defects.fill import Fill
 from .gdal_calls import collected_errors, open_dataset
 from .metadata import BandInfo, describe_bands
+from .products.reading.antimeridian import in_one_piece
 from .products.reading.subdatasets import cube_behind, one_at_a_time
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ class Raster:
         other = Raster(self.path, self.role, dataset, make)
         other.bands, other.descriptions, other.rgb_bands = self.bands, self.descriptions, self.rgb_bands
         other.bad, other.wavelengths, other.fwhm, other.alpha = self.bad, self.wavelengths, self.fwhm, self.alpha
+        other.facts, other.warnings = self.facts, self.warnings
         other.fill = self.fill
         other._has_alpha = False
         return other
@@ -271,11 +273,15 @@ def _nodata_values(dataset: gdal.Dataset, bands: list[gdal.Band]) -> list[float 
 
 
 def _opened(path: str) -> tuple[gdal.Dataset | None, str]:
+    dataset, reason = None, "it cannot be opened"
     with collected_errors(), one_at_a_time(path):  # a file that cannot be turned is opened, or refused, as it is
         cube = cube_behind(path)
         if cube is not None:
-            return cube.dataset(), ""
-    return open_dataset(path)
+            return in_one_piece(cube.dataset()), ""
+        dataset, reason = open_dataset(path)
+        if dataset is not None and dataset.GetGeoTransform(can_return_null=True) is None:
+            dataset = in_one_piece(dataset)
+    return dataset, reason
 
 
 def _complete(values: list[float | None], bad: np.ndarray) -> np.ndarray | None:

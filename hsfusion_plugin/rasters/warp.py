@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from osgeo import gdal, osr
+from osgeo import gdal
 
 from ...models.errors import HSFusionError
-from .align import check_both_have_crs, check_grid, ratios, same_crs, same_ratio
+from .align import check_both_have_crs, check_grid, ratios, same_ratio
+from .crs import crs_name, is_geographic, same_crs, transformed, wrapped
 from .gdal_calls import collected_errors, scratch_files
 from .products.reading.subdatasets import one_at_a_time
 from .products.reading.swath import places_of
 from .raster import Raster
+from .regrid import in_crs_of
 
 AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio
+KERNEL = "cubic"  # GDAL's lanczos kernel misses the places of a turned grid by up to half a pixel
 EDGE_POINTS = 21  # per side, by which the HSI's outline is carried over
 _EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
 
@@ -27,47 +30,63 @@ _EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
 def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
     """The HSI as `align` takes it, and one sentence for the log where it had to be warped, else "".
 
-    Warped are a swath, another CRS, a rotated grid, and pixels of another shape than the MSI's. HSFusionError: no georeference, a CRS on one side
-    only, a rotated MSI, no overlap, no transformation between the two CRS.
+    Warped are a swath, a CRS whose coordinates differ by more than a shift, a rotated grid, and pixels of another shape than the MSI's.
+    HSFusionError: no georeference, a CRS on one side only, a rotated MSI, no overlap, no transformation between the two CRS.
     """
     if not hsi.swath:
         check_grid(hsi, rotated=True)
     check_grid(msi)
     check_both_have_crs(hsi, msi)
-    foreign = bool(hsi.crs_wkt) and not same_crs(hsi.crs_wkt, msi.crs_wkt)
-    if not foreign and hsi.north_up and (same_ratio(hsi, msi) or max(ratios(hsi, msi)) <= 1):
-        return hsi, ""
+    near = hsi if hsi.swath else in_crs_of(hsi, msi)
+    if _same_crs(near, msi) and near.north_up and (same_ratio(near, msi) or max(ratios(near, msi)) <= 1):
+        return near, ""
+    ratio = _ratio(hsi, msi)
+    return _warped(hsi, msi, _outline(hsi, msi), ratio), (
+        f"The HSI {_reason(hsi, msi)}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
+        "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a little: "
+        "it is best estimated, since a PSF_FWHM of the sensor's data sheet does not know of it."
+    )
+
+
+def _same_crs(raster: Raster, msi: Raster) -> bool:
+    return not raster.crs_wkt or same_crs(raster.crs_wkt, msi.crs_wkt)
+
+
+def _reason(hsi: Raster, msi: Raster) -> str:
+    """Why the HSI has to be warped."""
+    if hsi.swath:
+        return "lies as the sensor saw it, with a longitude and a latitude for every pixel"
+    if not _same_crs(hsi, msi):
+        return f"is in {crs_name(hsi.crs_wkt)} and the MSI in {crs_name(msi.crs_wkt)}"
+    return "has pixels of another shape than the MSI's" if hsi.north_up else "has another orientation than the MSI"
+
+
+def _ratio(hsi: Raster, msi: Raster) -> float:
+    """HSI pixel / MSI pixel where the two meet, whole if it nearly is."""
     places = _places(hsi, msi)
-    step_x, step_y = places(0.5, 1), places(0.5, 0)
-    ratio = math.sqrt(abs(np.linalg.det(np.column_stack([step_x, step_y]))))
+    ratio = math.sqrt(abs(np.linalg.det(np.column_stack([places(0.5, 1), places(0.5, 0)]))))
     if abs(ratio - round(ratio)) < AS_GOOD_AS_WHOLE * ratio:
         ratio = float(round(ratio))
     if ratio <= 1:
         raise HSFusionError(
             f"The HSI's pixels are not larger than the MSI's (about {ratio:.2g} of their size); the two may have been swapped."
         )
-    warped = _warped(hsi, msi, _outline(hsi, msi), ratio)
-    why = f"is in {_name(hsi)} and the MSI in {_name(msi)}" if foreign else "has another orientation than the MSI"
-    if hsi.swath:
-        why = "lies as the sensor saw it, with a longitude and a latitude for every pixel"
-    elif not foreign and hsi.north_up:
-        why = "has pixels of another shape than the MSI's"
-    return warped, (
-        f"The HSI {why}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
-        "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a little: "
-        "it is best estimated, since a PSF_FWHM of the sensor's data sheet does not know of it."
-    )
+    return ratio
 
 
 def mask_on_grid_of(mask: Raster, msi: Raster) -> tuple[Raster, str]:
     """The mask as `align` takes it and a sentence for the log: in another CRS or rotated, it is looked up at the MSI's pixel centres."""
     check_grid(mask, rotated=True)
     check_both_have_crs(mask, msi)
-    if mask.north_up and (not mask.crs_wkt or same_crs(mask.crs_wkt, msi.crs_wkt)):
-        return mask, ""
+    near = in_crs_of(mask, msi)
+    if near.north_up and _same_crs(near, msi):
+        return near, ""
     options = {"resampleAlg": "near", "outputType": gdal.GDT_Float32, "dstNodata": math.nan, "dstAlpha": False}
     warped = _virtual(mask, msi, msi.bounds, (msi.cols, msi.rows), options)
-    return warped, f"MASK is in {_name(mask)} or rotated: its nearest pixel decides at each MSI pixel's centre."
+    return (
+        warped,
+        f"MASK is in {crs_name(mask.crs_wkt)} or rotated: its nearest pixel decides at each MSI pixel's centre.",
+    )
 
 
 def _places(hsi: Raster, msi: Raster):
@@ -90,19 +109,13 @@ def _carried(hsi: Raster, msi: Raster, pixels: np.ndarray) -> tuple[np.ndarray, 
         x0, dx, row_x, y0, col_y, dy = hsi.geotransform
         x = x0 + pixels[:, 0] * dx + pixels[:, 1] * row_x
         y = y0 + pixels[:, 0] * col_y + pixels[:, 1] * dy
-    if not hsi.crs_wkt or same_crs(hsi.crs_wkt, msi.crs_wkt):
-        return x, y
-    source, target = (osr.SpatialReference(r.crs_wkt) for r in (hsi, msi))
-    for reference in (source, target):
-        reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
-    found = None
-    with collected_errors() as failures:
-        found = np.array(osr.CoordinateTransformation(source, target).TransformPoints(np.column_stack([x, y]).tolist()))
-    if found is None or failures or not np.isfinite(found).all():
-        raise HSFusionError(
-            f"The HSI cannot be brought from {_name(hsi)} to the MSI's {_name(msi)} ({(failures or ['out of range'])[0]}); warp it first (gdalwarp)."
-        )
-    return found[:, 0], found[:, 1]
+    points = np.column_stack([x, y])
+    if not _same_crs(hsi, msi):
+        known = np.isfinite(points).all(axis=1)
+        points[known] = transformed(points[known], hsi.crs_wkt, msi.crs_wkt)
+    if is_geographic(msi.crs_wkt):
+        points[:, 0] = wrapped(points[:, 0], (msi.bounds[0] + msi.bounds[2]) / 2)
+    return points[:, 0], points[:, 1]
 
 
 def _outline(hsi: Raster, msi: Raster) -> tuple[float, float, float, float]:
@@ -114,10 +127,14 @@ def _outline(hsi: Raster, msi: Raster) -> tuple[float, float, float, float]:
     )
     x, y = _carried(hsi, msi, edge * [hsi.cols, hsi.rows])
     left, bottom, right, top = msi.bounds
-    box = max(x.min(), left), max(y.min(), bottom), min(x.max(), right), min(y.max(), top)
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    box = (left, bottom, left, bottom)
+    if x.size and y.size:
+        box = max(x.min(), left), max(y.min(), bottom), min(x.max(), right), min(y.max(), top)
     if box[0] >= box[2] or box[1] >= box[3]:
         raise HSFusionError(
-            f"HSI and MSI do not overlap, the HSI being in {_name(hsi)} and the MSI in {_name(msi)}; choose two rasters of the same place."
+            f"HSI and MSI do not overlap, the HSI being in {crs_name(hsi.crs_wkt)} and the MSI in {crs_name(msi.crs_wkt)}; "
+            "choose two rasters of the same place."
         )
     return box
 
@@ -125,12 +142,12 @@ def _outline(hsi: Raster, msi: Raster) -> tuple[float, float, float, float]:
 def _warped(hsi: Raster, msi: Raster, box: tuple[float, float, float, float], ratio: float) -> Raster:
     """The HSI on pixels of `ratio` MSI pixels, the first of which begins with an MSI pixel."""
     x0, dx, _, y0, _, dy = msi.geotransform
-    left, top = math.floor((box[0] - x0) / dx + 1e-6), math.floor((box[3] - y0) / dy + 1e-6)
-    cols = max(1, math.ceil(((box[2] - x0) / dx - left) / ratio - 1e-6))
-    rows = max(1, math.ceil(((box[1] - y0) / dy - top) / ratio - 1e-6))
+    left, top = round((box[0] - x0) / dx), round((box[3] - y0) / dy)
+    cols = max(1, math.floor(((box[2] - x0) / dx - left + 0.5) / ratio + 1e-6))
+    rows = max(1, math.floor(((box[1] - y0) / dy - top + 0.5) / ratio + 1e-6))
     xmin, ymax = x0 + left * dx, y0 + top * dy
     bounds = (xmin, ymax + rows * ratio * dy, xmin + cols * ratio * dx, ymax)
-    options = {"resampleAlg": "cubic", "outputType": gdal.GDT_Float32, "dstNodata": math.nan}
+    options = {"resampleAlg": KERNEL, "outputType": gdal.GDT_Float32, "dstNodata": math.nan}
     return _virtual(hsi, msi, bounds, (cols, rows), options)
 
 
@@ -163,7 +180,3 @@ def _virtual(raster: Raster, msi: Raster, bounds: tuple[float, ...], size: tuple
             f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid ({failures[0] if failures else 'unknown'}); warp it first (gdalwarp)."
         )
     return warped
-
-
-def _name(raster: Raster) -> str:
-    return (osr.SpatialReference(raster.crs_wkt).GetName() if raster.crs_wkt else "") or "a CRS without a name"

@@ -106,6 +106,16 @@ class Crossings:
         return matrix
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """PSFs along one axis: number of the first tap (m, n), distances (T, m, n) of the taps and FWHM (m, n) in fine pixels, reach to each side."""
+
+    first: np.ndarray
+    distance: np.ndarray
+    fwhm: np.ndarray
+    reach: int
+
+
 class DisplacedDegradation:
     """D_d on a window: each HSI pixel's PSF about its displaced centre, as wide as the field stretches it."""
 
@@ -114,12 +124,12 @@ class DisplacedDegradation:
 
     def __call__(self, x: Any) -> Any:
         """(..., H, W) -> (..., h, w); 0 for pixels that are not `inside`."""
-        rows, cols = self._passes
+        rows, cols = self.passes
         return cols(rows(x))
 
     def adjoint(self, y: Any) -> Any:
         """The exact transpose."""
-        rows, cols = self._passes
+        rows, cols = self.passes
         return rows.adjoint(cols.adjoint(y))
 
     @cached_property
@@ -151,25 +161,29 @@ class DisplacedDegradation:
         return gaussian_reach(c.ratio, self._fwhm[axis] * (1.0 + min(c.displacement.strain, 0.5)))
 
     @cached_property
-    def _passes(self) -> tuple[Taps, Taps]:
-        c, fine_cols = self._crossings, self._crossings.fine[1]
-        wide_y, wide_x = c.widths()
-        rows = self._taps(0, c.of_row_lines(), wide_y, len(fine_cols))
-        cols = self._taps(1, c.centres()[1], wide_x, len(c.coarse[0]), self.inside)
-        return rows, cols
+    def passes(self) -> tuple[Taps, Taps]:
+        """Along rows from (H, W) to (h, W), then along columns to (h, w)."""
+        rows, cols = self.kernels
+        c, (height, width) = self._crossings, self._scene_shape
+        along = taps_along(0, rows.first, self._weights(rows), c.fine[0], len(c.fine[1]), height)
+        across = taps_along(1, cols.first, self._weights(cols), c.fine[1], len(c.coarse[0]), width)
+        return along, across.only(self.inside)
 
-    def _taps(
-        self, axis: int, place: np.ndarray, wider: np.ndarray, other: int, wanted: np.ndarray | None = None
-    ) -> Taps:
-        ratio, reach = self._crossings.ratio, self._reach(axis)
-        first = np.round(place).astype(np.int64) - reach
-        distance = first[None] + np.arange(2 * reach + 1)[:, None, None] - place[None]
+    @cached_property
+    def kernels(self) -> tuple[Kernel, Kernel]:
+        """Where the PSF of each row line, then of each pixel along its line, lies, and how wide it is."""
+        c, found = self._crossings, []
+        for axis, (place, wider) in enumerate(zip((c.of_row_lines(), c.centres()[1]), c.widths())):
+            reach = self._reach(axis)
+            first = np.round(place).astype(np.int64) - reach
+            distance = first[None] + np.arange(2 * reach + 1)[:, None, None] - place[None]
+            found.append(Kernel(first, distance, self._fwhm[axis] * c.ratio * wider, reach))
+        return found[0], found[1]
+
+    def _weights(self, kernel: Kernel) -> np.ndarray:
         if self._psf == "block-mean":
-            weights = block_weights(distance, ratio)
-        else:
-            weights = gaussian_weights(distance, self._fwhm[axis] * ratio * wider[None], reach)
-        found = taps_along(axis, first, weights, self._crossings.fine[axis], other, self._scene_shape[axis])
-        return found if wanted is None else found.only(wanted)
+            return block_weights(kernel.distance, self._crossings.ratio)
+        return gaussian_weights(kernel.distance, kernel.fwhm[None], kernel.reach)
 
 
 class DisplacedUpsampling:

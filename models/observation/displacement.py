@@ -66,10 +66,23 @@ class Displacement:
         along = [np.abs(np.diff(self._probed, axis=axis + 1)).max() / gap for axis, gap in enumerate(gaps)]
         return float(sum(along))
 
-    def rms(self, local: bool = True) -> float:
-        """Root mean square length over the scene in MSI pixels: of the local field alone, or of all of d."""
-        found = self._probed - self._turned(*self._places) if local else self._probed
-        return float(np.sqrt((found**2).sum(axis=0).mean()))
+    @cached_property
+    def similarity(self) -> tuple[float, float]:
+        """Turn in degrees and scale that come nearest to all of d, the local field's own part included."""
+        y, x = np.broadcast_arrays(*self._places)
+        from_y, from_x = y - y.mean(), x - x.mean()
+        power = (from_y**2 + from_x**2).sum()
+        along = 1.0 + (from_y * self._probed[0] + from_x * self._probed[1]).sum() / power
+        across = (from_x * self._probed[0] - from_y * self._probed[1]).sum() / power
+        return float(np.degrees(np.arctan2(across, along))), float(np.hypot(along, across))
+
+    @cached_property
+    def local_rms(self) -> float:
+        """Root mean square length over the scene, in MSI pixels, of what that turn and scale leave of d."""
+        turn, scale = self.similarity
+        left = self._probed - Displacement(self.scene_shape, turn, scale)._probed
+        left = left - left.mean(axis=(1, 2), keepdims=True)
+        return float(np.sqrt((left**2).sum(axis=0).mean()))
 
     @cached_property
     def _coefficients(self) -> list[np.ndarray]:

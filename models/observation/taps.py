@@ -16,7 +16,7 @@ class Taps:
         """index (T, rows, cols): flat numbers of pixels of the `source` (rows, cols); weight the same shape."""
         self.shape, self.source = index.shape[1:], source
         self._index = np.ascontiguousarray(index.reshape(len(index), -1), np.int64)
-        self._weight = np.ascontiguousarray(weight.reshape(len(weight), -1), np.float32)
+        self._weight = np.ascontiguousarray(weight.reshape(len(weight), -1), np.float64)
         self._there: dict[Any, tuple[Any, Any]] = {}
 
     def __call__(self, x: Any) -> Any:
@@ -47,6 +47,13 @@ class Taps:
                 found.index_add_(1, place, share * flat)
         return found.reshape(*y.shape[:-2], *self.source)
 
+    def weighted(self, factor: np.ndarray) -> Taps:
+        """The derivative of weights that sum to 1, where `factor` (T, rows, cols) is that of their logarithm."""
+        shape = (-1, *self.shape)
+        weight = self._weight.reshape(shape)
+        mean = (weight * factor).sum(axis=0)
+        return Taps(self._index.reshape(shape), weight * (factor - mean), self.source)
+
     def only(self, wanted: np.ndarray) -> Taps:
         """The same with 0 for the pixels that are not wanted, bool of the shape made."""
         return Taps(
@@ -55,11 +62,10 @@ class Taps:
 
     def _like(self, x: Any) -> tuple[Any, Any]:
         """Index and weight as the kind of array that x is."""
-        if isinstance(x, np.ndarray):
-            return self._index, self._weight if x.dtype != np.float64 else self._weight.astype(np.float64)
-        key = (x.dtype, x.device)
+        key = (x.dtype, getattr(x, "device", None))
         if key not in self._there:
-            self._there[key] = x.new_tensor(self._index, dtype=_int64(x)), like(self._weight, x)
+            index = self._index if isinstance(x, np.ndarray) else x.new_tensor(self._index, dtype=_int64(x))
+            self._there[key] = index, like(self._weight, x)
         return self._there[key]
 
 

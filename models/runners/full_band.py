@@ -20,6 +20,7 @@ from ..observation import Upsampling, gaussian_field
 from ..scene.tiles.fixed_windows import Windows
 from ..wire.full_band import FullBandRequest
 from .sampling import SamplingPlan
+from .weights import check_size
 
 NETWORKS: dict[str, type[nn.Module]] = {"ddpm-fus": DDPMFus, "hsr-diff": CDFormer, "ddrf": DDRF}
 PIXELS_AT_ONCE = {
@@ -43,9 +44,9 @@ class FullBandRunner:
             self.plan = SamplingPlan.of_card(card)
             self.residual = bool(card.get("residual", False))
             self.residual_scale = float(card.get("residual_scale", 1.0))
-            network = NETWORKS[card["architecture"]](
-                **{"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
-            )
+            settings = {"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
+            check_size(lambda: NETWORKS[card["architecture"]](**settings), state)
+            network = NETWORKS[card["architecture"]](**settings)
             network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in state.items()})
             objective, scale_input = card["objective"], bool(card.get("scale_input", False))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -101,7 +102,7 @@ class FullBandRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: FullBandRequest) -> None:
         """Raises HSFusionError where tensors, request and model do not belong together."""
-        job.check_tensors(tensors, self.bands, self.msi_bands)
+        job.check_tensors(tensors, {"bands": self.bands, "msi_bands": self.msi_bands})
         needed = self.windows.place(job.core_rows, job.core_cols, job.scene_shape, job.sampling)
         for name, seen in vars(job.place).items():
             inside = getattr(needed, name)

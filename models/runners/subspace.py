@@ -27,6 +27,7 @@ from ..scene.methods.subspace import ClosedForms, Place, agreed, denoised
 from ..scene.model import CoefficientModel
 from ..wire.tile import TileRequest
 from .precision import BFLOAT16, FLOAT32
+from .weights import check_size
 
 CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 # Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
@@ -55,6 +56,7 @@ class SubspaceRunner:
         self.error_scale = float(card.get("error_scale", 1.0))
         self.halo = int(card.get("halo", DEFAULT_HALO))
         self.device = torch.device(device)
+        check_size(lambda: build_network(card["settings"]), state)
         network = build_network(card["settings"])
         network.load_state_dict(grown(state, network))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
@@ -140,12 +142,8 @@ class SubspaceRunner:
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
-        job.check_tensors(tensors)
-        place, components = job.place, len(job.model.y_std)
-        if components > self.components:
-            raise HSFusionError(
-                f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
-            )
+        job.check_tensors(tensors, {"components": self.components})
+        place = job.place
         if place.fine_rows.start % MULTIPLE or place.fine_cols.start % MULTIPLE:
             raise HSFusionError(
                 f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}."

@@ -85,6 +85,20 @@ def whole_block(
     return Block(y, z, y_mask, z_mask, (height, width), range(height), range(width), range(h), range(w))
 
 
+def widened(block: Block, margin: int) -> Block:
+    """The block with so many HSI pixels around of which nothing is known, for a displacement that needs room."""
+    if margin == 0:
+        return block
+    edge = ((margin, margin), (margin, margin))
+    return replace(
+        block,
+        y=np.pad(block.y, ((0, 0), *edge)),
+        y_mask=np.pad(block.y_mask, edge),
+        coarse_rows=range(block.coarse_rows.start - margin, block.coarse_rows.stop + margin),
+        coarse_cols=range(block.coarse_cols.start - margin, block.coarse_cols.stop + margin),
+    )
+
+
 @dataclass(frozen=True)
 class Samples:
     """Coarse pixels at which both images are valid, over all blocks: spectra (N, L) and the MSI seen through D (N, l)."""

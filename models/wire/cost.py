@@ -16,6 +16,10 @@ _MIB = 1 << 20
 _PER_TAP = 60  # bytes: its pixel, its weight, and what they are made of
 
 
+LIMITS = {"samples": 256, "passes": 50_000, "work": 1e11, "reply": 1024 * _MIB}
+"""What a tile may cost where nobody says otherwise; how much memory depends on the machine."""
+
+
 class TooMuch(HSFusionError):
     """A request would cost more than the server gives to one; a smaller tile may pass."""
 

@@ -59,12 +59,11 @@ class FullBandRequest:
             ) from error
         return replace(request, samples=max(1, request.samples))
 
-    def check_tensors(self, tensors: Mapping[str, np.ndarray], bands: int, msi_bands: int) -> None:
-        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
-        place = self.place
+    def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
+        bands, msi_bands, place = card["bands"], card["msi_bands"], self.place
         fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
-        shapes = {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine}
-        check_images(tensors, shapes)
+        check_images(tensors, {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine})
 
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""

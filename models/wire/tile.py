@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import HSFusionError
 from ..scene.methods.subspace import Place
 from ..scene.model import CoefficientModel
 from ..scene.tiles.plan import Tile
@@ -68,9 +69,13 @@ class TileRequest:
             "z_mask": fine,
         }
 
-    def check_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
+    def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
         check_images(tensors, self.shapes())
+        if len(self.model.y_std) > card["components"]:
+            raise HSFusionError(
+                f"The tile has {len(self.model.y_std)} components and the model {card['components']}: fit the scene with the model's number."
+            )
 
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""

@@ -66,11 +66,15 @@ def problem(make_scene):
     return (*reduced_examples([block], scene, sampling), *coefficient_metric(scene))
 
 
+def asked(problem, minutes) -> AdaptationRequest:
+    """An adaptation of `small` to the pair."""
+    examples, judged, gram, noise = problem
+    return AdaptationRequest(Training("small", "mine", judged, gram, noise, minutes), examples, {"hsi": "a.tif"})
+
+
 def message(problem, **changes):
     """Tensors and parameters as they travel."""
-    examples, judged, gram, noise = problem
-    training = Training("small", "mine", judged, gram, noise, minutes=0.03)
-    tensors, plain = AdaptationRequest(training, examples, {"hsi": "a.tif"}).to_message()
+    tensors, plain = asked(problem, 0.03).to_message()
     return tensors, {**json.loads(json.dumps(plain)), **changes}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.models.observation.axis import cubic_weights
 
 RATIO = 4
 COARSE = 28, 32  # rows, columns: enough for the check at reduced resolution
@@ -31,12 +32,16 @@ class Pair:
     truth: np.ndarray
 
 
-def make_pair(folder: Path, order: np.ndarray | None = None, **hsi) -> Pair:
-    """Write hsi.tif and msi.tif; `order` puts the HSI's bands into another order, `hsi` goes to `write`."""
+def make_pair(folder: Path, order: np.ndarray | None = None, displacement: np.ndarray | None = None, **hsi) -> Pair:
+    """Write hsi.tif and msi.tif; `order` puts the HSI's bands into another order, `hsi` goes to `write`.
+
+    displacement (2, H, W): MSI pixels south and east of where its grid says that the HSI sees the ground.
+    """
     truth = scene()
     down = Degradation.whole(Sampling(RATIO, 1.1, 1.1), FINE)
     random = np.random.default_rng(7)
-    coarse = down(truth) + random.normal(0, 8, (len(truth), *COARSE))
+    seen = truth if displacement is None else warped(truth, displacement)
+    coarse = down(seen) + random.normal(0, 8, (len(truth), *COARSE))
     response = np.exp(-4 * np.log(2) * ((WAVELENGTHS - MSI_WAVELENGTHS[:, None]) / MSI_FWHM[:, None]) ** 2)
     response /= response.sum(axis=1, keepdims=True)
     fine = np.tensordot(response, truth, axes=1) + random.normal(0, 8, (len(MSI_WAVELENGTHS), *FINE))
@@ -46,6 +51,18 @@ def make_pair(folder: Path, order: np.ndarray | None = None, **hsi) -> Pair:
         write(folder / "msi.tif", fine, PIXEL, wavelengths=MSI_WAVELENGTHS),
         truth[order],
     )
+
+
+def warped(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """image (L, H, W), which goes on periodically as `scene` does, at its own places plus displacement (2, H, W); cubic convolution."""
+    rows, cols = image.shape[1:]
+    places = np.mgrid[:rows, :cols] + displacement
+    (top, by_row), (left, by_col) = (cubic_weights(place) for place in places)
+    found = np.zeros_like(image)
+    for i in range(4):
+        for j in range(4):
+            found += (by_row[i] * by_col[j]).astype(image.dtype) * image[:, (top + i) % rows, (left + j) % cols]
+    return found
 
 
 def scene() -> np.ndarray:

@@ -88,10 +88,9 @@ def test_through_qgis_process_only_the_numbers(qgis_process, pair, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"cube": np.s_[:, :20]}, "clip both to their common extent"),
         ({"cube": np.s_[:4]}, "FUSED has 4 bands and REFERENCE 5"),
         ({"grid": (400002.0, 5.0, 0.0, 5800000.0, 0.0, -5.0)}, "0.4 of a pixel apart"),
-        ({"grid": (400050.0, 5.0, 0.0, 5800000.0, 0.0, -5.0)}, "0 rows and 10 columns apart"),
+        ({"grid": (405000.0, 5.0, 0.0, 5800000.0, 0.0, -5.0)}, "shares none of them"),
         ({"grid": (400000.0, 6.0, 0.0, 5800000.0, 0.0, -6.0)}, "warp one of them"),
         ({"code": "EPSG:32632"}, "different CRSs"),
         ({"bad": (0, 1, 2, 3, 4)}, "Every band is marked bad"),
@@ -103,14 +102,62 @@ def test_bad_pairs_get_one_sentence(pair, tmp_path, change, sentence):
     cube = cubes()[1]
     part = change.pop("cube", np.s_[:])
     cube = np.full_like(cube, np.nan) if part is None else cube[part]
-    if cube.shape[1] == 20:  # of another size, and sticking out of the reference
-        change["grid"] = (399990.0, 5.0, 0.0, 5800000.0, 0.0, -5.0)
     other = write(tmp_path / "other.tif", cube, **change)
     report = tmp_path / "report.html"
     with pytest.raises(HSFusionError, match=sentence) as caught:
         evaluate_rasters(EvaluationRequest(pair[0], other, report=str(report)))
     assert "\n" not in str(caught.value)
     assert not report.exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "grid"),
+    [
+        (np.s_[:, :20], (399990.0, 5.0, 0.0, 5800000.0, 0.0, -5.0)),  # sticking out of the reference
+        (np.s_[:], (400050.0, 5.0, 0.0, 5799980.0, 0.0, -5.0)),
+    ],
+)
+def test_the_common_area_is_compared(pair, tmp_path, part, grid):
+    """Whatever both share, pixel on pixel, and the report says how much that is."""
+    reference, fused = cubes()
+    col, row = round((grid[0] - GRID[0]) / 5), round((GRID[3] - grid[3]) / 5)
+    cube = np.roll(fused, (-row, -col), axis=(1, 2))[part]
+    report = tmp_path / "report.html"
+    found = evaluate_rasters(EvaluationRequest(pair[0], write(tmp_path / "x.tif", cube, grid=grid), report=str(report)))
+    rows = slice(max(row, 0), min(row + cube.shape[1], reference.shape[1]))
+    cols = slice(max(col, 0), min(col + cube.shape[2], reference.shape[2]))
+    direct = evaluate(reference[:, rows, cols], fused[:, rows, cols], 1.0)
+    assert pytest.approx(direct.PSNR, abs=1e-4) == found.PSNR
+    assert f"common area of {cols.stop - cols.start} x {rows.stop - rows.start}" in report.read_text()
+
+
+@pytest.mark.parametrize(("cut", "refused"), [(2, False), (3, True)])
+def test_without_georeference_what_simulation_cuts_is_left_out(tmp_path, cut, refused):
+    """Simulation cuts less than a coarse pixel at the south and east edge; a raster that lacks more may begin anywhere."""
+    reference, fused = cubes()
+    paths = [tmp_path / "reference.tif", tmp_path / "fused.tif"]
+    for path, cube in zip(paths, (reference, fused[:, :-cut, :-cut])):
+        dataset = gdal.GetDriverByName("GTiff").Create(
+            str(path), cube.shape[2], cube.shape[1], len(cube), gdal.GDT_Float32
+        )
+        dataset.WriteArray(cube)
+        dataset = None
+    request = EvaluationRequest(*map(str, paths), ratio=3)
+    if refused:
+        with pytest.raises(HSFusionError, match="clip the larger one"):
+            evaluate_rasters(request)
+        return
+    direct = evaluate(reference[:, :-cut, :-cut], fused[:, :-cut, :-cut], 3)
+    assert pytest.approx(direct.PSNR, abs=1e-4) == evaluate_rasters(request).PSNR
+
+
+def test_longitude_and_latitude_under_two_names(tmp_path):
+    """EPSG:4326 and OGC:CRS84 differ in the order in which people write them, not in where a pixel lies."""
+    grid, (x, y) = (14.0, 1e-4, 0.0, 50.0, 0.0, -1e-4), cubes()
+    one = write(tmp_path / "x.tif", x, grid=grid, code="EPSG:4326")
+    other = write(tmp_path / "y.tif", y, grid=grid, code="OGC:CRS84")
+    found = evaluate_rasters(EvaluationRequest(one, other))
+    assert pytest.approx(evaluate(x, y, 1.0).PSNR, abs=1e-4) == found.PSNR
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.jobs.pair.geometry import find_geometry, first_sampling
-from hsfusion.hsfusion_plugin.jobs.pair.pair import geometry
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.models.errors import HSFusionError
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.sensors import placing
+from hsfusion.models.scene.sensors.displacement import Start
 from hsfusion.models.scene.sensors.registration import Estimate, Registration
 from hsfusion.models.scene.sensors.shift_trend import Trend
 
 PHASE = (0.25, -0.5)
+STILL = Start()
+BLOCK = whole_block(np.zeros((2, 8, 8), np.float32), np.zeros((1, 32, 32), np.float32))
 
 
-def found(monkeypatch, request: FusionRequest, **changes):
+def found(monkeypatch, request: FusionRequest, start: Start = STILL, **changes):
     """The geometry where the registration finds FWHM 1.2 x 0.9 and a shift of 1.5 south, 0.01 east."""
     estimates = {
         "fwhm_y": Estimate(1.2, 1.19, 1.21, True),
@@ -33,8 +39,10 @@ def found(monkeypatch, request: FusionRequest, **changes):
         }
         return Registration(**{**estimates, **{k: v for k, v in given.items() if v}, **changes})
 
-    monkeypatch.setattr(geometry, "register", register)
-    return find_geometry([], first_sampling(4, PHASE, request), request), asked
+    monkeypatch.setattr(placing, "search", lambda *_: start)
+    monkeypatch.setattr(placing, "find_displacement", lambda *_: None)
+    monkeypatch.setattr(placing, "register", register)
+    return find_geometry([BLOCK], first_sampling(4, PHASE, request), request), asked
 
 
 def request(**settings) -> FusionRequest:
@@ -82,7 +90,7 @@ def test_a_shift_too_far_and_rotation_are_said(monkeypatch):
 
 
 def test_a_trend_is_said_and_smeared_widths_are_not_used(monkeypatch):
-    monkeypatch.setattr(geometry, "find_trend", lambda *_: Trend(4.7, 2.25, 1.03))
+    monkeypatch.setattr(placing, "find_trend", lambda *_: Trend(4.7, 2.25, 1.03))
     unknown = {"shift_y": Estimate(0.0, -6, 6, False), "shift_x": Estimate(0.0, -6, 6, False)}
     result, _ = found(monkeypatch, request(), **unknown)
     said = [w for w in result.warnings if "register the two rasters" in w]
@@ -91,3 +99,23 @@ def test_a_trend_is_said_and_smeared_widths_are_not_used(monkeypatch):
     assert (result.sampling.fwhm_y, result.sampling.fwhm_x) == (1.0, 1.0) and result.psf_source == "nominal"
     result, _ = found(monkeypatch, request())
     assert not result.warnings, "asked only where no shift is found"
+
+
+def test_registration_none_moves_nothing_but_what_is_given(monkeypatch):
+    result, asked = found(monkeypatch, request(registration="none"))
+    assert asked["shift"] == (False, False) and result.shift == (0.0, 0.0) and "REGISTRATION" in result.shift_source
+    result, asked = found(monkeypatch, request(registration="none", shift_x=1.25))
+    assert asked["shift"] == (False, False) and result.shift == (0.0, 1.25) and not result.warnings
+
+
+def test_what_the_search_finds_is_part_of_the_shift(monkeypatch):
+    result, _ = found(monkeypatch, request(), Start((8.0, -12.0), certain=True))
+    assert result.shift == pytest.approx((9.5, -12.0)) and result.registration.shift_y.value == pytest.approx(9.5)
+    assert result.sampling.displacement is not None, "so far that some HSI pixels see nothing of the scene"
+
+
+def test_a_place_at_the_end_of_the_search_is_an_error(monkeypatch):
+    with pytest.raises(HSFusionError, match="36.0 MSI pixels east .* limit of the search"):
+        found(monkeypatch, request(), Start((0.0, 36.0), certain=True))
+    with pytest.raises(HSFusionError, match="SHIFT_Y is 33 MSI pixels"):
+        first_sampling(4, PHASE, request(shift_y=33.0))

@@ -17,7 +17,7 @@ from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, open_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
-from ...rasters.staging import check_writable, staged
+from ...rasters.staging import check_outputs, staged
 from ..fuse.log import say_backend, say_estimates, say_model, say_pair
 from ..methods.choice import check_card, chosen_name, is_closed_form, local_card, remote_card
 from ..pair.estimates import Estimates, estimate
@@ -82,10 +82,8 @@ def run(request: AdaptRequest, progress: Progress) -> dict[str, Any]:
 def _check_outputs(request: AdaptRequest) -> None:
     if Path(request.output_model).suffix != SUFFIX:
         raise HSFusionError(f"OUTPUT_MODEL is {request.output_model}: end its name in {SUFFIX}.")
-    inputs = (request.hsi, request.msi, request.model_file)
-    check_writable(request.output_model, role="OUTPUT_MODEL", inputs=inputs)
-    if request.report:
-        check_writable(request.report, role="REPORT", inputs=inputs)
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    check_outputs({"OUTPUT_MODEL": request.output_model, "REPORT": request.report}, inputs)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import HSFusionError
-from ...rasters.align import same_crs
+from ...rasters.crs import same_there
 from ...rasters.raster import Raster
 from ..pair.pair import Pair
 
@@ -16,7 +16,8 @@ def fused_window(fused: Raster, pair: Pair) -> tuple[range, range]:
         raise HSFusionError(
             f"FUSED has {fused.count} bands and the HSI {pair.hsi.count}: choose the raster that was fused from this HSI."
         )
-    if fused.crs_wkt and pair.alignment.crs_wkt and not same_crs(fused.crs_wkt, pair.alignment.crs_wkt):
+    crs = fused.crs_wkt, pair.alignment.crs_wkt
+    if all(crs) and not same_there(*crs, fused.bounds, fused.pixel_size):
         raise HSFusionError("FUSED and the MSI have different CRSs: choose the raster that was fused from this MSI.")
     x0, dx, _, y0, _, dy = pair.alignment.geotransform
     fx, fdx, turn_x, fy, turn_y, fdy = fused.geotransform

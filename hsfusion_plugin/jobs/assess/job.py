@@ -22,7 +22,7 @@ from ....models.scene.methods.subspace import Place
 from ....models.scene.tiles.plan import place_of
 from ...errors import HSFusionError
 from ...rasters.raster import Raster
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ..evaluate.table import check_table_name
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
@@ -82,11 +82,10 @@ class Assessment:
 
 def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     """Assess, and write what is asked for; returns the outputs by name. Raises HSFusionError, Cancelled."""
-    inputs = [request.fused, request.hsi, request.msi]
+    inputs = [request.fused, request.hsi, request.msi, request.mask, request.srf_file]
     outputs = {"INCONSISTENCY": request.inconsistency, "REPORT": request.report, "TABLE": request.table}
-    for role, path in outputs.items():
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
     if request.table:
         check_table_name(request.table)
     fused = Raster.open(request.fused, "FUSED")

@@ -13,13 +13,14 @@ from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
 from ...rasters.colour import colour_bands
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...reports import pick_pixels
 from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
-from ..pair.estimates import Estimates, estimate, nominal_response, read_blocks
+from ..pair.blocks import read_blocks
+from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
 from ..reduced.scene import Rehearsal
 from ..request import ModelRequest
@@ -100,9 +101,8 @@ class Comparison:
 
 def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
     """Compare, and write what is asked for; returns the outputs by name. Raises HSFusionError, Cancelled."""
-    for role, path in (("REPORT", request.report), ("TABLE", request.table)):
-        if path:
-            check_writable(path, role=role, inputs=[request.hsi, request.msi])
+    inputs = [request.hsi, request.msi, request.mask, request.srf_file]
+    check_outputs({"REPORT": request.report, "TABLE": request.table}, inputs)
     if request.table:
         check_table_name(request.table)
     pair = Pair.open(request, progress)

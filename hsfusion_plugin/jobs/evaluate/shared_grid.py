@@ -1,13 +1,13 @@
-"""The pixels that two rasters share when one of them is the other, or cut from it."""
+"""The pixels that two rasters on one grid share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from osgeo import osr
 
 from ...errors import HSFusionError
+from ...rasters.crs import same_there
 from ...rasters.raster import Raster
 
 _SAME_PLACE = 0.01  # pixels by which two grids may differ at any corner
@@ -29,41 +29,35 @@ class SharedGrid:
         return len(self.reference[0]), len(self.reference[1])
 
 
-def shared_grid(reference: Raster, fused: Raster) -> SharedGrid:
-    """Where one raster lies in the other, pixel on pixel.
+def shared_grid(reference: Raster, fused: Raster, ratio: float = 1.0) -> SharedGrid:
+    """Where one raster lies on the other, pixel on pixel; without a georeference their first pixels are the same one.
 
-    HSFusionError, one sentence each: another number of bands, another CRS, grids that do not fall on each other, sizes that
-    differ without one raster lying inside the other.
+    ratio: HSI pixel / MSI pixel; so many pixels less, simulation may have cut away at the south and east edge. HSFusionError, one sentence
+    each: another number of bands, another CRS, grids that do not fall on each other, no common area, sizes that cannot be explained.
     """
     if reference.count != fused.count:
         raise HSFusionError(
             f"FUSED has {fused.count} bands and REFERENCE {reference.count}: choose the reference with the same bands."
         )
     sizes = f"FUSED has {fused.cols} x {fused.rows} pixels and REFERENCE {reference.cols} x {reference.rows}"
-    same_size = (reference.rows, reference.cols) == (fused.rows, fused.cols)
     warnings = []
     if reference.georeferenced and fused.georeferenced:
-        if reference.crs_wkt and fused.crs_wkt and not _same_crs(reference.crs_wkt, fused.crs_wkt):
+        crs = reference.crs_wkt, fused.crs_wkt
+        if all(crs) and not same_there(*crs, fused.bounds, fused.pixel_size):
             raise HSFusionError("FUSED and REFERENCE have different CRSs: warp one of them to the other's grid.")
         row, col = _place(reference, fused, sizes)
-    elif same_size:
+    else:
+        if max(abs(reference.rows - fused.rows), abs(reference.cols - fused.cols)) >= max(ratio, 1.0):
+            raise HSFusionError(f"{sizes}, and one of them has no georeference: clip the larger one.")
         row = col = 0
         warnings.append("A raster has no georeference, so pixels were compared by row and column.")
-    else:
-        raise HSFusionError(f"{sizes}, and one of them has no georeference: clip the larger one.")
-    inside = row >= 0 and col >= 0 and row + fused.rows <= reference.rows and col + fused.cols <= reference.cols
-    around = row <= 0 and col <= 0 and row + fused.rows >= reference.rows and col + fused.cols >= reference.cols
-    if not (inside or around):
-        if same_size:
-            raise HSFusionError(
-                f"FUSED and REFERENCE have the same size but lie {abs(row)} rows and {abs(col)} columns apart: "
-                "clip both to their common extent."
-            )
-        raise HSFusionError(f"{sizes}, and neither lies inside the other: clip both to their common extent.")
-    if not same_size:
-        warnings.append(f"{sizes}: only the smaller area was compared.")
-    rows, cols = min(reference.rows, fused.rows), min(reference.cols, fused.cols)
     a, b = (max(row, 0), max(col, 0)), (max(-row, 0), max(-col, 0))
+    rows = min(reference.rows - a[0], fused.rows - b[0])
+    cols = min(reference.cols - a[1], fused.cols - b[1])
+    if min(rows, cols) <= 0:
+        raise HSFusionError(f"{sizes} and shares none of them: choose two rasters of the same place.")
+    if not (rows, cols) == (reference.rows, reference.cols) == (fused.rows, fused.cols):
+        warnings.append(f"{sizes}: only their common area of {cols} x {rows} was compared.")
     x0, dx, row_x, y0, col_y, dy = reference.geotransform
     origin = (x0 + a[1] * dx + a[0] * row_x, dx, row_x, y0 + a[1] * col_y + a[0] * dy, col_y, dy)
     return SharedGrid(
@@ -94,10 +88,6 @@ def _place(reference: Raster, fused: Raster, sizes: str) -> tuple[int, int]:
             f"FUSED and REFERENCE have grids that lie {apart:.2g} of a pixel apart: warp one of them to the other's grid."
         )
     return int(row), int(col)
-
-
-def _same_crs(first: str, second: str) -> bool:
-    return bool(osr.SpatialReference(first).IsSame(osr.SpatialReference(second)))
 
 
 def _wavelength_doubt(reference: Raster, fused: Raster) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..run.progress import Progress
@@ -46,6 +47,8 @@ def say_estimates(pair: Pair, estimates: Estimates, progress: Progress) -> None:
         f"PSF: FWHM {sampling.fwhm_x:.2f} x {sampling.fwhm_y:.2f} HSI pixels (columns x rows, {estimates.psf_source}); "
         f"shift: {east:.2f} east, {south:.2f} south MSI pixels ({estimates.shift_source})."
     )
+    if estimates.geometry is not None and (said := displacement.sentence(estimates.geometry)):
+        progress.info(said)
     bands = ", ".join(
         f"{number + 1}: {gain:.3g}, {100 * share:.1f} %"
         for number, gain, share in zip(pair.msi_bands, scene.spectral_response.sum(axis=1), scene.unexplained)

@@ -23,7 +23,7 @@ from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.version import VERSION
 from ...errors import HSFusionError
 from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...rasters.writer import RasterWriter, stored_scale
 from ..methods.subspace_model import CLOSED_FORMS, ClosedForm, Diffusion
 from ..pair.estimates import Estimates, estimate
@@ -75,7 +75,7 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
     for role in ("uncertainty", "quality", "report"):
         if getattr(request, role):
             raise HSFusionError(f"{role.upper()} is not made of a mosaic: leave it out.")
-    check_writable(request.output, inputs=[request.hsi, request.msi, request.mask])
+    check_outputs({"OUTPUT": request.output}, [request.hsi, request.msi, request.mask, request.srf_file])
     components = model.components if model is not None else ClosedForm("average").components
     estimates = estimate(pair, request, progress, components)
     largest = 1.1 * estimates.largest

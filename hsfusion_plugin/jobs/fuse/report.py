@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....hsfusion_plugin import reports
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..pair.quantities import msi_quantities
@@ -98,6 +99,7 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
             "MSI pixels",
             estimates.shift_source,
         ),
+        *([] if estimates.geometry is None else displacement.quantities(estimates.geometry)),
         reports.Quantity("SNR of the HSI", round(estimates.snr_db, 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),

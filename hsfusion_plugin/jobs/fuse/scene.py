@@ -16,8 +16,10 @@ from ....models.scene.tiles.plan import plan_tiles
 from ....models.version import VERSION
 from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
+from ..methods.draw import Draw, correlation, law_of
 from ..methods.full_band_model import Published
 from ..methods.subspace_model import ClosedForm, Diffusion, Method
+from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -29,7 +31,7 @@ from .consistency import Consistency, Gallery
 from .log import say_calls
 from .outputs import msi_ranges, open_outputs, outside_range
 from .quality import Quality
-from .tiles import fused_tiles
+from .tiles import fused_tiles, member_reach
 
 
 @dataclass
@@ -74,7 +76,10 @@ def fuse_scene(
     size = CLOSED_FORM_TILE if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
     # What is made at a time is a block of the outputs. Wide ones are few: GDAL holds a list of all blocks, the only thing that grows with a raster.
     block = (BLOCK, CLOSED_FORM_TILE if in_parts else BLOCK)
-    tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
+    draw = Draw.of(request.samples, request.drawn_by, request.seed, method, scene) if request.ensemble else None
+    members = draw.members if draw else None
+    halo = method.halo + (member_reach(scene) if members else 0)
+    tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, halo, method.multiple)
     progress.info(f"Fusing {len(cols)} x {len(rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     gallery = Gallery(
@@ -89,6 +94,10 @@ def fuse_scene(
         record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
     if isinstance(method, Diffusion):
         record["detail_kept"] = scene.coefficients.agreement
+        if request.uncertainty:
+            record["uncertainty"] = correlation(law_of(method, scene))
+    if draw:
+        record["ensemble"] = {"folder": request.ensemble, **draw.record()}
     quality = Quality(estimates.flags, estimates.msi_range)
     calls = CallTimes()
     give_back()
@@ -96,9 +105,10 @@ def fuse_scene(
         pair.strip_bytes(max(len(t.place.fine_rows) for t in tiles), max(len(t.place.coarse_rows) for t in tiles))
     )
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, draw, progress) as outputs:
         # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
-        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, block)) as fused:
+        fused = fused_tiles(pair, scene, method, tiles, progress, calls, block, members)
+        with clock.phase("tiles"), closing(fused):
             for tile in fused:
                 outputs.write(tile)
                 consistency.add(tile)
@@ -137,6 +147,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
             "source": estimates.psf_source,
         },
         "shift": {**_axes(estimates.shift), "unit": "MSI pixels", "source": estimates.shift_source},
+        "displacement": None if estimates.geometry is None else displacement.record(estimates.geometry),
         "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ....models.observation import Upsampling
 from ....models.scene.block import Block
 from ....models.scene.methods.classical import FullBand
 from ....models.scene.model import SceneModel
+from ....models.scene.posterior.members import Members, MembersHere
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
 from ..methods.full_band_model import Published
@@ -32,7 +33,7 @@ class FusedTile:
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
     known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
-    the MSI takes no part and the result is the interpolated HSI.
+    the MSI takes no part and the result is the interpolated HSI. members: what is drawn around the values, or samples (S, L, rows, cols).
     """
 
     tile: Tile
@@ -47,6 +48,16 @@ class FusedTile:
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
     band_std: np.ndarray | None = None
+    members: MembersHere | None = None
+    samples: Callable[[int], np.ndarray] | None = None
+
+    def member(self, number: int) -> np.ndarray:
+        """One member of the ensemble (L, rows, cols), NaN without support; made when it is asked for."""
+        if self.samples is not None:
+            found = self.samples(number)
+            found[:, ~self.known] = np.nan
+            return found
+        return self.values + self.members.deviation(number)
 
     def std(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray | None:
         """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows none.
@@ -84,6 +95,23 @@ class _Read:
 
 
 @dataclass(frozen=True)
+class Around:
+    """The expected error (K, rows, cols) of the coefficients on a core and so much around it as members depend on."""
+
+    std: np.ndarray
+    rows: range
+    cols: range
+
+    def on(self, rows: range, cols: range) -> np.ndarray:
+        """On a window; what lies beyond is the nearest that is known."""
+        taken = [
+            np.clip(np.arange(w.start, w.stop), own.start, own.stop - 1) - own.start
+            for w, own in ((rows, self.rows), (cols, self.cols))
+        ]
+        return self.std[:, taken[0][:, None], taken[1][None, :]]
+
+
+@dataclass(frozen=True)
 class _Answer:
     """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols)."""
 
@@ -92,6 +120,8 @@ class _Answer:
     x_std: np.ndarray | None = None
     spectra: np.ndarray | None = None
     std: np.ndarray | None = None
+    around: Around | None = None
+    samples: np.ndarray | None = None
 
     def part(self, part: Tile, rows: range, cols: range) -> _Answer:
         """The answer for a part of the core rows x cols, with the surroundings that the part needs."""
@@ -110,16 +140,25 @@ class _Answer:
         x, x_std, spectra, std = (
             None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
         )
-        return _Answer(_Read(seen, self.read.filled[coarse], self.read.left_out[fine]), x, x_std, spectra, std)
+        samples = None if self.samples is None else self.samples[(slice(None), slice(None), *core)]
+        read = _Read(seen, self.read.filled[coarse], self.read.left_out[fine])
+        return _Answer(read, x, x_std, spectra, std, self.around, samples)
 
 
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
 
     def __init__(
-        self, pair: Pair, scene: SceneModel, method: Method | FullBand | Published, progress: Progress, calls: CallTimes
+        self,
+        pair: Pair,
+        scene: SceneModel,
+        method: Method | FullBand | Published,
+        progress: Progress,
+        calls: CallTimes,
+        members: Members | None,
     ) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
+        self.members = members
         self.in_bands = isinstance(method, (FullBand, Published))
 
     def read(self, tile: Tile) -> _Read:
@@ -149,8 +188,14 @@ class _Line:
         if not isinstance(method, Diffusion):
             return _Answer(read, *method(arrays, scene.coefficients, tile))
         with self.calls.call(tile):
-            found, std = method(arrays, scene.coefficients, tile)
-        return _Answer(read, found, std)
+            if self.members is None:
+                samples, std = method.drawn(arrays, scene.coefficients, tile)
+                mean = samples[0] if len(samples) == 1 else samples.mean(axis=0)
+                return _Answer(read, mean, std, samples=samples if method.samples else None)
+            wide = grown(tile, scene)
+            found, std = method(arrays, scene.coefficients, wide)
+        core = (slice(None), _within(tile.core_rows, wide.core_rows), _within(tile.core_cols, wide.core_cols))
+        return _Answer(read, found[core], std[core], around=Around(std, wide.core_rows, wide.core_cols))
 
     def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
@@ -162,17 +207,7 @@ class _Line:
         left_out = answer.read.left_out[inner]
         values = answer.spectra
         if values is None:
-            values = fused_spectra(
-                scene,
-                answer.x,
-                block.y,
-                block.y_mask,
-                block.z,
-                block.z_mask,
-                tile.place,
-                tile.core_rows,
-                tile.core_cols,
-            )
+            values = self._spectra(answer.x, block, tile)
         values = values.astype(np.float32, copy=False)
         known = _support(scene, block.y_mask, tile) & ((block.z_mask[inner] > 0) | left_out)
         msi = block.z[(slice(None), *inner)]
@@ -195,11 +230,39 @@ class _Line:
             answer.x_std,
             answer.std,
             self.method.band_std,
+            self._members(answer, tile),
+            None if answer.samples is None else lambda number: self._spectra(answer.samples[number], block, tile),
         )
         if left_out.any():
             without_msi = fused.interpolated(scene, tile.core_rows, tile.core_cols)
             values[:, known & left_out] = without_msi[:, known & left_out]
         return fused
+
+    def _spectra(self, x: np.ndarray, block: Block, tile: Tile) -> np.ndarray:
+        images = (block.y, block.y_mask, block.z, block.z_mask)
+        return fused_spectra(self.scene, x, *images, tile.place, tile.core_rows, tile.core_cols)
+
+    def _members(self, answer: _Answer, tile: Tile) -> MembersHere | None:
+        if self.members is None:
+            return None
+        block, around = answer.read.block, answer.around
+        std = None if around is None else around.on(block.fine_rows, block.fine_cols)
+        return self.members.around(block, tile.core_rows, tile.core_cols, std)
+
+
+def member_reach(scene: SceneModel) -> int:
+    """Fine pixels around a core that the members' pixels depend on."""
+    return int(np.ceil(coarse_halo(scene.coefficients) * scene.coefficients.sampling.ratio))
+
+
+def grown(tile: Tile, scene: SceneModel) -> Tile:
+    """The tile with a core that is larger by what members depend on, within the scene and the tile's window."""
+    reach, place = member_reach(scene), tile.place
+    cores = (
+        _common(range(core.start - reach, core.stop + reach), seen)
+        for core, seen in ((tile.core_rows, place.fine_rows), (tile.core_cols, place.fine_cols))
+    )
+    return Tile(*cores, place)
 
 
 def _within(part: range, whole: range) -> slice:
@@ -247,14 +310,17 @@ def fused_tiles(
     progress: Progress,
     calls: CallTimes | None = None,
     part: tuple[int, int] | None = None,
+    members: Members | None = None,
 ) -> Iterator[FusedTile]:
     """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
+
+    members: what is drawn around the result, for which the tiles were planned with `member_reach` more around them.
 
     While the caller writes one part the next is expanded, and the tiles after it are read and with the method. On their way at a time, from
     reading to the last part written, are as many tiles as are asked for together, and two parts hold all their spectra, if the caller lets go
     of each before it asks for the next: that is what a run of any size holds.
     """
-    line = _Line(pair, scene, method, progress, calls or CallTimes())
+    line = _Line(pair, scene, method, progress, calls or CallTimes(), members)
     sent = isinstance(method, (Diffusion, Published))
     workers = getattr(method.client, "in_flight", IN_FLIGHT) if sent else min(IN_FLIGHT, os.cpu_count() or 1)
     # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.

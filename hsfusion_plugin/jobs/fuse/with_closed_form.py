@@ -12,7 +12,7 @@ from ..pair.pair import Pair
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_estimates, say_pair, say_times
-from .outputs import check_outputs
+from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 
@@ -29,7 +29,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
         raise HSFusionError(
             f"METHOD {name} works on the MSI as it is: switch DENOISE off, or choose one of {', '.join(CLOSED_FORMS)}."
         )
-    check_outputs(request)
+    check_request(request, progress)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with clock.phase("estimation"):
@@ -43,6 +43,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     return {
         "OUTPUT": request.output,
         "QUALITY": request.quality,
+        **({"ENSEMBLE": request.ensemble} if request.ensemble else {}),
         "REPORT": request.report,
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),

@@ -23,16 +23,17 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
+from ..methods.draw import GAUSSIAN, check_method
 from ..methods.full_band_model import Published
 from ..methods.kept_tiles import kept_tiles
-from ..methods.subspace_model import Method
+from ..methods.subspace_model import CLOSED_FORMS, Method
 from ..pair.estimates import estimate
 from ..pair.pair import Pair
 from ..reduced.guard import Verdict, decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
-from .outputs import check_outputs
+from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 from .with_closed_form import fuse_classical
@@ -46,7 +47,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     if is_closed_form(request.model) and not request.model_file:
         return _without_model(request, progress)
     clock = Clock()
-    check_outputs(request)
+    check_request(request, progress)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with ExitStack() as stack:
@@ -80,6 +81,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         "OUTPUT": request.output,
         "UNCERTAINTY": request.uncertainty,
         "QUALITY": request.quality,
+        "ENSEMBLE": request.ensemble,
         "REPORT": request.report,
         "USED_METHOD": shipped.name,
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
@@ -93,6 +95,12 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
         raise HSFusionError(
             f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
         )
+    if request.sampler not in ("auto", GAUSSIAN):
+        raise HSFusionError(
+            f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or gaussian."
+        )
+    if request.ensemble:
+        check_method(request.model, request.model in CLOSED_FORMS)
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 

@@ -78,8 +78,6 @@ def check_model(
 
 def check_sampler(name: str, sampler: str, full_band: bool) -> None:
     """HSFusionError where a model does not draw in the way that SAMPLER asks for."""
-    if sampler == "gaussian" and not full_band:
-        raise HSFusionError("SAMPLER gaussian is not built yet: set SAMPLER to auto.")
     if sampler == "auto" or (sampler in SAMPLERS) == full_band:
         return
     others = ", ".join(SAMPLERS) if full_band else "diffusion, gaussian"

@@ -32,7 +32,16 @@ from ..run.progress import Progress
 
 OLDEST_DAYS = 7.0
 SPARE_BYTES, SPARE_SHARE = 1_000_000_000, 0.1  # of the disk are left free, whichever is more
-_WRITTEN_ONLY = ("output", "uncertainty", "quality", "report", "options", "data_type", "backend")  # change no tile
+_WRITTEN_ONLY = (
+    "output",
+    "uncertainty",
+    "quality",
+    "ensemble",
+    "report",
+    "options",
+    "data_type",
+    "backend",
+)  # change no tile
 M = TypeVar("M")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 

@@ -99,6 +99,16 @@ class Diffusion:
     fits: list[int] = field(default_factory=list)
 
     def __call__(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray | None]:
+        x, std = self.drawn(arrays, model, tile)
+        return x[0] if len(x) == 1 else x.mean(axis=0), std
+
+    @property
+    def samples(self) -> int:
+        """How many the backend draws; 0 = the mean estimate alone."""
+        return self.request.samples if self.request.drawn_by == "diffusion" else 0
+
+    def drawn(self, arrays: Arrays, model: CoefficientModel, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (S, K, rows, cols) of the core, or the mean estimate as the only one, and the expected error (K, rows, cols)."""
         whole = max(len(tile.core_rows), len(tile.core_cols))
         if self.fits and min(self.fits) < whole:
             return self._in_parts(arrays, model, tile, min(self.fits))
@@ -119,7 +129,7 @@ class Diffusion:
             tile,
             seed=request.seed,
             steps=request.steps,
-            samples=request.samples,
+            samples=self.samples,
             consistency=request.consistency,
         )
         core = (len(arrays.y), len(tile.core_rows), len(tile.core_cols))
@@ -128,16 +138,15 @@ class Diffusion:
             {name: value.astype(np.float32, copy=False) for name, value in vars(arrays).items()},
             asked,
             self.cancelled,
-            expect={"x": (max(1, request.samples), *core), "std": core},
+            expect={"x": (max(1, self.samples), *core), "std": core},
         )
-        x = reply["x"]
-        return x[0] if len(x) == 1 else x.mean(axis=0), reply["std"]
+        return reply["x"], reply["std"]
 
     def _in_parts(
         self, arrays: Arrays, model: CoefficientModel, tile: Tile, size: int
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         core = (len(arrays.y), len(tile.core_rows), len(tile.core_cols))
-        x, std = np.empty(core, np.float32), np.empty(core, np.float32)
+        x, std = np.empty((max(1, self.samples), *core), np.float32), np.empty(core, np.float32)
         seen = tile.place
         for part in plan_tiles(tile.core_rows, tile.core_cols, model, size, self.halo, self.multiple):
             fine = [
@@ -166,5 +175,7 @@ class Diffusion:
                 slice(part.core_rows.start - tile.core_rows.start, part.core_rows.stop - tile.core_rows.start),
                 slice(part.core_cols.start - tile.core_cols.start, part.core_cols.stop - tile.core_cols.start),
             )
-            x[inside], std[inside] = self(smaller, model, Tile(part.core_rows, part.core_cols, place))
+            x[(slice(None), *inside)], std[inside] = self.drawn(
+                smaller, model, Tile(part.core_rows, part.core_cols, place)
+            )
         return x, std

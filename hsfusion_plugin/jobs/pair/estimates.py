@@ -8,24 +8,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ....models.heap import give_back
 from ....models.observation import Sampling, Sensor, gaussian_response, load_sensors, read_response
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.quality import Flags
 from ....models.scene.subspace.subspace import fit_subspace
-from ....models.scene.tiles.plan import place_of
 from ...paths import RESOURCES
+from ..pair import displacement
 from ..request import PairRequest
 from ..run.progress import Progress
+from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
 from .pair import Pair
 from .soft_bands import softness_warning
 
-LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
-BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
-REDUCED = 8
-SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
 UNEXPLAINED = 0.05
 LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
@@ -67,13 +63,21 @@ class Estimates:
 def estimate(pair: Pair, request: PairRequest, progress: Progress, components: int = COMPONENTS) -> Estimates:
     """PSF, response with gain and offset, noise, subspace and regression; what the user gives is taken as it is."""
     alignment = pair.alignment
-    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request)
+    sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request, alignment.scene_shape)
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
     progress.phase("Estimating the point spread function and the shift")
-    geometry = find_geometry(blocks, sampling, request, progress.check)
+    geometry = find_geometry(
+        blocks,
+        sampling,
+        request,
+        progress.check,
+        lambda moved: field_blocks(pair, blocks, moved, progress),
+    )
     progress.check()
     sampling = geometry.sampling
+    if sampling.displacement is not None:  # other pixels of both images belong together
+        blocks = read_blocks(pair, sampling, progress)
     samples = coarse_samples(blocks, sampling)
     subspace = fit_subspace(samples.spectra, components, check=progress.check)
     progress.phase("Estimating response, noise and regression")
@@ -102,6 +106,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         nominal=prior is not None,
         largest=_largest(blocks),
         snr_db=_snr_db(blocks, subspace.band_noise),
+        flags=displacement.flags(geometry),
         msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
 
@@ -117,45 +122,6 @@ def _largest(blocks: list[Block]) -> float:
     """Of the HSI's values, but for single ones that lie far above all others: Int16 gets its scale from it."""
     pixels = np.concatenate([np.abs(block.y[:, block.y_mask > 0]) for block in blocks], axis=1)
     return float(np.minimum(pixels.max(axis=1), LONE_FACTOR * np.quantile(pixels, 0.999, axis=1)).max())
-
-
-def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
-    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need."""
-    size = size or max(BLOCK, REDUCED * int(np.ceil(sampling.ratio)))
-    per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
-    rows, cols = pair.alignment.coarse_shape
-    if rows * cols <= LARGEST_WHOLE:
-        windows = [(range(rows), range(cols))]
-    else:
-        windows = [(r, c) for r in _spread(rows, size, per_axis) for c in _spread(cols, size, per_axis)]
-    blocks = []
-    for coarse_rows, coarse_cols in windows:
-        progress.check()
-        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
-    pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
-    give_back()
-    return blocks
-
-
-def _spread(length: int, size: int, count: int) -> list[range]:
-    if length <= size * count:
-        return [range(s, min(s + size, length)) for s in range(0, length, size)]
-    starts = np.linspace(0, length - size, count).astype(int)
-    return [range(int(s), int(s) + size) for s in starts]
-
-
-def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
-    shape = pair.alignment.scene_shape
-    core = [
-        range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
-        for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
-    ]
-    place = place_of(
-        core[0], core[1], shape, sampling, reach=int(np.ceil(4 * sampling.ratio))
-    )  # room for any PSF of the search
-    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
-    z, z_mask = pair.read_msi(place.fine_rows, place.fine_cols)
-    return Block(y, z, y_mask, z_mask, shape, place.fine_rows, place.fine_cols, coarse_rows, coarse_cols)
 
 
 def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:

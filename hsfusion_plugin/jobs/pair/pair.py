@@ -19,11 +19,13 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
 from .defects import hsi_defects
 from .gaps import hsi_gaps, msi_gaps
-from .soft_bands import sharpening_of
+from .origins import Origin, disagreements
+from .soft_bands import sharpening_of, told_sizes
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,21 @@ class Pair:
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given = Raster.open(request.hsi, "HSI")
-        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
+        given, msi = open_pair(request.hsi, request.msi, progress)
+        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
         mask, said_of_mask = mask_on_grid_of(mask, msi) if mask is not None else (None, "")
         alignment = align(hsi, msi, request.extent, mask)
-        told = given.tell(progress) + msi.tell(progress)
+        told = hsi.tell(progress) + msi.tell(progress) + (mask.tell(progress) if mask is not None else ())
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
-        hsi, of_hsi = _without_fill(whole, msi, hsi is not given, alignment, progress)
+        hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told
@@ -88,9 +93,10 @@ class Pair:
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
         pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects)
-        if not request.msi_gsd:
+        sizes = request.msi_gsd or told_sizes(msi)
+        if not sizes:
             return pair
-        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        sharpening, said = sharpening_of(pair, sizes, progress)
         if said:
             progress.info(said)
         return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
@@ -107,14 +113,22 @@ class Pair:
         return found.values, found.mask
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
-        """The same with what was done to it."""
+        """The same with what was done to it.
+
+        The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
+        """
         a, repair = self.alignment, self.defects.repair
-        wide = [
-            range(max(part.start - repair.reach, 0), min(part.stop + repair.reach, size))
-            for part, size in zip((rows, cols), a.coarse_shape)
-        ]
-        values = self.hsi.read(_shifted(wide[0], a.coarse_rows), _shifted(wide[1], a.coarse_cols), self.hsi_bands)
-        return repair(values, *wide).part(rows.start - wide[0].start, cols.start - wide[1].start, len(rows), len(cols))
+        wide = [range(part.start - repair.reach, part.stop + repair.reach) for part in (rows, cols)]
+        wanted = _shifted(wide[0], a.coarse_rows), _shifted(wide[1], a.coarse_cols)
+        held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
+        if tuple(held) == wanted:
+            values = self.hsi.read(*wanted, self.hsi_bands)
+        else:
+            values = np.full((len(self.hsi_bands), len(wide[0]), len(wide[1])), np.nan, np.float32)
+            if all(len(h) for h in held):
+                there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+                values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
+        return repair(values, *wide).part(repair.reach, repair.reach, len(rows), len(cols))
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
@@ -166,7 +180,8 @@ def _without_fill(
 ) -> tuple[Raster, list[str]]:
     """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
     if not warped:
-        return whole, find_unnamed_fill(whole, progress, alignment.coarse_rows, alignment.coarse_cols)
+        placed, _ = on_grid_of(whole, msi)
+        return placed, find_unnamed_fill(placed, progress, alignment.coarse_rows, alignment.coarse_cols)
     said = find_unnamed_fill(whole, progress)
     if whole.fill:
         whole = copied_without_fill(whole, progress)

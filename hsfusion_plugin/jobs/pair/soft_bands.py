@@ -24,6 +24,14 @@ METRES_PER_DEGREE = 111_320.0
 SMALLEST = 0.5  # of the raster's pixel, below which a size is a mistake
 
 
+def told_sizes(msi: Raster) -> str:
+    """MSI_GSD by what the raster's bands say of themselves; "" where they say nothing or all the same."""
+    width, height = msi.pixel_size
+    sizes = [band.gsd_m or math.sqrt(width * height) for band in msi.bands]
+    told = len({band.gsd_m for band in msi.bands if band.gsd_m}) > 1
+    return ",".join(f"{size:.10g}" for size in sizes) if told else ""
+
+
 def own_sizes(text: str, msi: Raster) -> np.ndarray:
     """Pixel size of every band in the raster's pixels, from numbers in its CRS's units (metres also where those are degrees).
 

@@ -17,7 +17,6 @@ from ...observation.degradation import free_degradation
 LOC_WINDOW = 1.5  # std of LOC's Gaussian window in coarse pixels
 LOC_REACH = 6  # ... which is cut at this many coarse pixels
 CHEBYSHEV_STEPS = 12
-CORRECTIONS = 1  # rounds in which a displaced D is followed exactly
 
 
 def mix(matrix: np.ndarray, x: Any) -> Any:
@@ -131,14 +130,19 @@ def maximum_a_posteriori(
     """
     weights, covariance = given_msi(response, z_std, prior_std)
     by_msi = prior + mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
+    return given_hsi(by_msi, y, y_mask, down, covariance, y_std)
+
+
+def given_hsi(x: Any, y: Any, y_mask: Any, down: Degradation, covariance: np.ndarray, y_std: np.ndarray) -> Any:
+    """The HSI's part of the MAP estimate: x (..., K, H, W), whose pixels have the `covariance` (K, K), moved towards D x = y within y_std."""
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
     y_mask = down.within(y_mask)
-    residual = (y - down(by_msi)) * y_mask
+    residual = (y - down(x)) * y_mask
     rotated = mix(axes.T / y_std, residual)
-    dual = _dual(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, down)
-    return by_msi + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
+    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
+    return x + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
 def given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -188,17 +192,11 @@ def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, boun
     return u
 
 
-def _dual(rhs: Any, mu: Any, mask: Any, down: Degradation) -> Any:
-    """(I + mu_k D D^T)^-1 rhs; where D is displaced, its D D^T is not separable, and what the separable one leaves is put right in a few rounds."""
-    grams = _grams(down, rhs)
-    u = chebyshev(rhs, mu, mask, *grams)
-    for _ in range(CORRECTIONS if down.sampling.displacement is not None else 0):
-        u = u + chebyshev(rhs - u - mu * down(down.adjoint(u)), mu, mask, *grams)
-    return u
-
-
 def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
-    """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues."""
+    """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues.
+
+    A displaced D D^T is no product of two matrices; that of pixels at even distances stands for it, from which a field differs by its slope.
+    """
     matrices = (down.rows, down.cols)
     if down.sampling.displacement is not None:
         matrices = [

@@ -218,7 +218,7 @@ def _through(window: Window, features: Features) -> np.ndarray:
     """D phi(z) (n, h, w), NaN where the window's residual is; some rows of z at a time."""
     down, mask = window.down, window.z_mask
     if down.sampling.displacement is not None:  # not a product of two matrices, whose rows can be taken in turn
-        found = down.masked(features(window.z), mask)[0]
+        found = down.masked(features(window.z).astype(np.float64), mask)[0]
         found[:, ~np.isfinite(window.rest[0])] = np.nan
         return found
     step = max(1, VALUES_AT_ONCE // (features.count * window.z.shape[2]))

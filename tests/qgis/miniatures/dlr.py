@@ -43,6 +43,21 @@ def enmap_l2a(folder: Path, suffix: str = "") -> Truth:
     )
 
 
+def write_enmap(folder: Path, stored: np.ndarray, nm: np.ndarray, geotransform, epsg: int) -> Path:
+    """A level 2A product of any bands; the path of its folder."""
+    prefix = folder / NAME.format("L2A")
+    write_tiff(Path(f"{prefix}SPECTRAL_IMAGE.TIF"), stored, geotransform, epsg, -32768)
+    count = len(nm)
+    text = enmap_xml("L2A", np.full(count, 1e-4), np.zeros(count), "", nm, np.full(count, 6.5))
+    Path(f"{prefix}METADATA.XML").write_text(text, encoding="utf-8")
+    return folder
+
+
+def add_enmap_layer(folder: Path, kind: str, layer: np.ndarray, geotransform, epsg: int) -> None:
+    """A quality layer of that product."""
+    write_tiff(folder / f"{NAME.format('L2A')}QL_QUALITY_{kind}.TIF", layer, geotransform, epsg)
+
+
 def enmap_l1c(folder: Path) -> Truth:
     """Level 1C: radiance with a gain and an offset for every band; fill 0."""
     rows, cols = 5, 4
@@ -60,12 +75,19 @@ def enmap_l1c(folder: Path) -> Truth:
     return Truth(path, values, CENTRES, WIDTHS, GRID, EPSG, mask, "EnMAP", "L1C", "EnMAP", "2022-07-24T10:45:26Z")
 
 
-def enmap_xml(level: str, gains: np.ndarray, offsets: np.ndarray, listed: str = "1,2,3,4,5,6,7,8") -> str:
+def enmap_xml(
+    level: str,
+    gains: np.ndarray,
+    offsets: np.ndarray,
+    listed: str = "1,2,3,4,5,6,7,8",
+    centres: np.ndarray = CENTRES,
+    widths: np.ndarray = WIDTHS,
+) -> str:
     """The parts of METADATA.XML that matter."""
     bands = "\n".join(
-        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{CENTRES[i]}</wavelengthCenterOfBand><FWHMOfBand>{WIDTHS[i]}</FWHMOfBand>'
+        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{centres[i]}</wavelengthCenterOfBand><FWHMOfBand>{widths[i]}</FWHMOfBand>'
         f"<GainOfBand>{gains[i]!r}</GainOfBand><OffsetOfBand>{offsets[i]!r}</OffsetOfBand></bandID>"
-        for i in range(8)
+        for i in range(len(centres))
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<level_X xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><metadata/>'

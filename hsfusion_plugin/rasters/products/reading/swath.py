@@ -11,6 +11,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ...gdal_calls import scratch_files
+from .places import write_places
 
 _LATITUDE = re.compile(r"lat(?:itude)?((?:_\w+)?)", re.IGNORECASE)
 
@@ -76,12 +77,6 @@ def _kept(longitude: gdal.MDArray, latitude: gdal.MDArray, name: str, file: str)
     key = hashlib.sha256(f"{name}:{stat.mtime}:{stat.size}".encode()).hexdigest()[:16]
     path = f"/vsimem/hsfusion-places-{key}.tif"
     if gdal.VSIStatL(path) is None:
-        rows, cols = (dimension.GetSize() for dimension in latitude.GetDimensions())
-        made = gdal.GetDriverByName("GTiff").Create(path, cols, rows, 2, gdal.GDT_Float64)
-        for number, array in enumerate((longitude, latitude), 1):
-            band = made.GetRasterBand(number)
-            values = numbers(array)
-            band.WriteRaster(0, 0, cols, rows, np.where(np.abs(values) <= 360, values, -9999.0).tobytes())
-            band.SetNoDataValue(-9999.0)
-        made = None
+        values = np.stack([numbers(longitude), numbers(latitude)])
+        write_places(path, np.where(np.abs(values) <= 360, values, np.nan))
     return path

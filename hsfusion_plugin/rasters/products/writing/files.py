@@ -13,6 +13,7 @@ from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
 from ...layout import BLOCK, Layout
 from ...metadata import BandInfo, write_band_info
+from ...sidecars import mark_raster
 from ...staging import staged
 from ..reading.product import Grid, Places, Product
 from .storage import Storage
@@ -24,12 +25,20 @@ USE, LEAVE_OUT = 1, 0  # values of a mask
 class ProductFiles:
     """Writes `output` (None: no image) and `mask` (None: no mask) of a product; both appear whole or not at all.
 
-    classes: names of the quality classes that the mask leaves out; items: metadata of the image.
+    classes: names of the quality classes that the mask leaves out; items: metadata of the image; without `look`, a mask alone is made of
+    the product's own classes, and the image is not read for pixels without data.
     """
 
     def __init__(
-        self, storage: Storage, output: Path | None, mask: Path | None, classes: Sequence[str], items: Mapping[str, str]
+        self,
+        storage: Storage,
+        output: Path | None,
+        mask: Path | None,
+        classes: Sequence[str],
+        items: Mapping[str, str],
+        look: bool = True,
     ) -> None:
+        self._read = output is not None or look
         self._storage, self._output, self._mask = storage, output, mask
         self._classes, self._items = classes, items
         self.used = 0  # pixels that the mask lets through
@@ -52,14 +61,18 @@ class ProductFiles:
                     image_path, grid, self._storage.kind, self._storage.bands, self._storage.nodata, "OUTPUT"
                 )
                 image.SetMetadata(dict(self._items))
+                mark_raster(image)
                 _place(image, grid, image_path, self._output, check)
             if self._mask is not None:
                 mask_path = stack.enter_context(staged(self._mask, grid.rows * grid.cols, "MASK"))
                 mask = _created(mask_path, grid, gdal.GDT_Byte, [BandInfo(description="use")], None, "MASK")
+                mark_raster(mask)
                 _place(mask, grid, mask_path, self._mask, check)
             for number, (rows, cols) in enumerate(windows):
                 check()
-                values, fill = self._storage.read(rows, cols)
+                values, fill = (
+                    self._storage.read(rows, cols) if self._read else (None, np.zeros((len(rows), len(cols)), bool))
+                )
                 if image is not None:
                     _write(image, rows, cols, values, "OUTPUT")
                 if mask is not None:

@@ -114,8 +114,9 @@ def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
     """Share of the values that are spikes, and of those that certainly are."""
     test, spikes, certain, count = repair.spikes, 0, 0, 0
     for values, _, _ in _trusted(windows, replace(repair, spikes=None)):
-        apart, known = test.apart(test.known(values)), np.isfinite(values)
-        spikes += int((test.among(apart) & known).sum())
-        certain += int((test.among(apart, certain=True) & known).sum())
+        known = np.isfinite(values)
+        apart = np.where(known, test.apart(test.known(values)), np.float32(0))
+        spikes += int(test.among(apart).sum())
+        certain += int(test.among(apart, certain=True).sum())
         count += int(known.sum())
     return spikes / max(count, 1), certain / max(count, 1)

@@ -33,7 +33,7 @@ class Repaired:
 class Repair:
     """columns (L, cols), lines (L, rows): bool, those that show nothing, or None; gains (L, cols) of the columns, or None; spikes: how they are
     found, or None, `certain` as it says; prediction: fills entries that are unknown or bad while more than half of the pixel's bands are not.
-    Rows and columns are those of the overlap.
+    Rows and columns are those of the overlap; a window may reach beyond it.
     """
 
     prediction: Prediction | None = None
@@ -67,19 +67,20 @@ class Repair:
     def trusted(self, values: np.ndarray, rows: range, cols: range) -> np.ndarray:
         """The window without stripes, NaN where values are unknown or bad."""
         if self.gains is not None:
-            values = values / self.gains[:, None, cols.start : cols.stop].astype(np.float32)
+            values = values / _at(self.gains, cols, 1.0)[:, None].astype(np.float32)
         bad = np.zeros(values.shape, bool)
         if self.columns is not None:
-            bad |= self.columns[:, None, cols.start : cols.stop]
+            bad |= _at(self.columns, cols, False)[:, None]
         if self.lines is not None:
-            bad |= self.lines[:, rows.start : rows.stop, None]
+            bad |= _at(self.lines, rows, False)[:, :, None]
         if self.spikes is not None:
             bad |= self._spikes(values, bad)
         return np.where(bad, np.float32(np.nan), values) if bad.any() else values
 
     def _spikes(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
         test = self.spikes
-        found = test.among(test.apart(test.known(values)), self.certain) & np.isfinite(values) & ~bad
+        apart = np.where(np.isfinite(values), test.apart(test.known(values)), np.float32(0))
+        found = test.among(apart, self.certain) & ~bad
         if self.prediction is None or not found.any():
             return found
         # Where a band has a spike, those that it is predicted from may have one that hid in its company.
@@ -117,3 +118,12 @@ class Repair:
 
     def _arrays(self) -> dict[str, np.ndarray | None]:
         return {"columns": self.columns, "lines": self.lines, "gains": self.gains}
+
+
+def _at(values: np.ndarray, places: range, beyond: float | bool) -> np.ndarray:
+    """Columns `places` of values (L, n), which hold `beyond` where there are none."""
+    index = np.arange(places.start, places.stop)
+    inside = (index >= 0) & (index < values.shape[1])
+    found = np.full((len(values), len(index)), beyond, values.dtype)
+    found[:, inside] = values[:, index[inside]]
+    return found

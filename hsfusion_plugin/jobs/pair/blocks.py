@@ -1,0 +1,70 @@
+"""What estimates are made from: the whole overlap where it is small, else blocks spread over it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....models.heap import give_back
+from ....models.observation import Sampling, fine_seen
+from ....models.scene.block import Block
+from ....models.scene.sensors.placing import FIELD_WINDOW, FIELD_WINDOWS, field_windows, spread
+from ....models.scene.tiles.plan import place_of
+from ..run.progress import Progress
+from .pair import Pair
+
+LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
+BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
+REDUCED = 8
+SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
+REACH = 4  # HSI pixels around a block: room for any PSF of the search
+
+
+def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
+    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need.
+
+    Where `sampling` holds a displacement, the MSI is read where the HSI's pixels see it, and of a whole overlap the HSI's pixels around it too.
+    """
+    size = size or max(BLOCK, REDUCED * int(np.ceil(sampling.ratio)))
+    per_axis = per_axis or (SMALL_BLOCKS if size == BLOCK else LARGE_BLOCKS)
+    rows, cols = pair.alignment.coarse_shape
+    if rows * cols <= LARGEST_WHOLE:
+        m = sampling.margin
+        windows = [(range(-m, rows + m), range(-m, cols + m))]
+    else:
+        windows = [
+            (range(r.start, r.stop), range(c.start, c.stop))
+            for r in spread(rows, size, per_axis)
+            for c in spread(cols, size, per_axis)
+        ]
+    blocks = []
+    for coarse_rows, coarse_cols in windows:
+        progress.check()
+        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+    pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
+    give_back()
+    return blocks
+
+
+def field_blocks(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> list[Block]:
+    """What a displacement is fitted to: small windows all over the scene, since it may be another everywhere."""
+    rows, cols = pair.alignment.coarse_shape
+    if rows * cols <= LARGEST_WHOLE:
+        whole = blocks if sampling.margin == 0 else read_blocks(pair, sampling, progress)
+        return field_windows(whole, sampling)
+    return read_blocks(pair, sampling, progress, FIELD_WINDOW, FIELD_WINDOWS)
+
+
+def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
+    shape, reach = pair.alignment.scene_shape, int(np.ceil(REACH * sampling.ratio))
+    if sampling.displacement is not None:
+        fine_rows, fine_cols = fine_seen((coarse_rows, coarse_cols), shape, sampling, reach)
+    else:
+        core = [
+            range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
+            for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
+        ]
+        place = place_of(core[0], core[1], shape, sampling, reach)
+        fine_rows, fine_cols = place.fine_rows, place.fine_cols
+    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
+    z, z_mask = pair.read_msi(fine_rows, fine_cols)
+    return Block(y, z, y_mask, z_mask, shape, fine_rows, fine_cols, coarse_rows, coarse_cols)
