@@ -11,7 +11,7 @@ from .metrics.radiometric import band_statistics, psnr
 from .metrics.spectral import sam
 from .observation import Degradation, Sampling, Upsampling, gaussian_field, noise_std
 from .scene.block import LEAST_SAMPLES, Block, whole_block
-from .scene.methods.subspace import ClosedForms, Place, denoised
+from .scene.methods.subspace import ClosedForms
 from .scene.model import COMPONENTS, SceneModel, fit_scene
 from .scene.reduced.wald import excess_rmse, reduced_block, reduced_sampling, verdict
 from .scene.sensors.response import estimate_psf
@@ -120,9 +120,7 @@ class Fitted:
 
     scene: SceneModel
     block: Block
-    place: Place
-    y: np.ndarray
-    z: np.ndarray
+    seen: Block
 
     @classmethod
     def to(
@@ -139,9 +137,7 @@ class Fitted:
             fwhm = estimate_psf([block], subspace, nominal).fwhm
             sampling = Sampling(nominal.ratio, fwhm, fwhm)
         scene = fit_scene([block], sampling, components, wavelengths=wavelengths)
-        y = scene.subspace.project(block.y).astype(np.float32)
-        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-        return cls(scene, block, place, y, scene.standardise(block.z))
+        return cls(scene, block, scene.standardised(block))
 
     def fuse(self, runner: Runner | None = None, denoise: bool = False, **options: Any) -> dict[str, np.ndarray]:
         """Every method: name -> (L, H, W), closed forms of the MSI as it is or, with `denoise`, with its noise filtered; `network` where a
@@ -156,22 +152,16 @@ class Fitted:
 
     def closed_forms(self, denoise: bool = False) -> ClosedForms:
         """Coefficients (K, H, W) by all closed forms, the MSI's noise filtered first or not."""
-        block, z, model = self.block, self.z, self.scene.coefficients
-        if denoise:
-            z, model = denoised(z, block.z_mask, model, self.place)
-        return ClosedForms(self.y, z, block.y_mask, block.z_mask, model, self.place)
+        return ClosedForms.of(self.seen, self.scene.coefficients, denoise)
 
     def expand(self, x: np.ndarray) -> np.ndarray:
         """Spectra (L, H, W) of fused coefficients (K, H, W)."""
-        outside = outside_part(self.scene, self.block.y, self.block.y_mask, self.z, self.block.z_mask, self.place)
-        return expand_tile(self.scene, x, outside)
+        return expand_tile(self.scene, x, outside_part(self.scene, self.block))
 
     def infer(self, runner: Runner, **options: Any) -> dict[str, np.ndarray]:
         """The runner's reply for the scene as one tile."""
-        place = self.place
-        request = TileRequest(self.scene.coefficients, place, place.fine_rows, place.fine_cols, **options)
-        tensors = {"y": self.y, "z": self.z, "y_mask": self.block.y_mask, "z_mask": self.block.z_mask}
-        return runner(tensors, request)
+        place = self.block.place
+        return runner(self.seen.images, TileRequest(self.scene.coefficients, place, place.fine, **options))
 
     def interpolate(self) -> np.ndarray:
         """Cubic interpolation of the HSI, the calibration row of every table."""

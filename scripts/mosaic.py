@@ -121,6 +121,7 @@ class InProcess:
 def model_method(request: Any, places: list[str], device: str, precision: str) -> Any:
     """The subspace model that a request names, run by this process."""
     from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import Diffusion
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
     from hsfusion.models.cards import find_model
     from hsfusion.models.errors import HSFusionError
 
@@ -130,9 +131,7 @@ def model_method(request: Any, places: list[str], device: str, precision: str) -
         raise HSFusionError(
             f"The model {request.model} works on full spectra, which a mosaic does not offer: choose another."
         )
-    halo, multiple = int(card.get("halo", 64)), int(card.get("tile_multiple", 8))
-    never, components = (lambda: False), int(card["components"])
-    return Diffusion(request.model, client, request, halo, multiple, never, print, components=components)
+    return Diffusion.of_card(card, request.model, client, request, Progress())
 
 
 class WindowWorker:

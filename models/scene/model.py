@@ -130,6 +130,11 @@ class SceneModel:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
 
+    def standardised(self, block: Block) -> Block:
+        """A block as methods in coefficients see it: y (K, h, w) coefficients, z (l, H, W) standardised, 0 where masked."""
+        y = (self.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        return replace(block, y=y, z=self.standardise(block.z) * block.z_mask)
+
     def in_units(self, z: np.ndarray) -> np.ndarray:
         """The inverse of `standardise`, but for rounding."""
         return (z * self.z_scale[:, None, None] + self.z_mean[:, None, None]).astype(np.float32)

@@ -133,7 +133,7 @@ def ungated(told: Fitted) -> np.ndarray:
 def _or_nothing(method: str, block: Block, plain: Fitted) -> np.ndarray | None:
     try:
         found = fit_full_band(method, [block], plain.scene, lambda: block)
-        return found.window(block, block.fine_rows, block.fine_cols)
+        return found.window(block, block.place.fine)
     except HSFusionError as error:
         print(f"{method}: {error}", file=sys.stderr)
         return None

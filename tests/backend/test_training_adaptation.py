@@ -130,7 +130,7 @@ def test_it_trains_what_the_runner_computes(problem, state):
     """The errors that weights are chosen by are those of the runner's own result on the reduced block."""
     examples, judged, gram, noise = problem
     (tensors, _), block = message(problem), examples[0]
-    request = TileRequest(block.model, block.place, block.place.fine_rows, block.place.fine_cols)
+    request = TileRequest(block.model, block.place, block.place.fine)
     runner = SubspaceRunner(CARD, state)
     x = runner({name: tensors[f"0.{name}"] for name in ("y", "z", "y_mask", "z_mask")}, request)["x"][0]
     apart = x - block.truth

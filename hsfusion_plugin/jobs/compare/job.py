@@ -17,8 +17,7 @@ from ...rasters.staging import check_outputs
 from ...reports import pick_pixels
 from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..pair.blocks import read_blocks
 from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
@@ -107,6 +106,7 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
         check_table_name(request.table)
     pair = Pair.open(request, progress)
     estimates = estimate(pair, request, progress.part(0.0, 0.25))
+    pair = estimates.pair
     found = compare(pair, estimates, request, progress.part(0.25, 0.97))
     progress.info(found.sentence())
     progress.phase("Writing")
@@ -178,10 +178,7 @@ def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress)
         return lambda: each(lambda stage: stage.fused(ClosedForm(name)), rehearsal)
 
     def model() -> list[np.ndarray]:
-        method = models.method(name)
-        if isinstance(method, Published):
-            fitted = method.for_scene(rehearsal.estimates.blocks, rehearsal.estimates.scene)
-            return each(lambda stage: stage.fused(fitted), rehearsal)
+        method = models.method(name).fitted(rehearsal.estimates.blocks, rehearsal.estimates.scene)
         return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
 
     return model

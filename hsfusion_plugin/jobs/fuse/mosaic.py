@@ -12,20 +12,24 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 import numpy as np
 from osgeo import gdal
 
-from ....models.scene.methods.classical import TILED, FullBand, fit_full_band
+from ....models.scene.methods.classical import TILED, fit_full_band
 from ....models.scene.model import SceneModel
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.tiles.plan import Tile, plan_tiles
+from ....models.scene.window import Window
 from ....models.version import VERSION
 from ...errors import HSFusionError
 from ...rasters.provenance import write_provenance
 from ...rasters.staging import check_outputs
 from ...rasters.writer import RasterWriter, stored_scale
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm, Diffusion
+from ..methods.classical import Classical
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
 from ..reduced.guard import decide
@@ -38,20 +42,19 @@ WINDOW = 512  # fine pixels, two blocks of the output
 METHODS = (*CLOSED_FORMS, *TILED)
 _ELSEWHERE = ("output", "options", "data_type", "tile_size")  # change no pixel of a window
 
-WindowMethod = Union[ClosedForm, FullBand, Diffusion]
-
 
 @dataclass(frozen=True)
 class Mosaic:
     """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
 
-    largest: of the values that may come out; about: what provenance says of estimates and guard.
+    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard.
     """
 
     request: FusionRequest
     scene: SceneModel
-    method: ClosedForm | FullBand | None
+    method: Method | None
     largest: float
+    light: Light | None
     about: dict[str, Any]
 
     @property
@@ -59,14 +62,14 @@ class Mosaic:
         """What made the pixels."""
         return self.request.model if self.method is None else self.method.name
 
-    def tiles(self, pair: Pair, method: WindowMethod) -> list[Tile]:
+    def tiles(self, pair: Pair, method: Method) -> list[Tile]:
         """The windows, in the order of their numbers."""
-        rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
+        output = Window(pair.alignment.output_rows, pair.alignment.output_cols)
         size = self.request.tile_size or WINDOW
-        return plan_tiles(rows, cols, self.scene.coefficients, size, method.halo, method.multiple)
+        return plan_tiles(output, self.scene.coefficients, size, method.halo, method.multiple)
 
 
-def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffusion | None = None) -> Mosaic:
+def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Method | None = None) -> Mosaic:
     """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the guard may replace."""
     if model is None and request.method not in METHODS:
         raise HSFusionError(
@@ -78,27 +81,27 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Diffu
     check_outputs({"OUTPUT": request.output}, [request.hsi, request.msi, request.mask, request.srf_file])
     components = model.components if model is not None else ClosedForm("average").components
     estimates = estimate(pair, request, progress, components)
-    largest = 1.1 * estimates.largest
+    largest, light = 1.1 * estimates.largest, estimates.pair.light
     about: dict[str, Any] = {"psf_source": estimates.psf_source, "shift_source": estimates.shift_source}
     if model is None:
-        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, about)
+        return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         verdict = decide(estimates, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, about)
-    return Mosaic(request, estimates.scene, None, largest, about)
+            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, light, about)
+    return Mosaic(request, estimates.scene, None, largest, light, about)
 
 
-def _method(name: str, estimates: Estimates) -> ClosedForm | FullBand:
+def _method(name: str, estimates: Estimates) -> Method:
     if name in CLOSED_FORMS:
         return ClosedForm(name)
 
     def whole() -> Any:  # asked for by the methods that METHODS leaves out
         raise HSFusionError(f"{name} needs the whole scene at once.")
 
-    return fit_full_band(name, estimates.blocks, estimates.scene, whole)
+    return Classical(name, fit_full_band(name, estimates.blocks, estimates.scene, whole))
 
 
 class Windows:
@@ -152,10 +155,10 @@ class Windows:
 class Worker:
     """Fuses windows of a mosaic into files; `make_model` gives the method where the mosaic names a model."""
 
-    def __init__(self, mosaic: Mosaic, make_model: Callable[[Mosaic], Diffusion]) -> None:
+    def __init__(self, mosaic: Mosaic, make_model: Callable[[Mosaic], Method]) -> None:
         self.mosaic = mosaic
         self.method = mosaic.method or make_model(mosaic)
-        self.pair = Pair.open(mosaic.request, Progress())
+        self.pair = replace(Pair.open(mosaic.request, Progress()), light=mosaic.light)
         self.tiles = mosaic.tiles(self.pair, self.method)
         self.windows = Windows(mosaic.request)
 
@@ -191,7 +194,7 @@ def join(mosaic: Mosaic, pair: Pair, tiles: list[Tile], numbers: Iterable[int], 
             whole = np.full((pair.hsi.count, *values.shape[1:]), np.nan, np.float32)
             whole[pair.hsi_bands] = values
             tile = tiles[number]
-            writer.write(tile.core_rows.start - rows.start, tile.core_cols.start - cols.start, whole)
+            writer.write(tile.core.rows.start - rows.start, tile.core.cols.start - cols.start, whole)
             consistency.take(sums)
         record["consistency_db"] = {"hsi": consistency.hsi_db, "msi": consistency.msi_db}
     return consistency

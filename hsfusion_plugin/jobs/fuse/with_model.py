@@ -23,10 +23,10 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
+from ..methods.closed_form import CLOSED_FORMS
 from ..methods.draw import GAUSSIAN, check_method
-from ..methods.full_band_model import Published
 from ..methods.kept_tiles import kept_tiles
-from ..methods.subspace_model import CLOSED_FORMS, Method
+from ..methods.method import Method
 from ..pair.estimates import estimate
 from ..pair.pair import Pair
 from ..reduced.guard import Verdict, decide
@@ -57,9 +57,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
             estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
         with clock.phase("waiting for the backend"):
             opened, card, about = arrived()
+        pair = estimates.pair
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
-        if isinstance(method, Published):
-            method = method.for_scene(estimates.blocks, estimates.scene)
+        method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
         beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
@@ -104,7 +104,7 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
-_Opened = tuple[Any, dict[str, Any], dict[str, Any]]  # Diffusion or Published, its card, what provenance says
+_Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what provenance says
 
 
 @contextmanager
@@ -155,8 +155,8 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
 
 
 def _shipped(
-    method: Method | Published, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
-) -> Method | Published:
+    method: Method, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
+) -> Method:
     if verdict is None or verdict.shipped == method.name:
         return method
     if verdict.residual is None:

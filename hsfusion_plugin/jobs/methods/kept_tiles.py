@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -24,6 +25,8 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 
 from ....models.version import VERSION
+from ....models.wire.full_band import FullBandRequest
+from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client, never
 from ...backend.local.logs import cache_folder
 from ...backend.settings import Settings
@@ -42,6 +45,8 @@ _WRITTEN_ONLY = (
     "data_type",
     "backend",
 )  # change no tile
+MARKER = "hsfusion-tiles.txt"
+_NAME = re.compile(r"[0-9a-f]{20}")
 M = TypeVar("M")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -78,7 +83,7 @@ class TileStore:
             return
         part = self.folder / f".part-{os.getpid()}-{next(self._numbers)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            _mark(self.folder)
             disk, size = shutil.disk_usage(self.folder), sum(array.nbytes for array in tensors.values())
             if disk.free < max(SPARE_BYTES, SPARE_SHARE * disk.total) + size:
                 raise OSError(0, "its disk is nearly full, HSFUSION_WORK may name a folder on another one")
@@ -99,7 +104,8 @@ class TileStore:
 
     def remove(self) -> None:
         """Forget the run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if is_ours(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key[:40]}.npz"
@@ -118,7 +124,7 @@ class KeepingClient:
         self,
         model: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: TileRequest | FullBandRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = never,
         expect: Mapping[str, tuple[int, ...]] | None = None,
     ) -> dict[str, np.ndarray]:
@@ -126,7 +132,8 @@ class KeepingClient:
         sha256 = self._client.sha256(model)
         if not sha256:
             return self._client.infer(model, tensors, request, cancelled, expect)
-        key = tile_key(sha256, tensors, {**request, "replies": getattr(self._client, "replies", "full")})
+        plain = request if isinstance(request, Mapping) else request.to_message()
+        key = tile_key(sha256, tensors, {**plain, "replies": getattr(self._client, "replies", "full")})
         found = self._store.find(key, expect)
         if found is None:
             found = self._client.infer(model, tensors, request, cancelled, expect)
@@ -191,14 +198,29 @@ def _tidy(root: Path) -> None:
     """Remove what nobody came back for."""
     for folder in root.glob("*"):
         try:
-            if time.time() - folder.stat().st_mtime > OLDEST_DAYS * 86400 and _ours(folder):
+            if time.time() - folder.stat().st_mtime > OLDEST_DAYS * 86400 and is_ours(folder):
                 shutil.rmtree(folder)
         except OSError:  # another run removes it too
             continue
 
 
-def _ours(folder: Path) -> bool:
-    return folder.is_dir() and all(f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is one that a run made: by its name, by the marker in it, and by nothing else being there."""
+    if folder.is_symlink() or not (_NAME.fullmatch(folder.name) and (folder / MARKER).is_file()):
+        return False
+    return all(f.name == MARKER or f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+
+
+def _mark(folder: Path) -> None:
+    """Make a run's folder, with the marker by which it may be deleted again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / MARKER
+    if not marker.exists():
+        if any(folder.iterdir()):
+            raise OSError(0, "a folder of another's has the name that this run's would have")
+        marker.write_text(
+            "Finished tiles of a run of HSFusion; the folder is deleted when it is not needed.\n", "utf-8"
+        )
 
 
 def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from ....models.heap import give_back
 from ....models.observation import Sampling, fine_seen
 from ....models.scene.block import Block
 from ....models.scene.sensors.placing import FIELD_WINDOW, FIELD_WINDOWS, field_windows, spread
-from ....models.scene.tiles.plan import place_of
+from ....models.scene.window import Place, Window
 from ..run.progress import Progress
 from .pair import Pair
 
@@ -29,17 +29,17 @@ def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 
     rows, cols = pair.alignment.coarse_shape
     if rows * cols <= LARGEST_WHOLE:
         m = sampling.margin
-        windows = [(range(-m, rows + m), range(-m, cols + m))]
+        windows = [Window(range(-m, rows + m), range(-m, cols + m))]
     else:
         windows = [
-            (range(r.start, r.stop), range(c.start, c.stop))
+            Window(range(r.start, r.stop), range(c.start, c.stop))
             for r in spread(rows, size, per_axis)
             for c in spread(cols, size, per_axis)
         ]
     blocks = []
-    for coarse_rows, coarse_cols in windows:
+    for window in windows:
         progress.check()
-        blocks.append(_read_block(pair, sampling, coarse_rows, coarse_cols))
+        blocks.append(read_block(pair, sampling, window))
     pair.close()  # GDAL keeps blocks of it in memory, and the tiles have handles of their own
     give_back()
     return blocks
@@ -54,17 +54,15 @@ def field_blocks(pair: Pair, blocks: list[Block], sampling: Sampling, progress: 
     return read_blocks(pair, sampling, progress, FIELD_WINDOW, FIELD_WINDOWS)
 
 
-def _read_block(pair: Pair, sampling: Sampling, coarse_rows: range, coarse_cols: range) -> Block:
-    shape, reach = pair.alignment.scene_shape, int(np.ceil(REACH * sampling.ratio))
+def read_block(pair: Pair, sampling: Sampling, coarse: Window) -> Block:
+    """A window of HSI pixels with the MSI that they see."""
+    shape, ratio = pair.alignment.scene_shape, sampling.ratio
+    reach = int(np.ceil(REACH * ratio))
     if sampling.displacement is not None:
-        fine_rows, fine_cols = fine_seen((coarse_rows, coarse_cols), shape, sampling, reach)
+        fine = Window(*fine_seen(coarse.axes, shape, sampling, reach))
     else:
-        core = [
-            range(max(0, int(c.start * sampling.ratio)), min(size, int(np.ceil(c.stop * sampling.ratio))))
-            for c, size in ((coarse_rows, shape[0]), (coarse_cols, shape[1]))
-        ]
-        place = place_of(core[0], core[1], shape, sampling, reach)
-        fine_rows, fine_cols = place.fine_rows, place.fine_cols
-    y, y_mask = pair.read_hsi(coarse_rows, coarse_cols)
-    z, z_mask = pair.read_msi(fine_rows, fine_cols)
-    return Block(y, z, y_mask, z_mask, shape, fine_rows, fine_cols, coarse_rows, coarse_cols)
+        seen = Window(*(range(int(axis.start * ratio), int(np.ceil(axis.stop * ratio))) for axis in coarse.axes))
+        fine = (seen & Window.whole(shape)).grown(reach, shape)
+    y, y_mask = pair.read_hsi(*coarse.axes)
+    z, z_mask = pair.read_msi(*fine.axes)
+    return Block(y, z, y_mask, z_mask, shape, Place(fine, coarse))

@@ -10,6 +10,7 @@ from ....models.errors import HSFusionError
 from ....models.scene.quality import Area
 from ....models.scene.sensors.defects.find import Found
 from ....models.scene.sensors.defects.repair import Repair, Repaired
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
 from ...rasters.bands import usable_bands
@@ -43,7 +44,8 @@ class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
     sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects: what was found in
-    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
+    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is
+    done to both so that they are seen under one light, or None.
     """
 
     hsi: Raster
@@ -55,6 +57,7 @@ class Pair:
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
     defects: Found = Found(Repair())
+    light: Light | None = None
     msi_areas: tuple[Area, ...] = ()
 
     @classmethod
@@ -128,16 +131,32 @@ class Pair:
             if all(len(h) for h in held):
                 there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
                 values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
-        return repair(values, *wide).part(repair.reach, repair.reach, len(rows), len(cols))
+        found = repair(values, *wide).part(repair.reach, repair.reach, len(rows), len(cols))
+        return self._lit_hsi(found, rows, cols)
+
+    def _lit_hsi(self, found: Repaired, rows: range, cols: range) -> Repaired:
+        if self.light is None:
+            return found
+        values, mask = self.light.hsi(found.values, found.mask, rows, cols)
+        return replace(found, values=values, mask=mask)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
         and what is left out, included."""
-        found = self.checked_msi(rows, cols)
-        return found.values, found.mask
+        found = self._sharpened_msi(rows, cols)
+        if self.light is None:
+            return found.values, found.mask
+        return self.light.msi(found.values, found.mask, rows, cols)
 
     def checked_msi(self, rows: range, cols: range) -> Checked:
-        """The same with what was left out."""
+        """The same for a result: what was left out of areas is told pixel by pixel, and filled with what the HSI lets one expect."""
+        found = self._sharpened_msi(rows, cols)
+        if self.light is None:
+            return found
+        values, clouded = self.light.filled(self.light.apply(found.values, rows, cols), rows, cols)
+        return Checked(values * found.mask, found.mask, found.left_out | (clouded & (found.mask > 0)))
+
+    def _sharpened_msi(self, rows: range, cols: range) -> Checked:
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.

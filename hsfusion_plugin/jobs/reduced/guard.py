@@ -16,8 +16,8 @@ import numpy as np
 from ....models.scene.block import Block, middle
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse, margin_db, verdict
 from ..fuse.tiles import result
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import ClosedForm, Method
+from ..methods.closed_form import ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates
 from ..run.progress import Progress
 from .scene import Rehearsal, Stage
@@ -42,7 +42,7 @@ class Verdict:
 
     def closed_form(self, band_std: np.ndarray | None = None) -> ClosedForm:
         """What is shipped instead of the guarded method, as it was checked; band_std (L,): its expected error."""
-        return ClosedForm(self.shipped, band_std=band_std, denoise=True)
+        return ClosedForm(self.shipped, band_std=band_std, filters=True)
 
     def sentence(self, guarded: str) -> str:
         """What the check found, for the log and the report."""
@@ -66,9 +66,7 @@ class Verdict:
         return f"Checked at reduced resolution (Wald's protocol): {found}. RMSE beyond noise: {errors}."
 
 
-def decide(
-    estimates: Estimates, guarded: Method | Published, wavelengths: np.ndarray | None, progress: Progress
-) -> Verdict:
+def decide(estimates: Estimates, guarded: Method, wavelengths: np.ndarray | None, progress: Progress) -> Verdict:
     """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed form is clearly better.
 
     Where the scene is too small the average of LOC and MAP is chosen.
@@ -90,9 +88,7 @@ def decide(
     return Verdict(shipped, scores, np.sqrt(errors[shipped] / count), gain, margin_db(pixels))
 
 
-def _every(
-    stages: list[Stage], guarded: Method | Published, progress: Progress
-) -> Iterator[tuple[Stage, str, np.ndarray]]:
+def _every(stages: list[Stage], guarded: Method, progress: Progress) -> Iterator[tuple[Stage, str, np.ndarray]]:
     """Spectra (L, H, W) of each stage by each closed form and by `guarded`, on which the backend works meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="hsfusion-guard") as pool:
         asked = deque(pool.submit(stage.fused, guarded) for stage in stages)

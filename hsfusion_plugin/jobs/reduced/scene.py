@@ -10,15 +10,13 @@ import numpy as np
 
 from ....models.scene.block import LEAST_SAMPLES, Block, coarse_samples
 from ....models.scene.methods.classical import GLOBAL, fit_full_band
-from ....models.scene.methods.subspace import Place
+from ....models.scene.methods.subspace import ClosedForms
 from ....models.scene.model import SceneModel, fit_scene
 from ....models.scene.reduced.wald import reduced_block, reduced_sampling
-from ....models.scene.reduced.windows import interpolated
 from ....models.scene.subspace.subspace import Subspace, fit_subspace
-from ....models.scene.tiles.plan import Tile
 from ....models.scene.tiles.spectra import expand_tile, outside_part
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import CLOSED_FORMS, Arrays, ClosedForm, Method
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates
 
 Tick = Callable[[float], None]
@@ -37,43 +35,23 @@ class Stage:
         """Pixels that both images have."""
         return self.block.z_mask > 0
 
-    @property
-    def tile(self) -> Tile:
-        """The whole block as one tile."""
-        block = self.block
-        place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-        return Tile(block.fine_rows, block.fine_cols, place)
-
-    @cached_property
-    def arrays(self) -> Arrays:
-        """What a method in coefficients is given."""
-        block, scene = self.block, self.scene
-        z = scene.standardise(block.z) * block.z_mask
-        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
-        return Arrays(y, z, block.y_mask, block.z_mask)
-
     @cached_property
     def outside(self) -> np.ndarray:
         """(L, H, W): what every method in coefficients adds outside the subspace."""
-        block = self.block
-        return outside_part(self.scene, block.y, block.y_mask, self.arrays.z, block.z_mask, self.tile.place)
+        return outside_part(self.scene, self.block)
 
     def interpolated(self) -> np.ndarray:
         """The calibration row of every table: cubic interpolation of the HSI (L, H, W)."""
-        block = self.block
-        return interpolated(block, self.scene.coefficients.sampling, block.fine_rows, block.fine_cols)
+        return self.block.interpolated(self.scene.coefficients.sampling)
 
-    def fused(self, method: Method | Published) -> np.ndarray:
-        """Spectra (L, H, W) by a method in coefficients, or by a full-band model."""
-        if isinstance(method, Published):
-            block = self.block
-            return method.spectra(block, block.fine_rows, block.fine_cols, self.scene.coefficients.sampling)[0]
-        x, _ = method(self.arrays, self.scene.coefficients, self.tile)
-        return expand_tile(self.scene, x, self.outside)
+    def fused(self, method: Method) -> np.ndarray:
+        """Spectra (L, H, W) by any method."""
+        answer = method.fuse(self.block, self.scene, self.block.place.fine)
+        return answer.spectra if answer.x is None else expand_tile(self.scene, answer.x, self.outside)
 
     def closed_forms(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and spectra (L, H, W) of every closed form, the MSI's noise filtered, sooner than one by one."""
-        forms = self.arrays.closed_forms(self.scene.coefficients, self.tile, denoise=True)
+        forms = ClosedForms.of(self.scene.standardised(self.block), self.scene.coefficients, denoise=True)
         for name in CLOSED_FORMS:
             yield name, expand_tile(self.scene, ClosedForm(name).of(forms), self.outside)
 
@@ -144,7 +122,7 @@ class Rehearsal:
             if name in GLOBAL:
                 share = _share_of(tick, number, len(self.stages))
                 method = fit_full_band(name, [block], stage.scene, lambda block=block: block, share)
-            fused.append(method.window(block, block.fine_rows, block.fine_cols))
+            fused.append(method.window(block, block.place.fine))
             tick((number + 1) / len(self.stages))
         return fused
 

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ...observation import Degradation, Upsampling
-from ..block import WHOLE_SUPPORT
+from ..block import WHOLE_SUPPORT, Block
 from ..laws import closed_forms as cf
 from ..model import CoefficientModel
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tile lies in its scene: absolute ranges of fine (MSI) and coarse (HSI) pixels."""
-
-    fine_rows: range
-    fine_cols: range
-    coarse_rows: range
-    coarse_cols: range
-
-    def operators(self, model: CoefficientModel) -> tuple[Degradation, Upsampling]:
-        """D and the interpolation back, between the tile's windows."""
-        where = (model.sampling, model.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols)
-        return Degradation(*where), Upsampling(*where)
+from ..window import Place
 
 
 def denoised(z: Any, z_mask: Any, model: CoefficientModel, place: Place) -> tuple[Any, CoefficientModel]:
@@ -50,6 +34,14 @@ class ClosedForms:
         self._y, self._z, self._y_mask, self._z_mask, self._model = y, z, y_mask, z_mask, model
         self._down, self._up = place.operators(model)
         self._low, self._support, self._detail = cf.detail_image(z, z_mask, self._down, self._up)
+
+    @classmethod
+    def of(cls, block: Block, model: CoefficientModel, denoise: bool = False) -> ClosedForms:
+        """Of a block of coefficients (`SceneModel.standardised`); denoise: the MSI's noise is filtered first."""
+        z = block.z
+        if denoise:
+            z, model = denoised(z, block.z_mask, model, block.place)
+        return cls(block.y, z, block.y_mask, block.z_mask, model, block.place)
 
     @property
     def y_up(self) -> Any:
