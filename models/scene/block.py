@@ -121,12 +121,12 @@ def widened(block: Block, margin: int) -> Block:
     if margin == 0:
         return block
     edge = ((margin, margin), (margin, margin))
+    coarse = Window(*(range(r.start - margin, r.stop + margin) for r in block.place.coarse.axes))
     return replace(
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        coarse_rows=range(block.coarse_rows.start - margin, block.coarse_rows.stop + margin),
-        coarse_cols=range(block.coarse_cols.start - margin, block.coarse_cols.stop + margin),
+        place=replace(block.place, coarse=coarse),
     )
 
 

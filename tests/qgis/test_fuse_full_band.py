@@ -141,6 +141,19 @@ def test_another_sensors_bands_are_refused_or_interpolated(fuse, pair, tmp_path)
     assert np.sqrt(np.mean((fused - before) ** 2)) < 2 * np.sqrt(np.mean((truth - before) ** 2))
 
 
+def test_another_msi_and_another_ratio_are_interpolated(fuse, pair, tmp_path):
+    """Three MSI bands of twice the pixel size, as HSR-Diff's network of Pavia runs on HypSen: a warning, and a result near the interpolated HSI."""
+    fine = read(pair.msi)[:3]
+    half = fine.reshape(3, fine.shape[1] // 2, 2, fine.shape[2] // 2, 2).mean(axis=(2, 4))
+    msi = pairs.write(tmp_path / "half.tif", half, 2 * pairs.PIXEL, wavelengths=pairs.MSI_WAVELENGTHS[:3])
+    fuse("hsr-diff", HSI=pair.hsi, MSI=msi, GUARD="false", INTERPOLATE_BANDS="true", OUTPUT=tmp_path / "fused.tif")
+    record = json.loads((tmp_path / "fused.json").read_text(encoding="utf-8"))
+    assert "was trained with 4 MSI bands and a ratio of 4; this pair has 3 MSI bands" in record["warnings"][0]
+    fused, before = read(tmp_path / "fused.tif"), nearest(pair)[:, ::2, ::2]
+    assert fused.shape == before.shape and np.isfinite(fused).all()
+    assert np.sqrt(np.mean((fused - before) ** 2)) < np.std(before)
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
