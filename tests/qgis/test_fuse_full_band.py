@@ -134,7 +134,9 @@ def test_another_sensors_bands_are_refused_or_interpolated(fuse, pair, tmp_path)
     assert list((tmp_path / "out").iterdir()) == []
     fuse("ddrf", INTERPOLATE_BANDS="true", REPORT=tmp_path / "out" / "report.html", **given)
     record = json.loads((tmp_path / "out" / "fused.json").read_text(encoding="utf-8"))
-    assert record["bands_interpolated"] and any("The model was not made for this sensor" in w for w in record["warnings"])
+    assert record["bands_interpolated"] and any(
+        "The model was not made for this sensor" in w for w in record["warnings"]
+    )
     assert "The model was not made for this sensor" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     fused, truth = read(tmp_path / "out" / "fused.tif"), pair.truth[keep]
     before = nearest(pair)[keep]
