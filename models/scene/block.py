@@ -121,12 +121,14 @@ def widened(block: Block, margin: int) -> Block:
     if margin == 0:
         return block
     edge = ((margin, margin), (margin, margin))
-    coarse = Window(*(range(r.start - margin, r.stop + margin) for r in block.place.coarse.axes))
     return replace(
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        place=replace(block.place, coarse=coarse),
+        place=replace(
+            block.place,
+            coarse=Window(*(range(a.start - margin, a.stop + margin) for a in block.place.coarse.axes)),
+        ),
     )
 
 
