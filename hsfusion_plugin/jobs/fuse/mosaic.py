@@ -16,6 +16,7 @@ import numpy as np
 
 from ....models.scene.methods.classical import TILED, fit_full_band
 from ....models.scene.model import SceneModel
+from ....models.scene.reduced.guard import decide
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.scene.window import Window
@@ -30,7 +31,6 @@ from ..methods.kept_tiles import TileStore, is_ours, run_name
 from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..reduced.guard import decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .consistency import Consistency
@@ -90,11 +90,12 @@ def prepare(
     if model is None:
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
-        verdict = decide(estimates, model, pair.wavelengths, progress)
+        known = estimates.scene, estimates.blocks
+        verdict = decide(*known, model, pair.wavelengths, progress.check, progress.step)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, light, about)
+            return Mosaic(request, estimates.scene, ClosedForm(verdict.shipped, filters=True), largest, light, about)
     return Mosaic(request, estimates.scene, None, largest, light, about, sha256)
 
 
