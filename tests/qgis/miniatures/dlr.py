@@ -139,7 +139,8 @@ def enmap_l1b(folder: Path) -> Truth:
             values[f"{name}_{number}"] = (-1 if name == "ROW_NUM" else 1) * float(number == term)
     rpc = "".join(f"<{k}>{v}</{k}>" for k, v in values.items())
     text = enmap_xml("L1B", gains, offsets).replace(
-        "</specific>", "<RPC>" + "".join(f'<bandID number="{i}">{rpc}</bandID>' for i in range(1, 9)) + "</RPC></specific>"
+        "</specific>",
+        "<RPC>" + "".join(f'<bandID number="{i}">{rpc}</bandID>' for i in range(1, 9)) + "</RPC></specific>",
     )
     Path(f"{prefix}METADATA.XML").write_text(text, encoding="utf-8")
     lon, lat = np.meshgrid(13.0 + (np.arange(cols) - 9) / 9 * 0.004, 52.5 - (np.arange(rows) - 10) / 10 * 0.003)
