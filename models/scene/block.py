@@ -120,13 +120,12 @@ def widened(block: Block, margin: int) -> Block:
     """The block with so many HSI pixels around of which nothing is known, for a displacement that needs room."""
     if margin == 0:
         return block
-    edge = ((margin, margin), (margin, margin))
+    edge, coarse = ((margin, margin), (margin, margin)), block.place.coarse
     return replace(
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        coarse_rows=range(block.coarse_rows.start - margin, block.coarse_rows.stop + margin),
-        coarse_cols=range(block.coarse_cols.start - margin, block.coarse_cols.stop + margin),
+        place=replace(block.place, coarse=Window(*(range(a.start - margin, a.stop + margin) for a in coarse.axes))),
     )
 
 

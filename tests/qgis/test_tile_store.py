@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hsfusion.hsfusion_plugin.jobs.methods import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.methods.kept_tiles import TileStore, kept_tiles, tile_key
-from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 

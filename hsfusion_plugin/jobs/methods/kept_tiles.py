@@ -24,6 +24,8 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 
 from ....models.version import VERSION
+from ....models.wire.full_band import FullBandRequest
+from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client, never
 from ...backend.local.logs import cache_folder
 from ...backend.settings import Settings
@@ -118,7 +120,7 @@ class KeepingClient:
         self,
         model: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: TileRequest | FullBandRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = never,
         expect: Mapping[str, tuple[int, ...]] | None = None,
     ) -> dict[str, np.ndarray]:
@@ -126,7 +128,8 @@ class KeepingClient:
         sha256 = self._client.sha256(model)
         if not sha256:
             return self._client.infer(model, tensors, request, cancelled, expect)
-        key = tile_key(sha256, tensors, {**request, "replies": getattr(self._client, "replies", "full")})
+        plain = request if isinstance(request, Mapping) else request.to_message()
+        key = tile_key(sha256, tensors, {**plain, "replies": getattr(self._client, "replies", "full")})
         found = self._store.find(key, expect)
         if found is None:
             found = self._client.infer(model, tensors, request, cancelled, expect)
