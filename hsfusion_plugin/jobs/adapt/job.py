@@ -64,6 +64,7 @@ def run(request: AdaptRequest, progress: Progress) -> dict[str, Any]:
     say_pair(pair, progress)
     with _opened(request, pair, progress) as parent:
         estimates = estimate(pair, request, progress.part(0.02, 0.1), int(parent.card["components"]))
+        pair = estimates.pair
         say_estimates(pair, estimates, progress)
         examples = _examples(request, pair, estimates, parent.name, progress)
         with AdaptationJob(parent.client, parent.name) as job:

@@ -93,6 +93,7 @@ def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     pair = Pair.open(request, progress)
     window = fused_window(fused, pair)
     estimates = estimate(pair, request, progress.part(0.0, 0.4))
+    pair = estimates.pair
     found = assess(fused, pair, estimates, window, progress.part(0.4, 0.95))
     for name, value in found.numbers().items():
         progress.info(f"{name}: {value:.5g}")

@@ -154,6 +154,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
         "hsi_bands": [b + 1 for b in pair.hsi_bands],
         "msi_bands": msi_ranges(pair),
         "msi_sharpening": None if pair.sharpening is None else vars(pair.sharpening),
+        "light": None if pair.light is None else pair.light.to_dict(),
         "bands_outside_msi_range": outside_range(pair),
         "software": reports.software_versions(),
     }

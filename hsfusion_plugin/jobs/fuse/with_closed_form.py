@@ -35,6 +35,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     say_pair(pair, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
+    pair = estimates.pair
     say_estimates(pair, estimates, progress)
     method = _method(name, request.denoise, pair, estimates, progress.part(0.2, 0.7))
     estimates = estimates.without_blocks()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ....models.scene.model import COMPONENTS, SceneModel
+from ....models.scene.reduced.guard import Verdict, decide
 from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, coming_backend
 from ...backend.settings import Settings
@@ -23,13 +24,12 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
-from ..methods.closed_form import CLOSED_FORMS
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..methods.draw import GAUSSIAN, check_method
 from ..methods.kept_tiles import kept_tiles
 from ..methods.method import Method
 from ..pair.estimates import estimate
 from ..pair.pair import Pair
-from ..reduced.guard import Verdict, decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
@@ -57,6 +57,7 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
             estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
         with clock.phase("waiting for the backend"):
             opened, card, about = arrived()
+        pair = estimates.pair
         method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
         method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
@@ -68,7 +69,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         if request.guard:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
-                verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
+                part = progress.part(0.15, 0.25)
+                known = estimates.scene, estimates.blocks
+                verdict = decide(*known, method, pair.wavelengths, part.check, part.step)
             progress.info(verdict.sentence(method.name))
         estimates = estimates.without_blocks()
         shipped = _shipped(method, verdict, estimates.scene, request, progress)
@@ -167,7 +170,7 @@ def _shipped(
         band_std, known = verdict.residual, f"the error of {verdict.shipped} at reduced resolution"
     if request.uncertainty:
         progress.warn(f"UNCERTAINTY is {known}, one number per band.")
-    return verdict.closed_form(band_std)
+    return ClosedForm(verdict.shipped, filters=True, band_std=band_std)
 
 
 def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:

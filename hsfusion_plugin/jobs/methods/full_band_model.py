@@ -1,4 +1,5 @@
-"""A full-band model in the backend as a method of a job: the papers' own form, for the sensor that its weights were trained on."""
+"""A full-band model in the backend as a method of a job: the papers' own form, for the sensor that its weights were
+trained on."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ class Published(RemoteMethod):
         return cls(name, client, request, progress, windows, bands, quantile, kind)
 
     def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Published:
-        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the scene's response and gain."""
+        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the
+        scene's response and gain."""
         scaling = scene_scaling([self._on_model_bands(block) for block in blocks], self.quantile)
         if self.normalisation == JOINT:
             scaling = scaling.joint(scene.spectral_response, scene.spectral_offset, scene.unexplained)
@@ -99,7 +101,10 @@ class Published(RemoteMethod):
         request, fit, sampling = self.request, self.bands, scene.coefficients.sampling
         seen = block.cut(self.place(core, scene))
         y = seen.y if fit.to_model is None else np.tensordot(fit.to_model.astype(np.float32), seen.y, axes=1)
-        tensors = {**seen.images, "y": y, "z": seen.z[fit.msi_order]}
+        z, scaling = seen.z[fit.msi_order], self.scaling
+        if fit.msi_to_model is not None:
+            z, scaling = _mixed(z, fit.msi_to_model, scaling)
+        tensors = {**seen.images, "y": y, "z": z}
         shape = (len(y), *core.shape)
         samples = max(1, request.samples)
         reply = self.client.infer(
@@ -110,9 +115,9 @@ class Published(RemoteMethod):
                 scene_shape=block.scene_shape,
                 place=seen.place,
                 core=core,
-                hsi_scale=self.scaling.hsi,
-                msi_scale=self.scaling.msi,
-                msi_offset=self.scaling.offset,
+                hsi_scale=scaling.hsi,
+                msi_scale=scaling.msi,
+                msi_offset=scaling.offset,
                 seed=request.seed,
                 steps=request.steps,
                 samples=samples,
@@ -126,7 +131,8 @@ class Published(RemoteMethod):
     def _bands_back(
         self, x: np.ndarray, std: np.ndarray | None, seen: Block, core: Window, sampling: Sampling
     ) -> Answer:
-        """From the model's bands to the pair's: what the model adds to the interpolated HSI is carried over, the HSI's spectra stay."""
+        """From the model's bands to the pair's: what the model adds to the interpolated HSI is carried over, the
+        HSI's spectra stay."""
         fit = self.bands
         if fit.to_model is None or fit.back is None:
             return Answer(spectra=x, std=std)
@@ -134,3 +140,11 @@ class Published(RemoteMethod):
         before = seen.interpolated(sampling, core).astype(np.float32)
         added = np.tensordot(back, x - np.tensordot(to_model, before, axes=1), axes=1)
         return Answer(spectra=before + added, std=None if std is None else np.tensordot(np.abs(back), std, axes=1))
+
+
+def _mixed(z: np.ndarray, mix: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, Scaling]:
+    """The MSI (l, H, W) as bands of another sensor, mix (l', l), each band in its own normalised unit; with the
+    scaling that is left to do."""
+    offset, scale = (values[:, None, None] for values in (scaling.offset, scaling.msi))
+    mixed = np.tensordot(mix, (z - offset) / scale, axes=1)
+    return mixed, Scaling(scaling.hsi, np.ones(len(mixed)), np.zeros(len(mixed)))

@@ -58,7 +58,7 @@ def reduced_examples(
     judged = 0
     for phase in ((0, 0), (half, half), (0, half), (half, 0)):
         check()
-        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples))
+        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples), check)
         judged = judged or len(examples)
     if not judged:
         raise HSFusionError(
@@ -82,9 +82,11 @@ def _of_phase(
     sampling: Sampling,
     wavelengths: np.ndarray | None,
     seed: int,
+    check: Callable[[], None],
 ) -> list[Reduced]:
     found = []
     for number, (block, role) in enumerate(zip(blocks, roles)):
+        check()
         part = _from(block, phase)
         reduced = reduced_block(part, sampling, scene.subspace.band_noise, scene.msi_noise, seed + number)
         if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES:
@@ -97,6 +99,7 @@ def _of_phase(
         scene.subspace.components,
         scene.subspace,
         wavelengths,
+        check=check,
     )
     return [_example(part, reduced, role, local) for part, reduced, role in found]
 
