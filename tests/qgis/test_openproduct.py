@@ -121,7 +121,11 @@ def test_two_products_are_fused_as_they_are(tmp_path):
             heard.append(text)
 
     request = FusionRequest(
-        hsi=str(hsi), msi=str(msi / "MTD_MSIL2A.xml"), output=str(tmp_path / "f.tif"), method="glp-hs"
+        hsi=str(hsi),
+        msi=str(msi / "MTD_MSIL2A.xml"),
+        output=str(tmp_path / "f.tif"),
+        report=str(tmp_path / "f.html"),
+        method="glp-hs",
     )
     with_closed_form.run(request, Listener())
     fused = physical(tmp_path / "f.tif") * 2500  # reflectance of four times the pair's numbers
@@ -129,6 +133,8 @@ def test_two_products_are_fused_as_they_are(tmp_path):
     log = "\n".join(heard)
     assert "EnMAP L2A of 2022-07-24" in log and "Sentinel-2 L2A" in log and "kept in" in log
     assert "days apart" in log
+    report = (tmp_path / "f.html").read_text(encoding="utf-8")
+    assert "EnMAP L2A 2022-07-24" in report and "Sentinel-2 L2A 2023-06-01" in report
     heard.clear()
     with_closed_form.run(request, Listener())
     assert sum("was opened before" in text for text in heard) == 2
