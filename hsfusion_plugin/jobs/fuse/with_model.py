@@ -69,9 +69,8 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         if request.guard:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
-                part = progress.part(0.15, 0.25)
                 known = estimates.scene, estimates.blocks
-                verdict = decide(*known, method, pair.wavelengths, part.check, part.step)
+                verdict = decide(*known, method, pair.wavelengths, progress.part(0.15, 0.25))
             progress.info(verdict.sentence(method.name))
         estimates = estimates.without_blocks()
         shipped = _shipped(method, verdict, estimates.scene, request, progress)
