@@ -11,7 +11,6 @@ from ....observation import Sampling
 from ...block import Block
 from ..registration import LEAST_PIXELS, SIGMAS, Estimate
 from .descent import Fit, descend
-from .halves import halves_agree
 from .intervals import covariance
 from .misfit import Misfit
 from .parameters import Free, turned
@@ -99,21 +98,20 @@ def find_displacement(
         fit = min(fits, key=lambda one: one.slope.value)
         scores = _scores(misfit, fit, held)
         gain, error = _gain(best, scores)
-        local = free.order > 1 and all(one.order == 1 for one, _, _ in accepted)
+        local = free.order > 1 and all(one.order == 1 for one in accepted)
         least = (LEAST_GAIN_LOCAL if local else LEAST_GAIN) * float(best.mean())
         if gain > max((FURTHER if accepted else GAIN) * error, least):
             kept, best, waited = fit, scores, 0
-            accepted.append((free, kept.sampling, float(best.mean())))
+            accepted.append(free)
         else:
             waited += 1
             if waited >= PATIENCE and free.order >= LEAST_TRIED:
                 break
-    for free, start, left in reversed(accepted):
-        misfit = Misfit(blocks, start, SLACK)
-        fit = descend(misfit, start, free, None, check)
-        if halves_agree(misfit, fit, check):
-            return _told(misfit, fit, sampling, (float(first.mean()), left))
-    return None
+    if not accepted:
+        return None
+    misfit = Misfit(blocks, kept.sampling, SLACK)
+    fit = descend(misfit, kept.sampling, accepted[-1], None, check)
+    return _told(misfit, fit, sampling, (float(first.mean()), float(best.mean())))
 
 
 def _sizes(plain: Free, count: int) -> list[Free]:
