@@ -155,5 +155,7 @@ def _made_up(card: dict[str, Any], size: int) -> Trial:
     rng, ratio, count = np.random.default_rng(0), round(card["ratios"][0]), int(card["msi_bands"])
     hsi = rng.random((int(card["bands"]), size // ratio, size // ratio), np.float32)
     msi = rng.random((count, size, size), np.float32)
-    pair = Observed("made up", None, hsi, msi, Scaling(1.0, np.ones(count), np.zeros(count)), False)
+    pair = Observed(
+        "made up", None, hsi, msi, Scaling(1.0, np.ones(count), np.zeros(count)), False, np.array(card["wavelengths"])
+    )
     return Trial(pair, Sampling(ratio), {})
