@@ -63,7 +63,7 @@ INTERFACE = {
         ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "INCONSISTENCY", "REPORT", "TABLE"],
     ),
     "compare": (
-        ["HSI", "MSI", "METHODS", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
+        ["HSI", "MSI", "PRESET", "METHODS", "CRITERION", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (
