@@ -126,7 +126,8 @@ class KeepingClient:
         sha256 = self._client.sha256(model)
         if not sha256:
             return self._client.infer(model, tensors, request, cancelled, expect)
-        key = tile_key(sha256, tensors, {**request, "replies": getattr(self._client, "replies", "full")})
+        plain = request if isinstance(request, Mapping) else request.to_message()
+        key = tile_key(sha256, tensors, {**plain, "replies": getattr(self._client, "replies", "full")})
         found = self._store.find(key, expect)
         if found is None:
             found = self._client.infer(model, tensors, request, cancelled, expect)
