@@ -14,6 +14,7 @@ from .estimatesensor import EstimateSensor
 from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
+from .fusefolder import FuseFolder
 from .getmodel import GetModel
 from .openproduct import OpenProduct
 from .setupbackend import SetupBackend
@@ -23,6 +24,7 @@ from .simulate import Simulate
 ALGORITHMS = (
     Fuse,
     FuseClassical,
+    FuseFolder,
     Adapt,
     Simulate,
     Evaluate,

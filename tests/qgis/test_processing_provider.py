@@ -59,6 +59,21 @@ INTERFACE = {
         ["HSI", "MSI", "MASK", *SENSOR_SET, "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
     ),
+    "fusefolder": (
+        ["PAIRS", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SAMPLER", "SEED"]
+        + [
+            "INTERPOLATE_BANDS",
+            "BACKEND",
+            "TILE_SIZE",
+            *RASTER_SET,
+            "UNCERTAINTY",
+            "QUALITY",
+            "REPORT",
+            "OUTPUT_FOLDER",
+        ]
+        + ["TABLE"],
+        ["OUTPUT_FOLDER", "TABLE", "DONE", "SKIPPED", "FAILED"],
+    ),
     "openproduct": (
         ["PRODUCT", "BANDS", "MASK_CLASSES", "RESOLUTION", "PAN", "SWATH", "OUTPUT", "MASK"],
         ["OUTPUT", "MASK", "SENSOR", "TIME"],
