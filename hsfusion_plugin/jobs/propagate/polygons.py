@@ -95,8 +95,11 @@ def _rasterized(name: str, shape: ogr.Geometry, grid: Grid) -> Area | None:
     x, y = gdal.ApplyGeoTransform(g, float(left), float(top))
     target = gdal.GetDriverByName("MEM").Create("", right - left, bottom - top, 1, gdal.GDT_Byte)
     target.SetGeoTransform((x, g[1], g[2], y, g[4], g[5]))
+    if grid.crs_wkt:
+        target.SetProjection(grid.crs_wkt)
     source = (ogr.GetDriverByName("Memory") or ogr.GetDriverByName("MEM")).CreateDataSource("")
-    layer = source.CreateLayer("polygons")
+    system = osr.SpatialReference(grid.crs_wkt) if grid.crs_wkt else None
+    layer = source.CreateLayer("polygons", system)
     feature = ogr.Feature(layer.GetLayerDefn())
     feature.SetGeometry(shape)
     layer.CreateFeature(feature)
