@@ -162,7 +162,7 @@ class Algorithm(QgsProcessingAlgorithm):
         return {
             **{
                 name.lower(): self.parameterAsEnumString(parameters, name, context)
-                for name in ("SENSOR", "REGISTRATION", "DEFECTS")
+                for name in ("SENSOR", "REGISTRATION", "LIGHT", "DEFECTS")
             },
             **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
             **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},

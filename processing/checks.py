@@ -138,7 +138,8 @@ def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any
         name, path = definition.name(), _destination(parameters.get(definition.name()))
         if path is None:
             continue
-        if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in TIFF:
+        endings = getattr(algorithm, "RASTER_ENDINGS", TIFF)
+        if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in endings:
             return tr("{} is {}, but only GeoTIFF is written: end its name in .tif.").format(name, path)
         if not isinstance(definition, QgsProcessingParameterFolderDestination):
             outputs[name] = path

@@ -15,6 +15,7 @@ from .strings import tr
 
 class OpenProduct(Algorithm):
     GROUP = "tools"
+    RASTER_ENDINGS = (".tif", ".tiff", ".vrt")
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(

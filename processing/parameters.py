@@ -167,6 +167,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
             REGISTRATIONS,
             REGISTRATIONS[0],
         ),
+        choice("LIGHT", tr("Light that varies over the scene: haze, seams, clouds"), AUTO_NONE, AUTO_NONE[0]),
         choice("DEFECTS", tr("Dead columns, spikes and stripes of the hyperspectral raster"), AUTO_NONE, AUTO_NONE[0]),
     ]
 

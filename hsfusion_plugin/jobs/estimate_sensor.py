@@ -54,6 +54,7 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
             "SRF cannot be written, because the HSI has no wavelengths: add them to the raster, or leave SRF out."
         )
     estimates = estimate(pair, request, progress.part(0.0, 0.9))
+    pair = estimates.pair
     found = estimates.geometry.registration
     progress.phase("Writing")
     nominal = _nominal(pair, request)

@@ -31,7 +31,8 @@ class PairRequest:
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
     PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI
     band, separated by commas. registration: "auto" (shift, rotation, scale and local field), "shift" (one shift for all)
-    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). A job's own request adds its fields; they are the parameters of its algorithm.
+    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). light, defects: "auto" or "none". A job's own request adds its
+    fields; they are the parameters of its algorithm.
     """
 
     hsi: str
@@ -46,6 +47,7 @@ class PairRequest:
     shift_x: float | None = None
     shift_y: float | None = None
     registration: str = "auto"
+    light: str = "auto"
     defects: str = "auto"
 
     def left_out(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ resolution, GroupNorm with 8 groups. This gives 1.69 M, 1.88 M and 1.83 M parame
 which does not make it the paper's network. (The paper's other two MAC counts grow too little with the bands for any network whose first
 and last convolutions are 3 x 3 at full resolution; ours grow to 3.5 G.)
 
-Departures: the level enters as the angle of its amplitudes, not as the integer t (`sr3_layers.noise_angle`); images are expected in
-[-1, 1], which the paper does not state. GroupNorm and attention look at the whole tile: run it on windows of its training size.
+Departure: the level enters as the angle of its amplitudes, not as the integer t (`sr3_layers.noise_angle`). The paper does not
+state the range of the images; here they lie in [0, 1] or little above (`scene.pixels.scaling`). GroupNorm and attention look at the
+whole tile: run it on windows of its training size.
 """
 
 from __future__ import annotations

@@ -130,6 +130,11 @@ class SceneModel:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
 
+    def standardised(self, block: Block) -> Block:
+        """A block as methods in coefficients see it: y (K, h, w) coefficients, z (l, H, W) standardised, 0 where masked."""
+        y = (self.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        return replace(block, y=y, z=self.standardise(block.z) * block.z_mask)
+
     def in_units(self, z: np.ndarray) -> np.ndarray:
         """The inverse of `standardise`, but for rounding."""
         return (z * self.z_scale[:, None, None] + self.z_mean[:, None, None]).astype(np.float32)
@@ -254,12 +259,16 @@ def _window(
 
 def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
     """Per MSI band (l,); HSFusionError where no band shows anything."""
-    pixels = np.concatenate([block.z[:, block.z_mask > 0] for block in blocks], axis=1).astype(np.float64)
-    if not np.any(pixels.max(axis=1) > pixels.min(axis=1)):
+    found = []
+    for band in range(len(blocks[0].z)):  # of one band at a time: at a large ratio the MSI is large
+        pixels = np.concatenate([block.z[band][block.z_mask > 0] for block in blocks]).astype(np.float64)
+        found.append((pixels.mean(), pixels.std(), float(np.ptp(pixels))))
+    mean, std, spread = np.array(found).T
+    if not np.any(spread > 0):
         raise HSFusionError(
             "The multispectral raster is constant where the two rasters overlap: there is nothing to sharpen with."
         )
-    return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
+    return mean, np.maximum(std, 1e-12)
 
 
 def _agreement(z_std: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
@@ -22,7 +23,9 @@ from ..errors import HSFusionError, RunCancelled
 from ..heap import give_back
 from ..runners.engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..wire import protocol
-from ..wire.adaptation import AdaptationRequest
+from ..wire.adaptation import AdaptationRequest, Facts
+from ..wire.text import encodable
+from ..wire.values import LONGEST_TEXT
 from .cores import usable_cores
 from .desk import Busy, Desk
 from .limits import Limits, announced_bytes, read_body
@@ -52,7 +55,7 @@ class Job:
             raise ModelChanged(f"The model '{asked.model}' has been replaced since the run began: start the run again.")
         self._device = engine.device
         self.state, self.error, self.file = "running", "", b""
-        self._facts: dict[str, Any] = {"step": 0, "loss": None, "gain": 0.0, "seconds": 0.0}
+        self._moment: Moment | None = None
         self._result: dict[str, Any] = {}
         self._stop = threading.Event()
         self._asked = time.monotonic()
@@ -69,23 +72,27 @@ class Job:
         self._stop.set()
 
     def facts(self) -> dict[str, Any]:
-        """How far it is, as JSON."""
+        """How far it is, as JSON (`wire.adaptation.Facts`)."""
         self._asked = time.monotonic()
-        left = max(0.0, 60 * self.request.training.minutes - self._facts["seconds"]) if self.state == "running" else 0.0
-        return {
-            "job": self.number,
-            "state": self.state,
-            "error": self.error,
-            "seconds_left": left,
-            **self._facts,
-            **self._result,
-        }
+        moment = self._moment
+        whole = 60 * self.request.training.minutes
+        facts = Facts(
+            job=self.number,
+            state=self.state,
+            error=encodable(" ".join(self.error.split()))[:LONGEST_TEXT],
+            step=moment.step if moment else 0,
+            loss=moment.loss if moment and math.isfinite(moment.loss) else None,
+            gain=moment.gain if moment else 0.0,
+            seconds=moment.seconds if moment else 0.0,
+            seconds_left=max(0.0, whole - (moment.seconds if moment else 0.0)) if self.state == "running" else 0.0,
+        )
+        return replace(facts, **self._result).to_message()
 
     def _cancelled(self) -> bool:
         return self._stop.is_set() or time.monotonic() - self._asked > UNATTENDED_S
 
     def _report(self, moment: Moment) -> None:
-        self._facts = {**vars(moment), "loss": moment.loss if math.isfinite(moment.loss) else None}
+        self._moment = moment
 
     def _work(self) -> None:
         log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.training.minutes)
@@ -101,7 +108,9 @@ class Job:
                 "better": file is not None,
                 "validation_gain": outcome.gain,
                 "choosing_gain": outcome.choosing,
-                "history": [[m.step, m.loss, m.gain, m.seconds] for m in outcome.history],
+                "history": tuple(
+                    (m.step, m.loss if math.isfinite(m.loss) else 0.0, m.gain, m.seconds) for m in outcome.history
+                ),
             }
             self.file, self.state = file or b"", "done"
         except RunCancelled as error:
@@ -121,7 +130,7 @@ class Job:
                 else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."
             )
             self.state = "failed"
-        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state, **self._facts}))
+        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state}))
 
 
 class Jobs:

@@ -58,16 +58,16 @@ def test_start_ask_fetch_and_end(base, problem, tmp_path):  # noqa: F811
     client.models()
     with AdaptationJob(client, "small") as job:
         first = job.start(request)
-        assert first["state"] == "running" and first["seconds_left"] <= 3
+        assert first.state == "running" and first.seconds_left <= 3
         with AdaptationJob(client, "small") as second, pytest.raises(BackendRefused, match="for somebody else"):
             second.start(request)
         end = time.monotonic() + 400
-        while (facts := job.facts())["state"] == "running":
+        while (facts := job.facts()).state == "running":
             assert time.monotonic() < end
             time.sleep(0.1)
-        assert facts["step"] > 0 and facts["history"][-1][0] == facts["step"], str(facts)
-        assert facts["better"] == (facts["validation_gain"] > 0 and facts["choosing_gain"] > 0)
-        if facts["better"]:
+        assert facts.step > 0 and facts.history[-1][0] == facts.step, str(facts)
+        assert facts.better == (facts.validation_gain > 0 and facts.choosing_gain > 0)
+        if facts.better:
             (tmp_path / "mine.safetensors").write_bytes(job.model())
             assert check_weights(tmp_path / "mine.safetensors")
         else:

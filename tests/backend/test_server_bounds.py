@@ -123,7 +123,7 @@ def test_an_honest_tile_passes(server, tile):
         ("steps", 10_001, 422),
         ("model.y_std", [1.0] * 11, 422),
         ("model.kernel.weights", [[1.0] * 12], 422),
-        ("place.fine_rows", [0, 10**9], 422),
+        ("place.fine.rows", [0, 10**9], 422),
         ("model.scene_shape", [0, 96], 422),
         ("seed", 2**70, 422),
     ],
@@ -163,13 +163,8 @@ def test_a_large_tile_is_refused_before_it_is_computed_and_the_client_knows_it_b
     side = 512
     message = copy.deepcopy(tile[1])
     message["model"]["scene_shape"] = [side, side]
-    message["place"] = {
-        "fine_rows": [0, side],
-        "fine_cols": [0, side],
-        "coarse_rows": [0, 128],
-        "coarse_cols": [0, 128],
-    }
-    message["core_rows"] = message["core_cols"] = [0, side]
+    fine, coarse = ({"rows": [0, n], "cols": [0, n]} for n in (side, 128))
+    message["place"], message["core"] = {"fine": fine, "coarse": coarse}, fine
     tensors = {
         "y": np.zeros((12, 128, 128), np.float32),
         "z": np.zeros((4, side, side), np.float32),

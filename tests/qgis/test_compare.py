@@ -13,11 +13,11 @@ from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
 from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.pair.pair import estimates as estimation
-from hsfusion.hsfusion_plugin.jobs.reduced import scene as rehearsal
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.models.scene.reduced.scene import ReducedScene
 from hsfusion.tests.qgis import pairs
 
 NO_BACKEND = {"HSFUSION_PYTHON": "/nonexistent/python", "HSFUSION_BACKEND": "local"}
@@ -105,11 +105,11 @@ def test_a_method_that_fails_is_a_row(pair, tmp_path, monkeypatch):
     def lacks(*_):
         raise HSFusionError("The memory does not suffice: clip the rasters.")
 
-    monkeypatch.setattr(rehearsal.Rehearsal, "full_band", fails)
+    monkeypatch.setattr(ReducedScene, "full_band", fails)
     assert compare(pair, table=str(tmp_path / "a.csv"))["BEST"] in ("glp-hs", "loc")
     reason = {row["method"]: row["reason"] for row in rows_of(tmp_path / "a.csv")}
     assert "Singular matrix" in reason["gsa"] and not reason["glp-hs"]
-    monkeypatch.setattr(rehearsal.Rehearsal, "full_band", lacks)
+    monkeypatch.setattr(ReducedScene, "full_band", lacks)
     with pytest.raises(HSFusionError, match="No method could be compared: The memory does not suffice"):
         compare(pair, methods=("gsa",))
 

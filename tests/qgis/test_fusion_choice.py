@@ -10,7 +10,7 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse.with_model import _shipped
 from hsfusion.hsfusion_plugin.jobs.methods.choice import beyond_training, check_card
-from hsfusion.hsfusion_plugin.jobs.reduced.guard import Verdict
+from hsfusion.models.scene.reduced.guard import Verdict
 
 CARD = {"fwhm": [0.7, 2.1], "snr_db": [21.0, 50.0]}
 

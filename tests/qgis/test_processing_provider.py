@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-SENSOR_SET = ["SENSOR", "SRF_FILE", "MSI_GSD", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "DEFECTS"]
+SENSOR_SET = [
+    "SENSOR",
+    "SRF_FILE",
+    "MSI_GSD",
+    "PSF_FWHM",
+    "PSF_FWHM_Y",
+    "SHIFT_X",
+    "SHIFT_Y",
+    "REGISTRATION",
+    "LIGHT",
+    "DEFECTS",
+]
 RASTER_SET = ["OPTIONS", "DATA_TYPE"]
 USED = ["USED_METHOD", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED"]
 INTERFACE = {

@@ -14,6 +14,7 @@ from hsfusion.models.scene.posterior.error_law import ErrorLaw
 from hsfusion.models.scene.posterior.members import Members
 from hsfusion.models.scene.posterior.told import Activity, unexplained_bands
 from hsfusion.models.scene.tiles.plan import coarse_halo, place_of
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.unit.mixtures import SAMPLING, SHAPE, mixture, with_holes
 
 SEED = 4
@@ -31,10 +32,10 @@ def noisy(block: Block, share: float = 0.01) -> Block:
 
 @pytest.fixture(scope="module")
 def scene_and_block() -> tuple[SceneModel, Block]:
-    """A scene model and its block with the MSI standardised."""
+    """A scene model and its block."""
     block = noisy(mixture().block)
     scene = fit_scene([block], SAMPLING)
-    return scene, replace(block, z=scene.standardise(block.z))
+    return scene, block
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def members(scene_and_block) -> Members:
 def whole(members, scene_and_block):
     """The members on the whole scene."""
     _, block = scene_and_block
-    return members.around(block, block.fine_rows, block.fine_cols)
+    return members.around(block, block.place.fine)
 
 
 def test_pairs_are_mirror_images_and_others_differ(whole):
@@ -58,8 +59,8 @@ def test_pairs_are_mirror_images_and_others_differ(whole):
 
 def test_a_seed_is_one_ensemble(whole, members, scene_and_block):
     scene, block = scene_and_block
-    again = Members(scene, members.law, SEED).around(block, block.fine_rows, block.fine_cols)
-    other = Members(scene, members.law, SEED + 1).around(block, block.fine_rows, block.fine_cols)
+    again = Members(scene, members.law, SEED).around(block, block.place.fine)
+    other = Members(scene, members.law, SEED + 1).around(block, block.place.fine)
     np.testing.assert_array_equal(again.deviation(0), whole.deviation(0))
     assert abs(np.corrcoef(other.deviation(0).ravel(), whole.deviation(0).ravel())[0, 1]) < 0.2
 
@@ -67,19 +68,10 @@ def test_a_seed_is_one_ensemble(whole, members, scene_and_block):
 def test_a_part_is_the_whole_cut(whole, members, scene_and_block):
     scene, block = scene_and_block
     rows, cols = range(0, 16), range(64, 80)
-    place = place_of(rows, cols, SHAPE, SAMPLING, int(coarse_halo(scene.coefficients) * SAMPLING.ratio))
-    seen = Block(
-        block.y[:, place.coarse_rows.start : place.coarse_rows.stop, place.coarse_cols.start : place.coarse_cols.stop],
-        block.z[:, place.fine_rows.start : place.fine_rows.stop, place.fine_cols.start : place.fine_cols.stop],
-        block.y_mask[
-            place.coarse_rows.start : place.coarse_rows.stop, place.coarse_cols.start : place.coarse_cols.stop
-        ],
-        block.z_mask[place.fine_rows.start : place.fine_rows.stop, place.fine_cols.start : place.fine_cols.stop],
-        SHAPE,
-        **vars(place),
-    )
+    place = place_of(Window(rows, cols), SHAPE, SAMPLING, int(coarse_halo(scene.coefficients) * SAMPLING.ratio))
+    seen = block.cut(place)
     assert len(place.fine_rows) < SHAPE[0]
-    found = members.around(seen, rows, cols).deviation(2)
+    found = members.around(seen, Window(rows, cols)).deviation(2)
     expected = whole.deviation(2)[:, :16, 64:]
     np.testing.assert_allclose(found, expected, atol=1e-3 * expected.std())
 
@@ -102,7 +94,7 @@ def test_what_the_msi_sees_of_a_member_is_small(whole, scene_and_block):
 def test_the_spread_is_the_expected_error(members, scene_and_block):
     scene, block = scene_and_block
     std = np.broadcast_to(scene.coefficients.target_std[:, None, None], (scene.subspace.components, *SHAPE))
-    here = members.around(block, block.fine_rows, block.fine_cols, std)
+    here = members.around(block, block.place.fine, std)
     drawn = np.stack([here.deviation(2 * pair) for pair in range(6)]) / members.law.band_factor[:, None, None]
     sized = scene.subspace.basis * members.law.size
     wanted = ((sized @ members.law.covariance) * sized).sum(axis=1)
@@ -120,9 +112,7 @@ def test_errors_of_neighbours_hang_together_and_blocks_know_it(members):
 def test_masked_pixels_do_no_harm():
     block = with_holes(noisy(mixture().block), 0.0)
     scene = fit_scene([block], SAMPLING)
-    here = Members(scene, ErrorLaw.of(scene), 0).around(
-        replace(block, z=scene.standardise(block.z) * block.z_mask), block.fine_rows, block.fine_cols
-    )
+    here = Members(scene, ErrorLaw.of(scene), 0).around(block, block.place.fine)
     assert np.isfinite(here.deviation(0)).all()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
+from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
 from ...rasters.colour import colour_bands
@@ -17,12 +18,10 @@ from ...rasters.staging import check_outputs
 from ...reports import pick_pixels
 from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..pair.blocks import read_blocks
 from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
-from ..reduced.scene import Rehearsal
 from ..request import ModelRequest
 from ..run.memory import available_memory
 from ..run.progress import Progress
@@ -107,6 +106,7 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
         check_table_name(request.table)
     pair = Pair.open(request, progress)
     estimates = estimate(pair, request, progress.part(0.0, 0.25))
+    pair = estimates.pair
     found = compare(pair, estimates, request, progress.part(0.25, 0.97))
     progress.info(found.sentence())
     progress.phase("Writing")
@@ -125,13 +125,15 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    rehearsal = Rehearsal.of(estimates, blocks, pair.wavelengths, nominal_response(pair, request))
-    if rehearsal is None:
+    reduced = ReducedScene.of(
+        estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress.check
+    )
+    if reduced is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
             "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and MAP."
         )
-    stage = _Compared(pair, estimates, rehearsal, progress)
+    stage = _Compared(pair, estimates, reduced, progress)
     names = list(dict.fromkeys(request.methods))
     models = [name for name in names if name not in (*CLOSED_FORMS, *FULL_BAND, CALIBRATION)]
     rows = []
@@ -139,7 +141,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
         for number, name in enumerate([CALIBRATION, *(name for name in names if name != CALIBRATION)]):
             progress.phase(f"Comparing: {name}")
             part = progress.part(number / (len(names) + 1), (number + 1) / (len(names) + 1))
-            fuse = _method(name, rehearsal, opened, part)
+            fuse = _method(name, reduced, opened, part)
             rows.append(stage.row(name, fuse))
             part.step(1.0)
             if rows[-1].reason:
@@ -156,33 +158,30 @@ def _ranked(rows: list[Row]) -> list[Row]:
 Fuse = Callable[[], list[np.ndarray]]
 
 
-def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress) -> Fuse:
+def _method(name: str, reduced: ReducedScene, models: Models, progress: Progress) -> Fuse:
     """What gives the fused spectra of each stage."""
 
     def tick(share: float) -> None:
         progress.check()
         progress.step(share)
 
-    def each(fused: Callable[[Any], np.ndarray], of: Rehearsal) -> list[np.ndarray]:
+    def each(fused: Callable[[Any], np.ndarray], of: ReducedScene) -> list[np.ndarray]:
         found = []
-        for number, stage in enumerate(of.stages):
-            found.append(fused(stage))
-            tick((number + 1) / len(of.stages))
+        for number, block in enumerate(of.blocks):
+            found.append(fused(block))
+            tick((number + 1) / len(of.blocks))
         return found
 
     if name == CALIBRATION:
-        return lambda: each(lambda stage: stage.interpolated(), rehearsal)
+        return lambda: each(lambda block: block.interpolated(), reduced)
     if name in FULL_BAND:
-        return lambda: rehearsal.full_band(name, tick)
+        return lambda: reduced.full_band(name, tick)
     if name in CLOSED_FORMS:
-        return lambda: each(lambda stage: stage.fused(ClosedForm(name)), rehearsal)
+        return lambda: each(lambda block: block.fused(ClosedForm(name)), reduced)
 
     def model() -> list[np.ndarray]:
-        method = models.method(name)
-        if isinstance(method, Published):
-            fitted = method.for_scene(rehearsal.estimates.blocks, rehearsal.estimates.scene)
-            return each(lambda stage: stage.fused(fitted), rehearsal)
-        return each(lambda stage: stage.fused(method), rehearsal.with_components(method.components))
+        method = models.method(name).fitted(reduced.full_blocks, reduced.full)
+        return each(lambda block: block.fused(method), reduced.with_components(method.components, progress.check))
 
     return model
 
@@ -190,8 +189,8 @@ def _method(name: str, rehearsal: Rehearsal, models: Models, progress: Progress)
 class _Compared:
     """What every method is compared with, and the rows that come of it."""
 
-    def __init__(self, pair: Pair, estimates: Estimates, rehearsal: Rehearsal, progress: Progress) -> None:
-        self._pair, self._estimates, self._stages, self._progress = pair, estimates, rehearsal.stages, progress
+    def __init__(self, pair: Pair, estimates: Estimates, reduced: ReducedScene, progress: Progress) -> None:
+        self._pair, self._estimates, self._stages, self._progress = pair, estimates, reduced.blocks, progress
         self.layers = [pair.hsi_bands.index(b) for b in colour_bands(pair.hsi, pair.hsi_bands)]
         self.peak = max(float(stage.truth[:, stage.mask].max()) for stage in self._stages)
         self.shown = max(self._stages, key=lambda stage: stage.mask.sum())

@@ -52,8 +52,8 @@ class Outputs:
     def write(self, tile: FusedTile) -> None:
         """One tile into the raster and, where wanted, its standard deviation."""
         alignment = self.pair.alignment
-        row = tile.tile.core_rows.start - alignment.output_rows.start
-        col = tile.tile.core_cols.start - alignment.output_cols.start
+        row = tile.tile.core.rows.start - alignment.output_rows.start
+        col = tile.tile.core.cols.start - alignment.output_cols.start
         self.fused.write(row, col, self._all_bands(tile.values))
         std = tile.std() if self.uncertainty is not None else None
         if std is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import HSFusionError
-from ..methods.classical import FULL_BAND, FullBand, full_band_method
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
+from ..methods.classical import FULL_BAND, full_band_method
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -34,6 +35,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     say_pair(pair, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
+    pair = estimates.pair
     say_estimates(pair, estimates, progress)
     method = _method(name, request.denoise, pair, estimates, progress.part(0.2, 0.7))
     estimates = estimates.without_blocks()
@@ -50,7 +52,7 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     }
 
 
-def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
+def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> Method:
     if name in FULL_BAND:
         return full_band_method(name, pair, estimates, progress)
-    return ClosedForm(name, denoise=denoise)
+    return ClosedForm(name, filters=denoise)

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ....models.scene.model import COMPONENTS, SceneModel
+from ....models.scene.reduced.guard import Verdict, decide
 from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, coming_backend
 from ...backend.settings import Settings
@@ -26,13 +27,12 @@ from ..methods.choice import (
     model_method,
     remote_card,
 )
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..methods.draw import GAUSSIAN, check_method
-from ..methods.full_band_model import Published
 from ..methods.kept_tiles import kept_tiles
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm, Method
+from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..reduced.guard import Verdict, decide
 from ..request import FusionRequest, ModelRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
@@ -97,7 +97,7 @@ def prepared(
             estimates = estimate(pair, request, progress.part(0.02, 0.25))
         say_estimates(pair, estimates, progress)
         spectra = _some_spectra(estimates)
-        yield Fusion(pair, estimates.without_blocks(), ClosedForm(request.model), {}, None, spectra)
+        yield Fusion(estimates.pair, estimates.without_blocks(), ClosedForm(request.model), {}, None, spectra)
         return
     with ExitStack() as stack:
         stack.enter_context(one_thread())
@@ -106,10 +106,10 @@ def prepared(
             estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
         with clock.phase("waiting for the backend"):
             method, card, about = arrived()
+        pair = estimates.pair
         if isinstance(request, FusionRequest):
             method = stack.enter_context(kept_tiles(method, request, about["model"]["sha256"], progress))
-        if isinstance(method, Published):
-            method = method.for_scene(estimates.blocks, estimates.scene)
+        method = method.fitted(estimates.blocks, estimates.scene)
         say_estimates(pair, estimates, progress)
         beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
         for warning in beyond:
@@ -119,7 +119,9 @@ def prepared(
         if guard:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
-                verdict = decide(estimates, method, pair.wavelengths, progress.part(0.15, 0.25))
+                part = progress.part(0.15, 0.25)
+                known = estimates.scene, estimates.blocks
+                verdict = decide(*known, method, pair.wavelengths, part.check, part.step)
             progress.info(verdict.sentence(method.name))
         spectra = _some_spectra(estimates)
         estimates = estimates.without_blocks()
@@ -149,7 +151,7 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
     return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
-_Opened = tuple[Any, dict[str, Any], dict[str, Any]]  # Diffusion or Published, its card, what provenance says
+_Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what provenance says
 
 
 @contextmanager
@@ -200,8 +202,8 @@ def _opened(request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[t
 
 
 def _shipped(
-    method: Method | Published, verdict: Verdict | None, scene: SceneModel, request: ModelRequest, progress: Progress
-) -> Method | Published:
+    method: Method, verdict: Verdict | None, scene: SceneModel, request: ModelRequest, progress: Progress
+) -> Method:
     if verdict is None or verdict.shipped == method.name:
         return method
     if verdict.residual is None:
@@ -213,7 +215,7 @@ def _shipped(
         band_std, known = verdict.residual, f"the error of {verdict.shipped} at reduced resolution"
     if request.uncertainty:
         progress.warn(f"UNCERTAINTY is {known}, one number per band.")
-    return verdict.closed_form(band_std)
+    return ClosedForm(verdict.shipped, filters=True, band_std=band_std)
 
 
 def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:

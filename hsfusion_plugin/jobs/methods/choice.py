@@ -16,6 +16,7 @@ from ..run.progress import Progress
 from .band_fit import BandFit, fit_bands
 from .classical import CLASSICAL
 from .full_band_model import FULL_BAND_MODE, Published
+from .method import Method
 from .subspace_model import Diffusion
 
 AUTO = "hsfusion-base"
@@ -91,20 +92,11 @@ def model_method(
     client: Client,
     request: ModelRequest,
     progress: Progress,
-) -> Diffusion | Published:
+) -> Method:
     """The model as a method of a job, behind the client of its backend; `bands` as `check_model` found them."""
     if bands is not None:
-        return Published.of_card(name, card, bands, client, request, progress.cancelled, progress.warn)
-    return Diffusion(
-        name,
-        client,
-        request,
-        int(card.get("halo", 64)),
-        int(card.get("tile_multiple", 8)),
-        progress.cancelled,
-        progress.warn,
-        components=int(card["components"]),
-    )
+        return Published.of_card(card, bands, name, client, request, progress)
+    return Diffusion.of_card(card, name, client, request, progress)
 
 
 def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:

@@ -9,7 +9,8 @@ from ....models.scene.model import SceneModel
 from ....models.scene.posterior.error_law import TEMPERATURE, ErrorLaw
 from ....models.scene.posterior.members import Members
 from ...errors import HSFusionError
-from .subspace_model import CLOSED_FORMS, ClosedForm, Diffusion
+from .closed_form import CLOSED_FORMS
+from .method import Method
 
 GAUSSIAN, DIFFUSION = "gaussian", "diffusion"
 FEWEST = 2  # members that have a spread
@@ -26,17 +27,17 @@ class Draw:
     members: Members | None
 
     @classmethod
-    def of(cls, count: int, sampler: str, seed: int, method: Any, scene: SceneModel) -> Draw:
+    def of(cls, count: int, sampler: str, seed: int, method: Method, scene: SceneModel) -> Draw:
         """Around a closed form or a subspace model; HSFusionError where such an ensemble cannot be drawn."""
-        check_method(method.name, isinstance(method, (ClosedForm, Diffusion)))
+        check_method(method.name, method.in_coefficients)
         if count < FEWEST:
             raise HSFusionError(f"An ensemble needs {FEWEST} members or more: set SAMPLES to {FEWEST} or more.")
-        if sampler == DIFFUSION and not isinstance(method, Diffusion):
+        if sampler == DIFFUSION and not method.remote:
             raise HSFusionError(
                 f"SAMPLER diffusion needs a diffusion model, and {method.name} is used: set SAMPLER to gaussian or auto."
             )
         law = law_of(method, scene)
-        fitted = scene.denoised() if method.denoise else scene
+        fitted = scene.denoised() if method.filters else scene
         return cls(count, sampler, seed, law, Members(fitted, law, seed) if sampler == GAUSSIAN else None)
 
     def record(self) -> dict[str, Any]:
@@ -55,10 +56,10 @@ def check_method(name: str, in_coefficients: bool) -> None:
         )
 
 
-def law_of(method: ClosedForm | Diffusion, scene: SceneModel) -> ErrorLaw:
+def law_of(method: Method, scene: SceneModel) -> ErrorLaw:
     """Of the errors that a method leaves."""
-    kind = "model" if isinstance(method, Diffusion) else method.name
-    return ErrorLaw.of(scene.denoised() if method.denoise else scene, TEMPERATURE[kind])
+    kind = "model" if method.remote else method.name
+    return ErrorLaw.of(scene.denoised() if method.filters else scene, TEMPERATURE[kind])
 
 
 def correlation(law: ErrorLaw) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Protocol
 import numpy as np
 
 from ....models.scene.tiles.plan import plan_tiles
+from ....models.scene.window import Window
 from ...errors import HSFusionError
 from ...rasters.layout import BLOCK
 from ...rasters.raster import Raster
@@ -97,23 +98,22 @@ class PairMembers:
 
     def parts(self, progress: Progress) -> Iterator[Part]:
         pair, method, scene = self.fusion.pair, self.fusion.method, self.fusion.estimates.scene
-        rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
-        longest = max(len(rows), len(cols))
-        size = min(CLOSED_FORM_TILE, tile_size(len(self.used), longest))
+        output = Window(pair.alignment.output_rows, pair.alignment.output_cols)
+        size = min(CLOSED_FORM_TILE, tile_size(len(self.used), max(output.shape)))
         halo = method.halo + member_reach(scene)
-        tiles = plan_tiles(rows, cols, scene.coefficients, size, halo, method.multiple)
+        tiles = plan_tiles(output, scene.coefficients, size, halo, method.multiple)
         calls, block = CallTimes(), (BLOCK, BLOCK)
         with closing(fused_tiles(pair, scene, method, tiles, progress, calls, block, self.draw.members)) as fused:
             for tile in fused:
-                yield _part(tile, rows.start, cols.start)
+                yield _part(tile, output)
 
     def background(self) -> np.ndarray:
         return self.pixels
 
 
-def _part(tile: FusedTile, first_row: int, first_col: int) -> Part:
-    rows, cols = tile.tile.core_rows, tile.tile.core_cols
-    return Part(rows.start - first_row, cols.start - first_col, (len(rows), len(cols)), tile.member)
+def _part(tile: FusedTile, output: Window) -> Part:
+    rows, cols = tile.tile.core.inside(output)
+    return Part(rows.start, cols.start, tile.tile.core.shape, tile.member)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from ...observation import gaussian_field
 from ..block import Block
 from ..laws.closed_forms import detail_image
-from ..methods.subspace import Place
 from ..model import SceneModel
 from ..tiles.plan import place_of
+from ..window import Place, Window
 from .error_law import ErrorLaw
 
 STREAMS = (
@@ -33,12 +33,12 @@ class Members:
     law: ErrorLaw
     seed: int
 
-    def around(self, block: Block, rows: range, cols: range, std: np.ndarray | None = None) -> MembersHere:
-        """Of the fine pixels rows x cols in the middle of a block with the HSI's spectra and the standardised MSI.
+    def around(self, block: Block, core: Window, std: np.ndarray | None = None) -> MembersHere:
+        """Of the fine pixels `core` in the middle of a block.
 
         std (K, H, W): expected error of the coefficients on the block's fine window; None: as the scene expects it of a closed form.
         """
-        return MembersHere(self, block, rows, cols, std)
+        return MembersHere(self, block, core, std)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,7 @@ class MembersHere:
 
     members: Members
     block: Block
-    rows: range
-    cols: range
+    core: Window
     given_std: np.ndarray | None
 
     def deviation(self, member: int) -> np.ndarray:
@@ -74,9 +73,7 @@ class MembersHere:
         white *= (law.outside_detail * law.outside_std).astype(np.float32)[:, None, None]
         noise = gaussian_field(seed, place.coarse_rows, place.coarse_cols, len(white), stream + 4)
         seen = law.outside_noise.astype(np.float32)[:, None, None] * noise - down(white)
-        return (white + up(seen))[
-            (slice(None), _inside(self.rows, place.fine_rows), _inside(self.cols, place.fine_cols))
-        ]
+        return (white + up(seen))[(slice(None), *self.core.inside(place.fine))]
 
     @cached_property
     def _near(self) -> Place:
@@ -84,22 +81,16 @@ class MembersHere:
         model, block = self.members.scene.coefficients, self.block
         sampling = model.sampling
         reach = int(np.ceil((PSF_REACH * max(sampling.fwhm_y, sampling.fwhm_x) + CUBIC_REACH) * sampling.ratio))
-        place = place_of(self.rows, self.cols, model.scene_shape, sampling, reach)
-        seen = {
-            name: range(max(r.start, getattr(block, name).start), min(r.stop, getattr(block, name).stop))
-            for name, r in vars(place).items()
-        }
-        return replace(place, **seen)
+        return place_of(self.core, model.scene_shape, sampling, reach) & block.place
 
     @cached_property
     def _operators(self):  # type: ignore[no-untyped-def]
-        b = self.block
-        place = Place(b.fine_rows, b.fine_cols, b.coarse_rows, b.coarse_cols)
-        return place.operators(self.members.scene.coefficients)
+        return self.block.place.operators(self.members.scene.coefficients)
 
     @cached_property
     def _detail(self) -> np.ndarray:
-        return detail_image(self.block.z, self.block.z_mask, *self._operators)[2]
+        z = self.members.scene.standardise(self.block.z) * self.block.z_mask
+        return detail_image(z, self.block.z_mask, *self._operators)[2]
 
     @property
     def _window(self) -> tuple[tuple[range, range], tuple[int, int]]:
@@ -119,8 +110,4 @@ class MembersHere:
 
     @property
     def _inner(self) -> tuple[slice, slice]:
-        return _inside(self.rows, self.block.fine_rows), _inside(self.cols, self.block.fine_cols)
-
-
-def _inside(part: range, whole: range) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
+        return self.core.inside(self.block.place.fine)

@@ -14,6 +14,7 @@ import numpy as np
 from ....observation import Degradation, Displacement, Sampling
 from ...block import WHOLE_SUPPORT, Block
 from ...subspace.subspace import fit_subspace
+from ...window import Window
 
 SEARCHED = 10  # HSI pixels to each side ...
 ACCEPTED = 8  # ... of which so many are corrected
@@ -94,7 +95,10 @@ def _about_the_middle(blocks: list[Block]) -> list[Block]:
         )
         found.append(
             replace(
-                block, y=block.y[(slice(None), *at)], y_mask=block.y_mask[at], coarse_rows=cut[0], coarse_cols=cut[1]
+                block,
+                y=block.y[(slice(None), *at)],
+                y_mask=block.y_mask[at],
+                place=replace(block.place, coarse=Window(*cut)),
             )
         )
     return found or blocks
