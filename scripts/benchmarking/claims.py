@@ -100,7 +100,8 @@ def against_closed_form(results: Results, glp_hs: float) -> Claim:
 
 
 def verdicts(results: Results, glp_hs: float) -> list[str]:
-    """A table: claim, whether it holds, is refuted or is not decided, the figures; claims whose variants are missing are named as not measured."""
+    """A table: claim, whether it holds, is refuted or is not decided, the figures; claims whose variants are missing
+    are named as not measured."""
     lines = ["| claim of the papers | here | measured |", "|---|---|---|"]
     for claim in (*CLAIMS, against_closed_form(results, glp_hs)):
         if all(name in results for name in claim.needs):

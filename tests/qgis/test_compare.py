@@ -12,7 +12,7 @@ from hsfusion.hsfusion_plugin.errors import Cancelled
 from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
 from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
-from hsfusion.hsfusion_plugin.jobs.pair.pair import estimates as estimation
+from hsfusion.hsfusion_plugin.jobs.pair import blocks as pair_blocks
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
@@ -120,8 +120,8 @@ def test_a_large_scene_is_compared_on_blocks_and_says_so(pair, tmp_path, monkeyp
         values = pairs.read(getattr(pair, name))
         values = np.concatenate([values, values[..., ::-1]], axis=2)
         wide.append(pairs.write(tmp_path / f"{name}.tif", values, pixel))
-    monkeypatch.setattr(estimation, "LARGEST_WHOLE", 100)
-    monkeypatch.setattr(estimation.read_blocks, "__defaults__", (32, 4))
+    monkeypatch.setattr(pair_blocks, "LARGEST_WHOLE", 100)
+    monkeypatch.setattr(pair_blocks.read_blocks, "__defaults__", (32, 4))
     monkeypatch.setattr(comparison, "BLOCK", 28)
     report, table = tmp_path / "r.html", tmp_path / "t.json"
     compare(pairs.Pair(*wide, pair.truth), report=str(report), table=str(table), psf_fwhm=1.1, shift_x=0, shift_y=0)

@@ -29,8 +29,8 @@ from ....models.version import VERSION
 from ....models.wire.full_band import FullBandRequest
 from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client, never
-from ...backend.local.logs import cache_folder
 from ...backend.settings import Settings
+from ...backend.work import work_root
 from ..request import FusionRequest
 from ..run.progress import Progress
 
@@ -163,7 +163,7 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     if settings.work == "off" or not sha256:
         yield method
         return
-    root = Path(settings.work).expanduser() if settings.work else cache_folder() / "tiles"
+    root = work_root() if settings.work else work_root() / "tiles"
     _tidy(root)
     store = TileStore(root / run_name(request, sha256), progress.warn)
     waiting = sum(1 for _ in store.folder.glob("*.npz"))

@@ -89,7 +89,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
             warnings.append(
                 f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
             )
-    if soft := softness_warning(pair, blocks):
+    if soft := softness_warning(pair, blocks, scene.msi_noise):
         warnings.append(soft)
     for warning in warnings:
         progress.warn(warning)

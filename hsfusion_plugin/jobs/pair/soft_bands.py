@@ -88,11 +88,14 @@ def _parts(pair: Pair) -> list[tuple[np.ndarray, np.ndarray]]:
     return parts
 
 
-def softness_warning(pair: Pair, blocks: list[Block]) -> str:
-    """One sentence where bands are clearly softer than others that resemble them, which nobody has said; "" otherwise."""
+def softness_warning(pair: Pair, blocks: list[Block], noise: np.ndarray) -> str:
+    """One sentence where bands are clearly softer than others that resemble them, which nobody has said; "" otherwise.
+
+    noise (l,): std of the noise of the MSI's bands.
+    """
     if pair.sharpening is not None or len(pair.msi_bands) < 2:
         return ""
-    blurs = softness([_middle(block) for block in blocks[:: max(1, len(blocks) // 3)]])
+    blurs = softness([_middle(block) for block in blocks[:: max(1, len(blocks) // 3)]], noise)
     soft = [str(number + 1) for number, blur in zip(pair.msi_bands, blurs) if blur > 0]
     if not soft:
         return ""

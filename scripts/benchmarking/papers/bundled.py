@@ -139,7 +139,8 @@ def curves(runners: dict[str, Any]) -> list[str]:
 
 
 def costs(runners: dict[str, Any], size: int = 512) -> list[str]:
-    """Processor seconds and this process's largest memory for a scene of size x size x 31 bands, one step, one thread."""
+    """Processor seconds and this process's largest memory for a scene of size x size x 31 bands, one step, one
+    thread."""
     lines = [
         f"## Cost of {size} x {size} pixels, one thread",
         "",
