@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import yaml
-
+from ..models import card_schema, plain_yaml
 from .errors import HSFusionError
+from .files import open_regular
+from .wire.text import parsed
 
 SUFFIX = ".safetensors"
-REQUIRED = ("name", "architecture", "spectral_mode")
 # What weights of a spectral subspace were trained to say, and beside which closed forms: others' residuals are not these.
 OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
-_LONGEST_HEADER = 100_000_000  # the format's own limit
+LONGEST_HEADER = 16_000_000  # bytes; those of networks with thousands of tensors have one
+LARGEST_FILE = 64 << 30  # bytes
 
 
 class ModelError(HSFusionError):
@@ -48,24 +49,42 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """The safetensors header of a file and the offset at which its tensors start; ModelError if it is missing or damaged."""
     path = Path(path)
     damaged = ModelError(f"The model file {path} is damaged or not a safetensors file: copy or download it again.")
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+    with open_model(path) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
             start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LONGEST_HEADER
-            if length > min(_LONGEST_HEADER, size - 8):
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else LONGEST_HEADER + 1
+            if length > min(LONGEST_HEADER, size - 8):
                 raise damaged
-            header = json.loads(file.read(length).decode("utf-8"))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        if 8 + length + max(ends, default=0) != size:
-            raise damaged
+            header = parsed(file.read(length), LONGEST_HEADER)
+            metadata = header.get("__metadata__") or {}
+            if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+                raise damaged
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+            if 8 + length + max(ends, default=0) != size:
+                raise damaged
+        except OSError as error:
+            raise ModelError(
+                f"The model file {path} cannot be read ({error.strerror}): check its permissions."
+            ) from error
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            raise damaged from None
+    return header, 8 + length
+
+
+def open_model(path: Path) -> BinaryIO:
+    """A model file for reading; ModelError if there is none, or what has its name is no file: a pipe would be waited for."""
+    try:
+        file = open_regular(path)
     except FileNotFoundError:
         raise ModelError(f"There is no model file {path}: check the path, or choose an installed model.") from None
-    except OSError as error:
-        raise ModelError(f"The model file {path} cannot be read ({error.strerror}): check its permissions.") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise damaged from None
-    return header, 8 + length
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"The model file {path} cannot be read ({reason}): check its permissions.") from error
+    if os.fstat(file.fileno()).st_size > LARGEST_FILE:
+        file.close()
+        raise ModelError(f"The model file {path} is larger than {LARGEST_FILE >> 30} GiB: choose another one.")
+    return file
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -74,15 +93,15 @@ def read_card(path: Path) -> dict[str, Any]:
     if "card" not in metadata:
         raise ModelError(f"The file {path} has no HSFusion model card: it belongs to another program.")
     try:
-        card = yaml.safe_load(metadata["card"])
-    except (yaml.YAMLError, AttributeError):
-        card = None
-    if not isinstance(card, dict):
-        raise ModelError(f"The model card in {path} cannot be read: copy or download the model again.")
-    missing = [key for key in REQUIRED if key not in card]
-    if missing:
+        card = plain_yaml.loaded(metadata["card"])
+    except ValueError as error:
         raise ModelError(
-            f"The model card in {path} lacks {', '.join(missing)}: it was made for another version of HSFusion."
+            f"The model card in {path} cannot be read ({error}): copy or download the model again."
+        ) from None
+    wrong = card_schema.problem(card)
+    if wrong:
+        raise ModelError(
+            f"The model card in {path} {wrong}: it is damaged, or was made for another version of HSFusion."
         )
     return card
 
@@ -94,7 +113,7 @@ def check_weights(path: Path) -> bool:
     if not expected:
         return False
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with open_model(path) as file:
         file.seek(offset)
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
@@ -116,14 +135,15 @@ def check_objective(card: Mapping[str, Any]) -> None:
 def sha256(path: Path) -> str:
     """SHA-256 of a whole file, as hexadecimal text; remembered as long as the file's size and time stay the same."""
     path = Path(path).resolve()
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    with open_model(path) as file:
+        facts = os.fstat(file.fileno())
+    return _sha256(path, facts.st_size, facts.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
 def _sha256(path: Path, _size: int, _time: int) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_model(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
@@ -140,7 +160,10 @@ def model_files(places: Iterable[Path]) -> dict[str, Path]:
     """Model name -> file, for places that are folders of model files or model files themselves; the first place wins."""
     found: dict[str, Path] = {}
     for place in map(Path, places):
-        files = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place] if place.is_file() else []
+        try:
+            files = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place] if place.is_file() else []
+        except OSError:  # a folder that may not be read has no models for us
+            continue
         for path in files:
             found.setdefault(path.stem, path)
     return found
@@ -155,6 +178,8 @@ def find_models(places: Iterable[Path]) -> tuple[list[ModelInfo], list[ModelErro
             models.append(model_info(path))
         except ModelError as error:
             broken.append(error)
+        except Exception as error:  # whatever a file holds, it harms no other
+            broken.append(ModelError(f"The model file {path} cannot be read ({type(error).__name__}): remove it."))
     return models, broken
 
 

@@ -162,7 +162,7 @@ class Algorithm(QgsProcessingAlgorithm):
         return {
             **{
                 name.lower(): self.parameterAsEnumString(parameters, name, context)
-                for name in ("SENSOR", "REGISTRATION", "DEFECTS")
+                for name in ("SENSOR", "REGISTRATION", "LIGHT", "DEFECTS")
             },
             **{name.lower(): self.optional_text(parameters, name, context) for name in texts},
             **{name.lower(): self.optional_number(parameters, name, context) for name in numbers},
@@ -174,9 +174,9 @@ class Algorithm(QgsProcessingAlgorithm):
         """An extent as (xmin, ymin, xmax, ymax) in the CRS of the raster at this path; None if left out."""
         if parameters.get(name) in (None, ""):
             return None
-        from ..hsfusion_plugin.rasters.raster import Raster
+        from ..hsfusion_plugin.jobs.products.inputs import crs_of_input
 
-        crs = QgsCoordinateReferenceSystem.fromWkt(Raster.open(raster, name).crs_wkt)
+        crs = QgsCoordinateReferenceSystem.fromWkt(crs_of_input(raster, name))
         box = self.parameterAsExtent(parameters, name, context, crs)
         if box.isEmpty():
             raise HSFusionError(f"{name} has no area: give xmin,xmax,ymin,ymax with xmin < xmax and ymin < ymax.")

@@ -14,6 +14,7 @@ from qgis.core import (
     QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFile,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -22,7 +23,7 @@ from qgis.core import (
 )
 
 from ..hsfusion_plugin.errors import HSFusionError
-from ..hsfusion_plugin.rasters.staging import check_writable
+from ..hsfusion_plugin.rasters.staging import check_outputs
 from .strings import tr
 
 TIFF = (".tif", ".tiff")
@@ -114,10 +115,12 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
     """QGIS says of every raster that it cannot open that it was not found."""
     if not _is_path(value, context):
         return None
+    from ..hsfusion_plugin.jobs.products.inputs import names_product
     from ..hsfusion_plugin.rasters.raster import Raster
 
     try:
-        Raster.open(value, name)
+        if not names_product(value):
+            Raster.open(value, name)
     except HSFusionError as error:
         return str(error)
     return None
@@ -130,20 +133,20 @@ def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any
         for definition in algorithm.parameterDefinitions()
         if not definition.isDestination() and isinstance(parameters.get(definition.name()), str)
     ]
-    taken: dict[Path, str] = {}
+    outputs: dict[str, Path] = {}
     for definition in algorithm.destinationParameterDefinitions():
         name, path = definition.name(), _destination(parameters.get(definition.name()))
         if path is None:
             continue
-        if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in TIFF:
+        endings = getattr(algorithm, "RASTER_ENDINGS", TIFF)
+        if isinstance(definition, QgsProcessingParameterRasterDestination) and path.suffix.lower() not in endings:
             return tr("{} is {}, but only GeoTIFF is written: end its name in .tif.").format(name, path)
-        if path in taken:
-            return tr("{} and {} are the same file: give one of them another name.").format(taken[path], name)
-        taken[path] = name
-        try:
-            check_writable(path, role=name, inputs=inputs)
-        except HSFusionError as error:
-            return str(error)
+        if not isinstance(definition, QgsProcessingParameterFolderDestination):
+            outputs[name] = path
+    try:
+        check_outputs(outputs, inputs)
+    except HSFusionError as error:
+        return str(error)
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber
+from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProcessingParameterDefinition
 
 from ..hsfusion_plugin.backend.models_store.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
@@ -17,6 +17,7 @@ from .parameters import (
     choice,
     extent,
     file,
+    folder_output,
     integer,
     pair,
     pair_details,
@@ -32,33 +33,45 @@ BACKENDS = ("auto", "local", "remote")
 SAMPLERS = ("auto", "diffusion", "gaussian", "ddim", "ancestral", "dpm-solver")
 
 
+def model() -> QgsProcessingParameterDefinition:
+    """MODEL: by name."""
+    return text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS))
+
+
+def model_file() -> QgsProcessingParameterDefinition:
+    """MODEL_FILE: a model that is not installed."""
+    return advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)")))
+
+
+def model_details() -> list[QgsProcessingParameterDefinition]:
+    """How the model works and where."""
+    return [
+        advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
+        advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
+        advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
+        advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 0, minValue=0, maxValue=64)),
+        advanced(choice("SAMPLER", tr("How a diffusion model draws (auto = as its card says)"), SAMPLERS, SAMPLERS[0])),
+        advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
+        advanced(boolean("INTERPOLATE_BANDS", tr("Interpolate the bands to those of a model of one sensor"), False)),
+        advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
+        advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),
+    ]
+
+
 class Fuse(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
             *pair(),
-            text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS)),
+            model(),
             extent(),
-            advanced(
-                file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)"))
-            ),
+            model_file(),
             *pair_details(),
-            advanced(boolean("CONSISTENCY", tr("Keep the result consistent with both rasters"), True)),
-            advanced(boolean("GUARD", tr("Check at reduced resolution and keep the better method"), True)),
-            advanced(integer("STEPS", tr("Sampling steps (0 = the model's own)"), 0, minValue=0, maxValue=1000)),
-            advanced(integer("SAMPLES", tr("Samples (0 = the mean estimate)"), 0, minValue=0, maxValue=64)),
-            advanced(
-                choice("SAMPLER", tr("How a diffusion model draws (auto = as its card says)"), SAMPLERS, SAMPLERS[0])
-            ),
-            advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
-            advanced(
-                boolean("INTERPOLATE_BANDS", tr("Interpolate the bands to those of a model of one sensor"), False)
-            ),
-            advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
-            advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),
+            *model_details(),
             *(advanced(parameter) for parameter in raster_set()),
             raster_output("OUTPUT", tr("Fused raster")),
             advanced(raster_output("UNCERTAINTY", tr("Uncertainty"), optional=True)),
             quality_output(),
+            advanced(folder_output("ENSEMBLE", tr("Folder for the members of an ensemble"))),
             report_output(),
         )
         self.add_fusion_outputs()
@@ -84,22 +97,29 @@ class Fuse(FusionAlgorithm):
             return tr("MODEL is {} and MODEL_FILE is given too: leave MODEL at auto to use the file.").format(model)
         return None
 
+    def model_parameters(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, Any]:
+        """What `model`, `model_file` and `model_details` declare, by the names of the request's fields."""
+        return {
+            "model": self.optional_text(parameters, "MODEL", context) or "auto",
+            "model_file": self.optional_text(parameters, "MODEL_FILE", context),
+            **{
+                name.lower(): self.parameterAsBool(parameters, name, context)
+                for name in ("CONSISTENCY", "GUARD", "INTERPOLATE_BANDS")
+            },
+            **{
+                name.lower(): self.parameterAsInt(parameters, name, context)
+                for name in ("STEPS", "SAMPLES", "SEED", "TILE_SIZE")
+            },
+            **{name.lower(): self.parameterAsEnumString(parameters, name, context) for name in ("SAMPLER", "BACKEND")},
+        }
+
     def request(self, parameters: dict[str, Any], context: QgsProcessingContext) -> FusionRequest:
         return self.fusion_request(
             parameters,
             context,
-            model=self.optional_text(parameters, "MODEL", context) or "auto",
-            model_file=self.optional_text(parameters, "MODEL_FILE", context),
-            consistency=self.parameterAsBool(parameters, "CONSISTENCY", context),
-            guard=self.parameterAsBool(parameters, "GUARD", context),
-            steps=self.parameterAsInt(parameters, "STEPS", context),
-            samples=self.parameterAsInt(parameters, "SAMPLES", context),
-            seed=self.parameterAsInt(parameters, "SEED", context),
-            sampler=self.parameterAsEnumString(parameters, "SAMPLER", context),
-            backend=self.parameterAsEnumString(parameters, "BACKEND", context),
-            tile_size=self.parameterAsInt(parameters, "TILE_SIZE", context),
+            **self.model_parameters(parameters, context),
             uncertainty=self.output_raster(parameters, "UNCERTAINTY", context),
-            interpolate_bands=self.parameterAsBool(parameters, "INTERPOLATE_BANDS", context),
+            ensemble=self.output_file(parameters, "ENSEMBLE", context),
         )
 
     def job(self, request: FusionRequest, progress: Progress) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from qgis.core import (
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
+    QgsProcessingParameterFolderDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
@@ -73,8 +74,9 @@ def choice(name: str, label: str, options: tuple[str, ...], default: str) -> Qgs
 
 
 def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str, ...]) -> QgsProcessingParameterEnum:
-    """Some of a few names."""
-    return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
+    """Some of a few names; without a default it may be left empty."""
+    optional = not default
+    return QgsProcessingParameterEnum(name, label, list(options), True, list(default), optional, usesStaticStrings=True)
 
 
 def text(
@@ -115,6 +117,11 @@ def file_output(
 ) -> QgsProcessingParameterFileDestination:
     """A file that comes out if it is wanted; an `expected` one is wanted in dialogs unless the user says no."""
     return QgsProcessingParameterFileDestination(name, label, extension_filter, None, True, expected)
+
+
+def folder_output(name: str, label: str) -> QgsProcessingParameterFolderDestination:
+    """A folder of files that come out if they are wanted."""
+    return QgsProcessingParameterFolderDestination(name, label, None, True, False)
 
 
 def report_output(expected: bool = False) -> QgsProcessingParameterFileDestination:
@@ -161,6 +168,7 @@ def sensor_set() -> list[QgsProcessingParameterDefinition]:
             REGISTRATIONS,
             REGISTRATIONS[0],
         ),
+        choice("LIGHT", tr("Light that varies over the scene: haze, seams, clouds"), AUTO_NONE, AUTO_NONE[0]),
         choice("DEFECTS", tr("Dead columns, spikes and stripes of the hyperspectral raster"), AUTO_NONE, AUTO_NONE[0]),
     ]
 

@@ -14,8 +14,10 @@ from .estimatesensor import EstimateSensor
 from .evaluate import Evaluate
 from .fuse import Fuse
 from .fuseclassical import FuseClassical
+from .fusefolder import FuseFolder
 from .getmodel import GetModel
 from .openproduct import OpenProduct
+from .propagate import Propagate
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
@@ -23,11 +25,13 @@ from .simulate import Simulate
 ALGORITHMS = (
     Fuse,
     FuseClassical,
+    FuseFolder,
     Adapt,
     Simulate,
     Evaluate,
     Assess,
     Compare,
+    Propagate,
     EstimateSensor,
     OpenProduct,
     SetupBackend,

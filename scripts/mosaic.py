@@ -121,6 +121,7 @@ class InProcess:
 def model_method(request: Any, places: list[str], device: str, precision: str) -> Any:
     """The subspace model that a request names, run by this process."""
     from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import Diffusion
+    from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
     from hsfusion.models.cards import find_model
     from hsfusion.models.errors import HSFusionError
 
@@ -130,9 +131,7 @@ def model_method(request: Any, places: list[str], device: str, precision: str) -
         raise HSFusionError(
             f"The model {request.model} works on full spectra, which a mosaic does not offer: choose another."
         )
-    halo, multiple = int(card.get("halo", 64)), int(card.get("tile_multiple", 8))
-    never, components = (lambda: False), int(card["components"])
-    return Diffusion(request.model, client, request, halo, multiple, never, print, components=components)
+    return Diffusion.of_card(card, request.model, client, request, Progress())
 
 
 class WindowWorker:
@@ -181,22 +180,24 @@ def run(options: argparse.Namespace) -> int:
 
     from hsfusion.hsfusion_plugin.jobs.fuse.mosaic import Windows, join, prepare, record_of
     from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
+    from hsfusion.models.cards import find_model
 
     began = time.monotonic()
     request, progress = request_of(options.parameters), printing()
     places = [str(place.resolve()) for place in options.models]
-    model = None
+    model, sha256 = None, ""
     if request.method is None:
         if request.model_file:
             places.insert(0, request.model_file)
         name = Path(request.model_file).stem if request.model_file else request.model
         request = replace(request, model="hsfusion-base" if name == "auto" else name)
         model = model_method(request, places, options.device, options.precision)
+        sha256 = find_model(request.model, model.client.engine.places).sha256
     pair = Pair.open(request, progress)
-    mosaic = prepare(request, pair, progress, model)
+    mosaic = prepare(request, pair, progress, model, sha256)
     tiles = mosaic.tiles(pair, mosaic.method or model)
     fitted = time.monotonic()
-    windows = Windows(request)
+    windows = Windows(request, mosaic.sha256)
     windows.open(progress)
     there = windows.finished(len(tiles))
     missing = sorted(set(range(len(tiles))) - set(there))

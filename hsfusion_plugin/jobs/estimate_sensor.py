@@ -16,7 +16,7 @@ from ...models.scene.block import coarse_samples
 from ...models.scene.sensors.registration import LEAST_PIXELS, Estimate
 from ..errors import HSFusionError
 from ..rasters.colour import colour_bands
-from ..rasters.staging import check_writable, write_text
+from ..rasters.staging import check_outputs, write_text
 from .fuse.outputs import msi_ranges
 from .pair import displacement
 from .pair.estimates import Estimates, estimate, nominal_response
@@ -46,15 +46,15 @@ class SensorRequest(PairRequest):
 
 def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
     """Estimate PSF, shift, SRF, gain, offset and noise; returns the outputs by name. Raises HSFusionError, Cancelled."""
-    for role, path in (("SRF", request.srf), ("REPORT", request.report)):
-        if path:
-            check_writable(path, role=role, inputs=[request.hsi, request.msi])
+    inputs = [request.hsi, request.msi, request.mask, request.srf_file]
+    check_outputs({"SRF": request.srf, "REPORT": request.report}, inputs)
     pair = Pair.open(request, progress)
     if request.srf and pair.wavelengths is None:
         raise HSFusionError(
             "SRF cannot be written, because the HSI has no wavelengths: add them to the raster, or leave SRF out."
         )
     estimates = estimate(pair, request, progress.part(0.0, 0.9))
+    pair = estimates.pair
     found = estimates.geometry.registration
     progress.phase("Writing")
     nominal = _nominal(pair, request)

@@ -19,6 +19,7 @@ DIFFUSION_ONLY = (
     "backend",
     "tile_size",
     "uncertainty",
+    "ensemble",
     "interpolate_bands",
 )
 
@@ -30,7 +31,8 @@ class PairRequest:
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
     PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI
     band, separated by commas. registration: "auto" (shift, rotation, scale and local field), "shift" (one shift for all)
-    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). A job's own request adds its fields; they are the parameters of its algorithm.
+    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). light, defects: "auto" or "none". A job's own request adds its
+    fields; they are the parameters of its algorithm.
     """
 
     hsi: str
@@ -45,6 +47,7 @@ class PairRequest:
     shift_x: float | None = None
     shift_y: float | None = None
     registration: str = "auto"
+    light: str = "auto"
     defects: str = "auto"
 
     def left_out(self) -> tuple[str, ...]:
@@ -75,6 +78,13 @@ class ModelRequest(PairRequest):
     interpolate_bands: bool = False
     uncertainty: str | None = None
 
+    @property
+    def drawn_by(self) -> str:
+        """The sampler of a subspace model or closed form: `auto` is the Gaussian law of the errors, or diffusion where its STEPS are given."""
+        if self.sampler != "auto":
+            return self.sampler
+        return "diffusion" if self.steps else "gaussian"
+
 
 @dataclass(frozen=True)
 class FusionRequest(ModelRequest):
@@ -88,6 +98,7 @@ class FusionRequest(ModelRequest):
     options: str = ""
     data_type: str = "Float32"
     quality: str | None = None
+    ensemble: str | None = None
     report: str | None = None
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...models.errors import HSFusionError
 from .crs import crs_name, same_crs
+from .edit_advice import edit_advice
 from .raster import Raster
 
 RATIO_TOLERANCE = 1e-3
@@ -127,11 +128,25 @@ def check_bands(hsi: Raster, msi: Raster) -> None:
 def check_grid(raster: Raster, rotated: bool = False) -> None:
     """HSFusionError unless the raster is georeferenced and, where `rotated` is not allowed, north-up."""
     if not raster.georeferenced:
-        raise HSFusionError(
-            f"{raster.role}: '{raster.path}' has no georeference; give it one (gdal_translate -a_srs -a_ullr)."
-        )
+        raise HSFusionError(f"{raster.role}: '{raster.path}' {_where_it_could_lie(raster)}.")
     if not (rotated or raster.north_up):
         raise HSFusionError(f"{raster.role}: '{raster.path}' has a rotated grid; bring it north-up first (gdalwarp).")
+
+
+def _where_it_could_lie(raster: Raster) -> str:
+    """What a raster without a grid has instead, and the next step."""
+    dataset = raster.handle()
+    if dataset.GetGCPCount():
+        return (
+            f"has {dataset.GetGCPCount()} ground control points and no grid; bring it onto a map first: "
+            "gdalwarp -tps -t_srs EPSG:... in out.tif"
+        )
+    if dataset.GetMetadata("RPC"):
+        return (
+            "has rational polynomial coefficients (RPC) and no grid; bring it onto a map first: "
+            "gdalwarp -rpc -to RPC_DEM=dem.tif -t_srs EPSG:... in out.tif"
+        )
+    return "has no georeference; give it one (gdal_translate -a_srs -a_ullr)"
 
 
 def check_both_have_crs(raster: Raster, msi: Raster) -> None:
@@ -139,7 +154,7 @@ def check_both_have_crs(raster: Raster, msi: Raster) -> None:
     if bool(raster.crs_wkt) != bool(msi.crs_wkt):
         bare = msi if raster.crs_wkt else raster
         raise HSFusionError(
-            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it (gdal_edit.py -a_srs)."
+            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it ({edit_advice(bare.path, '-a_srs EPSG:CODE')})."
         )
 
 

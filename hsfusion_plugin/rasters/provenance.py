@@ -11,6 +11,7 @@ import numpy as np
 
 from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors, open_dataset
+from .sidecars import mark
 from .staging import write_text
 
 _LONGEST_ITEM = 2000  # characters; what is longer (an SRF matrix) stands in the JSON file only
@@ -32,6 +33,7 @@ def write_provenance(path: str | Path, record: Mapping[str, object]) -> None:
             dataset = None
     if failures:
         raise HSFusionError(f"OUTPUT: the provenance cannot be written into '{path}' ({failures[0]}); check the disk.")
+    plain = {"about": mark(Path(path)), **plain}
     write_text(Path(path).with_suffix(".json"), json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -6,16 +6,54 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from ...models.errors import HSFusionError
 from ..locks import locked
+from .files_behind import files_behind, identity
+from .layout import Layout
+from .sidecars import SUFFIXES, raster_is_ours, sidecar_of
 
+LONGEST_NAME = 220  # bytes, so that what is laid beside a file has a name too: file systems take 255
 _LOCK = ".lock"
+_RASTERS = (".tif", ".tiff")
 _YOUNG_S = 1.0  # between making the lock and holding it lies a moment
-_COMPANIONS = (".aux.xml", ".ovr", ".msk")  # GDAL's notes on a raster, wrong once the raster is another one
+# GDAL reads these as parts of the raster beside them; those of a raster that is replaced are wrong for the new one.
+_NOTES, _OVERVIEWS, _MASK = ".aux.xml", ".ovr", ".msk"
+_COMPANIONS = (_NOTES, _OVERVIEWS, _MASK)
+
+
+def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Sequence[str | Path | None] = ()) -> list[str]:
+    """Refuse, before the work, what could not be written after it; outputs: path by role, inputs: whatever the run reads.
+
+    Returns sentences on files of others that stay where they are, so that one of ours gets another name. HSFusionError as in
+    check_writable, and where two outputs, or an output and what is laid beside another one, have one name.
+    """
+    targets = {role: Path(path).absolute() for role, path in outputs.items() if path}
+    roles: dict[Path, str] = {}
+    for role, target in targets.items():
+        check_writable(target, role=role, inputs=inputs)
+        place = target.parent.resolve() / target.name
+        if place in roles:
+            raise HSFusionError(f"{roles[place]} and {role} are the same file: give one of them another name.")
+        roles[place] = role
+    notes = []
+    for role, target in targets.items():
+        for suffix in SUFFIXES if target.suffix.lower() in _RASTERS else ():
+            own = target.with_suffix(suffix)
+            taken = roles.get(own.parent.resolve() / own.name)
+            if taken:
+                raise HSFusionError(
+                    f"{taken}: '{own.name}' is what is written beside {role} ('{target.name}'); choose another name."
+                )
+            if sidecar_of(target, suffix) != own:
+                notes.append(
+                    f"'{own}' is not ours and stays: what belongs to {role} is '{sidecar_of(target, suffix).name}'."
+                )
+    return notes
 
 
 def check_writable(
@@ -23,11 +61,20 @@ def check_writable(
 ) -> Path:
     """Final path, absolute.
 
-    HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left, and when the path is one of `inputs`.
+    HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left, and when the path, or a file that would
+    go with it, is among the files behind `inputs`, whatever links or names of GDAL's lead there.
     """
     target = Path(path).absolute()
-    if any(given and target.resolve() == Path(given).resolve() for given in inputs):
-        raise HSFusionError(f"{role}: '{target}' is one of the inputs and would be lost; choose another name.")
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise HSFusionError(
+            f"{role}: the name '{target.name[:40]}...' is too long; give one of at most {LONGEST_NAME} bytes."
+        )
+    replaced = [target, *(target.with_name(target.name + suffix) for suffix in _COMPANIONS)]
+    existing = {key for key in map(identity, replaced) if key is not None}
+    if existing and existing & files_behind(inputs):
+        raise HSFusionError(
+            f"{role}: '{target}' is one of the inputs, or a part of one, and would be lost; choose another name."
+        )
     folder = target.parent
     if not folder.is_dir():
         raise HSFusionError(f"{role}: the folder '{folder}' does not exist; create it or choose another one.")
@@ -44,9 +91,14 @@ def check_writable(
         ) from error
     if free < size:
         raise HSFusionError(
-            f"{role}: '{folder}' has {free / 1e9:.2f} GB left and up to {size / 1e9:.2f} GB are needed; free some space or choose another disk."
+            f"{role}: '{folder}' has {amount(free)} left and up to {amount(size)} are needed; free some space or choose another disk."
         )
     return target
+
+
+def amount(size: float) -> str:
+    """Bytes for people: in GB, or in MB where that would be 0.00."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
 @contextmanager
@@ -96,12 +148,40 @@ def _publish(inside: Path, target: Path, role: str) -> None:
     )
     if not files or files[0] != inside:
         raise HSFusionError(f"{role}: '{target}' was not written.")
-    for suffix in _COMPANIONS:
-        target.with_name(target.name + suffix).unlink(missing_ok=True)
     try:
+        _clear_companions(inside, target, role)
         for file in files:
-            os.replace(file, target.with_name(file.name))
+            os.replace(file, _final(file, target))
     except OSError as error:
         raise HSFusionError(
             f"{role}: cannot replace '{target}' ({error.strerror or error}); close the programs that have it open."
         ) from error
+
+
+def _final(file: Path, target: Path) -> Path:
+    """Where a staged file goes; sidecars keep out of the way of other people's."""
+    beside = file.name == target.stem + file.suffix and file.suffix in SUFFIXES and file.suffix != target.suffix
+    return sidecar_of(target, file.suffix) if beside else target.with_name(file.name)
+
+
+def _clear_companions(inside: Path, target: Path, role: str) -> None:
+    """Keep GDAL from taking what lies beside the old raster for a part of the new one.
+
+    If that raster was ours, its notes, overviews and mask go with it. Those of others stay or get another name; overviews that stay are not
+    looked at where the raster has its own.
+    """
+    found = {suffix: path for suffix in _COMPANIONS if (path := target.with_name(target.name + suffix)).exists()}
+    ours = bool(found) and raster_is_ours(target)
+    for suffix, path in found.items():
+        if ours:
+            path.unlink()
+        elif suffix == _OVERVIEWS:
+            Layout({}, overviews=True).finish(inside, role)
+        else:
+            path.rename(_unused(path))
+
+
+def _unused(path: Path) -> Path:
+    """A free name for a file that has to make room."""
+    names = (path.with_name(f"{path.name}.before{number or ''}") for number in count())
+    return next(name for name in names if not name.exists())

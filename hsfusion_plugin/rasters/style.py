@@ -30,6 +30,7 @@ from qgis.PyQt.QtGui import QColor
 
 from .colour import View, colour_bands, stretch, view_of
 from .raster import Raster
+from .sidecars import mark
 from .staging import staged
 
 _RAMP = (
@@ -150,7 +151,11 @@ def _save(raster: Raster, path: str | Path, renderer_of: Callable[[QgsRasterLaye
             return False
         layer.setRenderer(renderer_of(layer))
         with staged(Path(path).with_suffix(".qml"), role="style") as inside:
-            return layer.saveNamedStyle(str(inside))[1]
+            saved = layer.saveNamedStyle(str(inside))[1]
+            if saved:
+                with inside.open("a", encoding="utf-8") as stream:
+                    stream.write(f"<!-- {mark(Path(path))} -->\n")
+            return saved
     finally:
         layer = None  # closes the file before it goes
         for left in (name, name + ".aux.xml"):

@@ -17,6 +17,7 @@ from ...models.errors import HSFusionError
 from .gdal_calls import collected_errors
 from .layout import BLOCK, Layout
 from .metadata import BandInfo, write_band_info
+from .sidecars import mark_raster
 from .staging import staged
 
 _INT16_MAX = 32767
@@ -85,6 +86,11 @@ class RasterWriter:
         self._stack = ExitStack()
         self._dataset: gdal.Dataset | None = None
 
+    @property
+    def grid(self) -> tuple[tuple[float, ...], str]:
+        """GDAL's geotransform, and the CRS as WKT."""
+        return self._grid
+
     def __enter__(self) -> RasterWriter:
         size = self.rows * self.cols * self.count * _TYPES[self.dtype].size
         with ExitStack() as stack:
@@ -123,6 +129,7 @@ class RasterWriter:
             with collected_errors() as failures:
                 if kind is None:
                     self._dataset.SetMetadata({key: str(value) for key, value in self.metadata.items()})
+                    mark_raster(self._dataset)
                     self._dataset.FlushCache()
                 self._dataset = None
             if kind is None:

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ..cards import ModelInfo, find_model, find_models
+from ..cards import ModelError, ModelInfo, find_model, find_models
 from ..errors import HSFusionError, RunCancelled
 from ..heap import give_back
 from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
@@ -21,7 +21,7 @@ from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
 log = logging.getLogger("hsfusion.engine")
 
 Tensors = dict[str, np.ndarray]
-Runner = Callable[[Mapping[str, np.ndarray], Mapping[str, Any], Callable[[], bool]], Tensors]
+Runner = Callable[[Mapping[str, np.ndarray], Any, Callable[[], bool]], Tensors]
 
 RUNNERS: dict[str, str | Callable[..., Runner]] = {
     "subspace": ".subspace:SubspaceRunner",
@@ -96,7 +96,7 @@ class TileJob:
     """One tile of a batch; `cancelled()` turns true when nobody waits for it any more."""
 
     tensors: Mapping[str, np.ndarray]
-    request: Mapping[str, Any]
+    request: Any
     cancelled: Callable[[], bool] = lambda: False
 
 
@@ -113,24 +113,32 @@ class Engine:
         self.precision, self.precision_reason = preferred(precision, self.device)
         self.told: Callable[[str, str], None] = lambda event, model: None
         self._runners: dict[str, tuple[str, Runner]] = {}
+        self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelInfo]:
         """The usable models; the others are named in the log."""
         models, broken = find_models(self.places)
         for error in broken:
-            log.warning("%s", error)
+            if str(error) not in self._said:  # once, for lists of models are asked for often
+                self._said.add(str(error))
+                log.warning("%s", error)
         return models
 
     def load(self, name: str) -> None:
         """Make a model ready for its first tile; raises UnknownModel or ModelError."""
         self._runner(find_model(name, self.places))
 
+    def request(self, model: ModelInfo, details: Mapping[str, Any]) -> Any:
+        """What the model's runner makes of a request's details: checked, and able to say its `cost`; HSFusionError where they are malformed."""
+        kind = getattr(runner_class(model), "Request", None)
+        return details if kind is None else kind.from_message(details)
+
     def infer(
         self,
         name: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: Any,
         cancelled: Callable[[], bool] = lambda: False,
         expected_sha256: str = "",
     ) -> Tensors:
@@ -204,7 +212,17 @@ class Engine:
             make = runner_class(model)
             from .weights import load_state
 
-            runner = self._in_precision(make(model.card, load_state(model.path), self.device), model.name)
+            state = load_state(model.path)
+            try:
+                made = make(model.card, state, self.device)
+            except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"The card of the model '{model.name}' does not fit its weights ({type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:200]}): copy or download the model again."
+                ) from error
+            runner = self._in_precision(made, model.name)
             self._runners[model.name] = (model.sha256, runner)
             log.info("loaded %s (%s) on %s", model.name, model.sha256[:12], self.device)
             self.told("load", model.name)

@@ -16,10 +16,12 @@ from ..errors import HSFusionError, RunCancelled
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
 from ..networks.hsr_diff import CDFormer
-from ..observation import Upsampling, gaussian_field
+from ..observation import gaussian_field
 from ..scene.tiles.fixed_windows import Windows
+from ..scene.window import Window
 from ..wire.full_band import FullBandRequest
 from .sampling import SamplingPlan
+from .weights import check_size
 
 NETWORKS: dict[str, type[nn.Module]] = {"ddpm-fus": DDPMFus, "hsr-diff": CDFormer, "ddrf": DDRF}
 PIXELS_AT_ONCE = {
@@ -43,9 +45,9 @@ class FullBandRunner:
             self.plan = SamplingPlan.of_card(card)
             self.residual = bool(card.get("residual", False))
             self.residual_scale = float(card.get("residual_scale", 1.0))
-            network = NETWORKS[card["architecture"]](
-                **{"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
-            )
+            settings = {"hsi_bands": self.bands, "msi_bands": self.msi_bands, **card["settings"]}
+            check_size(lambda: NETWORKS[card["architecture"]](**settings), state)
+            network = NETWORKS[card["architecture"]](**settings)
             network.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in state.items()})
             objective, scale_input = card["objective"], bool(card.get("scale_input", False))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -79,7 +81,7 @@ class FullBandRunner:
         )
         offset, scale = (z.new_tensor(values)[:, None, None] for values in (job.msi_offset, job.msi_scale))
         y, z = y / job.hsi_scale, (z - offset) / scale
-        core = torch.zeros(self.bands, len(job.core_rows), len(job.core_cols), device=self.device)
+        core = torch.zeros(self.bands, *job.core.shape, device=self.device)
         spread = torch.zeros_like(core) if job.samples > 1 else None
         by_row, by_col = (self.windows.weights(length) for length in job.scene_shape)
         for places in self._batches(job):
@@ -87,28 +89,25 @@ class FullBandRunner:
             hsi_up, msi = (torch.stack(parts) for parts in zip(*given))
             mean, std = self._estimate(hsi_up, msi, places, job, cancelled)
             for number, (top, left) in enumerate(places):
-                (into_rows, of_rows), (into_cols, of_cols) = (
-                    _shared(job.core_rows, top, self.windows.size),
-                    _shared(job.core_cols, left, self.windows.size),
-                )
+                window = self.windows.window(top, left)
+                shared = window & job.core
+                into, (of_rows, of_cols) = (slice(None), *shared.inside(job.core)), shared.inside(window)
                 weight = np.outer(by_row[top][of_rows], by_col[left][of_cols])
                 weight = core.new_tensor(weight) * job.hsi_scale
-                core[:, into_rows, into_cols] += weight * mean[number, :, of_rows, of_cols]
+                core[into] += weight * mean[number, :, of_rows, of_cols]
                 if spread is not None and std is not None:
-                    spread[:, into_rows, into_cols] += weight * std[number, :, of_rows, of_cols]
+                    spread[into] += weight * std[number, :, of_rows, of_cols]
         found = {"x": core.cpu().numpy()}
         return found if spread is None else {**found, "std": spread.cpu().numpy()}
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: FullBandRequest) -> None:
         """Raises HSFusionError where tensors, request and model do not belong together."""
-        job.check_tensors(tensors, self.bands, self.msi_bands)
-        needed = self.windows.place(job.core_rows, job.core_cols, job.scene_shape, job.sampling)
+        job.check_tensors(tensors, {"bands": self.bands, "msi_bands": self.msi_bands})
+        needed = self.windows.place(job.core, job.scene_shape, job.sampling)
         for name, seen in vars(job.place).items():
-            inside = getattr(needed, name)
-            if not seen.start <= inside.start < inside.stop <= seen.stop:
+            if getattr(needed, name) not in seen:
                 raise HSFusionError(
-                    f"The tile's {name} must hold {inside.start} to {inside.stop}, but they are {seen.start} to {seen.stop}: "
-                    "plugin and backend must be of the same version."
+                    f"The tile's {name} window must hold all that its core needs: plugin and backend must be of the same version."
                 )
         if {job.msi_scale.shape, job.msi_offset.shape} != {(self.msi_bands,)}:
             raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band, with as many offsets.")
@@ -117,8 +116,8 @@ class FullBandRunner:
         """(row, col) of the windows that touch the core, as many at once as are worked on together."""
         places = [
             (row, col)
-            for row in self.windows.touching(job.core_rows, job.scene_shape[0])
-            for col in self.windows.touching(job.core_cols, job.scene_shape[1])
+            for row in self.windows.touching(job.core.rows, job.scene_shape[0])
+            for col in self.windows.touching(job.core.cols, job.scene_shape[1])
         ]
         count = max(1, PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cpu"]) // self.windows.size**2)
         for start in range(0, len(places), count):
@@ -128,16 +127,12 @@ class FullBandRunner:
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, job: FullBandRequest, top: int, left: int
     ) -> tuple[Tensor, Tensor]:
         """up(Y) (L, size, size) and Z (l, size, size) of one window; unknown pixels have the window's mean, a short scene is mirrored."""
-        place, (height, width) = job.place, job.scene_shape
-        rows, cols = range(top, min(top + self.windows.size, height)), range(left, min(left + self.windows.size, width))
-        up = Upsampling(job.sampling, job.scene_shape, rows, cols, place.coarse_rows, place.coarse_cols)
-        hsi_up, support = up.masked(y, y_mask)
-        at = (
-            slice(rows.start - place.fine_rows.start, rows.stop - place.fine_rows.start),
-            slice(cols.start - place.fine_cols.start, cols.stop - place.fine_cols.start),
-        )
+        place = job.place
+        window = self.windows.window(top, left) & Window.whole(job.scene_shape)
+        hsi_up, support = place.upsampling(job, window).masked(y, y_mask)
+        at = window.inside(place.fine)
         parts = (_filled(hsi_up, support >= LEAST_SUPPORT), _filled(z[(slice(None), *at)], z_mask[at] > 0))
-        return parts if len(rows) == len(cols) == self.windows.size else tuple(map(self._mirrored, parts))
+        return parts if window.shape == (self.windows.size, self.windows.size) else tuple(map(self._mirrored, parts))
 
     def _mirrored(self, image: Tensor) -> Tensor:
         """(C, H, W) -> (C, size, size)."""
@@ -202,9 +197,3 @@ def _filled(image: Tensor, known: Tensor) -> Tensor:
         return image
     mean = (image * known).sum(dim=(1, 2), keepdim=True) / known.sum().clamp_min(1)
     return torch.where(known, image, mean)
-
-
-def _shared(core: range, start: int, size: int) -> tuple[slice, slice]:
-    """What a core and a window have in common, as slices of each."""
-    first, last = max(core.start, start), min(core.stop, start + size)
-    return slice(first - core.start, last - core.start), slice(first - start, last - start)

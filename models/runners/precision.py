@@ -9,7 +9,6 @@ import numpy as np
 
 from ..observation import Degradation, Sampling
 from ..scene.block import whole_block
-from ..scene.methods.subspace import Place
 from ..scene.model import fit_scene
 from ..wire.tile import TileRequest
 
@@ -80,13 +79,6 @@ def made_up_tile(
     y, z = (a + rng.normal(0, 0.01 * truth.mean(), a.shape).astype(np.float32) for a in (y, z))
     block = whole_block(y, z)
     scene = fit_scene([block], sampling, components)
-    tensors = {
-        "y": scene.subspace.project(y).astype(np.float32),
-        "z": scene.standardise(z),
-        "y_mask": block.y_mask,
-        "z_mask": block.z_mask,
-    }
-    fine, coarse = range(size), range(size // _RATIO)
-    request = TileRequest(scene.coefficients, Place(fine, fine, coarse, coarse), fine, fine)
+    request = TileRequest(scene.coefficients, block.place, block.place.fine)
     weight = np.asarray(scene.coefficients.weight)
-    return tensors, request, scene.subspace.project(truth).astype(np.float32), weight
+    return scene.standardised(block).images, request, scene.subspace.project(truth).astype(np.float32), weight

@@ -5,12 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..cards import check_objective
@@ -21,14 +19,12 @@ from ..networks.grown import grown
 from ..networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from ..networks.subspace_unet import MULTIPLE, Estimate
 from ..networks.unfolded import build_network
-from ..observation import gaussian_field
-from ..scene.laws.closed_forms import maximum_a_posteriori
-from ..scene.methods.subspace import ClosedForms, Place, agreed, denoised
-from ..scene.model import CoefficientModel
+from ..scene.methods.subspace import ClosedForms, denoised
 from ..wire.tile import TileRequest
 from .precision import BFLOAT16, FLOAT32
+from .tile import Cut, Prepared, TilePixels, network_window, padded
+from .weights import check_size
 
-CONSISTENCY_SPREAD = 0.3  # of the expected spread: how far the data may move the network's estimate; the best of 0.3, 0.6, 1.0 on held-out scenes
 # Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
 # as good on average and loses up to 0.14 dB, this at most 0.06, on held-out scenes.
 TOWARDS_MEAN = 0.75
@@ -55,6 +51,7 @@ class SubspaceRunner:
         self.error_scale = float(card.get("error_scale", 1.0))
         self.halo = int(card.get("halo", DEFAULT_HALO))
         self.device = torch.device(device)
+        check_size(lambda: build_network(card["settings"]), state)
         network = build_network(card["settings"])
         network.load_state_dict(grown(state, network))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
@@ -103,67 +100,33 @@ class SubspaceRunner:
             torch.from_numpy(np.ascontiguousarray(tensors[n], np.float32)).to(self.device)
             for n in ("y", "z", "y_mask", "z_mask")
         )
-        found = y.shape[0]
-        y = torch.cat([y, y.new_zeros(max(self.components - found, 0), *y.shape[1:])])
+        missing = self.components - len(y)
+        y = torch.cat([y, y.new_zeros(max(missing, 0), *y.shape[1:])])
         z, quiet = denoised(z, z_mask, job.model, job.place)
-        model = pad_components(quiet, self.components)
-        forms = ClosedForms(y, z, y_mask, z_mask, model, job.place)
-        correct = self.consistency(y, z, y_mask, z_mask, model, job.place) if job.consistency else None
-        prepared = self.prepare(job, found, forms, model, correct)
-        return replace(prepared, agreed=lambda x: agreed(x, z_mask, model, job.place))
+        pixels = TilePixels(y, z, y_mask, z_mask, pad_components(quiet, self.components), job.place)
+        return self.prepare(job, pixels, pixels.closed_forms())
 
-    def prepare(
-        self,
-        job: TileRequest,
-        found: int,
-        forms: ClosedForms,
-        model: CoefficientModel,
-        correct: Callable[[Tensor], Tensor] | None,
-    ) -> Prepared:
-        """A tile's closed forms as the network takes them; `found`: components of the request, `correct`: its data consistency.
+    def prepare(self, job: TileRequest, pixels: TilePixels, forms: ClosedForms | Cut) -> Prepared:
+        """A tile's closed forms as the network takes them.
 
         The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and the consistency.
         """
-        base, place = forms.average, job.place
-        seen = [
-            network_range(core, window, self.halo)
-            for core, window in ((job.core_rows, place.fine_rows), (job.core_cols, place.fine_cols))
-        ]
-        cut = tuple(
-            slice(part.start - window.start, part.stop - window.start)
-            for part, window in zip(seen, (place.fine_rows, place.fine_cols))
-        )
+        model, base = pixels.model, forms.average
+        seen = network_window(job.core, job.place.fine, self.halo)
+        part = Cut(forms, seen.inside(job.place.fine))
         # As the network takes it from here on: a second copy in float32 would be a third of a tile's memory.
-        given = _padded(conditions(Cut(forms, cut), model, self._dtype, torch.channels_last)[None])
+        given = padded(conditions(part, model, self._dtype, torch.channels_last)[None])
         numbers = torch.from_numpy(scalars(model))[None].to(base)
-        return Prepared(job, found, base, target_scale(model, base), given, numbers, correct, cut)
+        return Prepared(job, pixels, len(job.model.y_std), base, target_scale(model, base), given, numbers, seen)
 
     def _check(self, tensors: Mapping[str, np.ndarray], job: TileRequest) -> None:
         """Raises HSFusionError where tensors and request do not belong together."""
-        job.check_tensors(tensors)
-        place, components = job.place, len(job.model.y_std)
-        if components > self.components:
+        job.check_tensors(tensors, {"components": self.components})
+        fine = job.place.fine
+        if fine.rows.start % MULTIPLE or fine.cols.start % MULTIPLE:
             raise HSFusionError(
-                f"The tile has {components} components and the model {self.components}: fit the scene with the model's number."
+                f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {fine.rows.start}, {fine.cols.start}."
             )
-        if place.fine_rows.start % MULTIPLE or place.fine_cols.start % MULTIPLE:
-            raise HSFusionError(
-                f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {place.fine_rows.start}, {place.fine_cols.start}."
-            )
-
-    def consistency(
-        self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, model: CoefficientModel, place: Place
-    ) -> Callable[[Tensor], Tensor]:
-        """Soft, noise-weighted data consistency: the MAP estimate around what the network says."""
-        down, _ = place.operators(model)
-        spread = CONSISTENCY_SPREAD * model.target_std
-
-        def correct(x: Tensor) -> Tensor:
-            return maximum_a_posteriori(
-                x, y, z, y_mask, z_mask, down, model.response, model.offset, model.y_std, model.z_std, spread
-            ).float()
-
-        return correct
 
     def mean(
         self, tiles: list[Prepared], cancelled: Callable[[], bool] = lambda: False
@@ -205,7 +168,7 @@ class SubspaceRunner:
         mean = _consistent(tiles, estimate.mean)
         residuals: list[Tensor] = []
         for number in range(0, job.samples, 2):
-            start = torch.cat([_padded(tile.noise(self.components, number // 2)) for tile in tiles])
+            start = torch.cat([padded(tile.noise(self.components, number // 2)) for tile in tiles])
             pair = ddim(denoise, start, levels), ddim(denoise, -start, levels)
             towards = TOWARDS_MEAN * (mean - 0.5 * (pair[0] + pair[1]))
             residuals += [sample + towards for sample in pair]
@@ -213,89 +176,9 @@ class SubspaceRunner:
         for place, (tile, log_error) in enumerate(zip(tiles, estimate.log_error)):
             error = tile.core(log_error, of_network=True).exp().clamp(max=TARGET_LIMIT)
             std = self.error_scale * STD_PER_ABSOLUTE_ERROR * tile.scale[: tile.found] * error
-            drawn = [
-                tile.core(tile.agreed(tile.added(residual[place]))) for residual in residuals[: job.samples] or [mean]
-            ]
+            drawn = [tile.finished(residual[place]) for residual in residuals[: job.samples] or [mean]]
             results.append({"x": torch.stack(drawn).cpu().numpy(), "std": std.cpu().numpy()})
         return results
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A tile as the network takes it, and the way back from the network's residual to coefficients.
-
-    found: components that the request has; base (K, H, W) of the window, scale (K, 1, 1); given (1, C, H', W') and numbers (1, S) for the
-    network, which works on the part `cut` (rows, columns) of the window, padded to its multiple: H', W'; agreed: coefficients with the detail
-    that both images agree on.
-    """
-
-    job: TileRequest
-    found: int
-    base: Tensor
-    scale: Tensor
-    given: Tensor
-    numbers: Tensor
-    correct: Callable[[Tensor], Tensor] | None
-    cut: tuple[slice, slice]
-    agreed: Callable[[Tensor], Tensor] = lambda x: x
-
-    def inside(self, residual: Tensor) -> Tensor:
-        """Without the padding."""
-        rows, cols = self.cut
-        return residual[:, : rows.stop - rows.start, : cols.stop - cols.start]
-
-    def added(self, residual: Tensor) -> Tensor:
-        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' base with it, alone where the network did not work."""
-        part = (slice(None), *self.cut)
-        if self.base[part].shape == self.base.shape:
-            return self.base + self.scale * self.inside(residual)
-        x = self.base.clone()
-        x[part] += self.scale * self.inside(residual)
-        return x
-
-    def coefficients(self, residual: Tensor) -> Tensor:
-        """Of a residual, consistent with both images where that is wanted."""
-        x = self.added(residual)
-        return x if self.correct is None else self.correct(x)
-
-    def consistent(self, residual: Tensor) -> Tensor:
-        """The residual (K, H', W') after data consistency, (1, K, H', W')."""
-        part = (slice(None), *self.cut)
-        return _padded(((self.coefficients(residual)[part] - self.base[part]) / self.scale)[None])
-
-    def noise(self, components: int, number: int) -> Tensor:
-        """What pair `number` of samples begins with: one of them with this field, the other with its mirror image."""
-        place, (rows, cols) = self.job.place, self.cut
-        field = gaussian_field(self.job.seed, place.fine_rows[rows], place.fine_cols[cols], components, stream=number)
-        return torch.from_numpy(field)[None].to(self.base)
-
-    def core(self, x: Tensor, of_network: bool = False) -> Tensor:
-        """The components and pixels that were asked for, of a map of the window or of the network's part of it."""
-        job, cut = self.job, self.cut if of_network else (slice(0, None), slice(0, None))
-        rows, cols = (
-            slice(core.start - seen[part].start, core.stop - seen[part].start)
-            for core, seen, part in zip((job.core_rows, job.core_cols), (job.place.fine_rows, job.place.fine_cols), cut)
-        )
-        return x[..., : self.found, rows, cols]
-
-
-class Cut:
-    """Closed forms of a window, cut to a part of it."""
-
-    def __init__(self, forms: ClosedForms, cut: tuple[slice, slice]) -> None:
-        self._forms, self._cut = forms, cut
-
-    def __getattr__(self, name: str) -> Tensor:
-        return getattr(self._forms, name)[(slice(None), *self._cut)]
-
-
-def network_range(core: range, window: range, halo: int) -> range:
-    """What the network works on along an axis: `core` with `halo` to each side, out to absolute multiples of MULTIPLE, within the window.
-
-    The window begins at such a multiple and ends at one or at the scene's border, so that the pixels are paired alike in every tile.
-    """
-    first, last = (core.start - halo) // MULTIPLE * MULTIPLE, -(-(core.stop + halo) // MULTIPLE) * MULTIPLE
-    return range(max(window.start, first), min(window.stop, last))
 
 
 def _together(tiles: list[Prepared]) -> tuple[Tensor, Tensor]:
@@ -304,7 +187,7 @@ def _together(tiles: list[Prepared]) -> tuple[Tensor, Tensor]:
 
 
 def _consistent(tiles: list[Prepared], residual: Tensor) -> Tensor:
-    if tiles[0].correct is None:
+    if not tiles[0].job.consistency:
         return residual
     return _joined([tile.consistent(one) for tile, one in zip(tiles, residual)])
 
@@ -317,11 +200,3 @@ def _joined(parts: list[Tensor]) -> Tensor:
 def _heed(cancelled: Callable[[], bool]) -> None:
     if cancelled():
         raise RunCancelled("The run was cancelled.")
-
-
-def _padded(x: Tensor) -> Tensor:
-    """Repeat the last row and column until both sizes are multiples of the network's; only the scene's far border needs it."""
-    height, width = x.shape[-2:]
-    if not (height % MULTIPLE or width % MULTIPLE):
-        return x
-    return F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..cards import ModelError, read_card, read_header, sha256
+from ..cards import ModelError, open_model, read_card, read_header, sha256
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_state", "model_bytes", "read_card", "save_model", "sha256"]
+MOST_GROWTH = 4  # times as many weights as in the file: an older file grows into a newer network
+
+__all__ = ["check_size", "load_state", "model_bytes", "read_card", "save_model", "sha256"]
 
 
 def model_bytes(state_dict: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> bytes:
@@ -44,6 +46,19 @@ def save_model(path: Path, state_dict: Mapping[str, torch.Tensor], card: Mapping
         part.unlink(missing_ok=True)
 
 
+def check_size(build: Callable[[], torch.nn.Module], state: Mapping[str, torch.Tensor]) -> None:
+    """ModelError where the network that `build` makes has far more weights than the file: it would only fill the memory."""
+    import torch
+
+    with torch.device("meta"):
+        wanted = sum(weight.numel() for weight in build().state_dict().values())
+    found = sum(weight.numel() for weight in state.values())
+    if wanted > MOST_GROWTH * found + 1_000_000:
+        raise ModelError(
+            f"The model's card speaks of {wanted:.3g} weights and its file has {found:.3g}: copy it again."
+        )
+
+
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """The weights of a model file, on the CPU; ModelError if the file is missing, damaged or foreign."""
     from safetensors.torch import load
@@ -51,7 +66,8 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     read_card(path)
     header, offset = read_header(path)
-    blob = path.read_bytes()
+    with open_model(path) as file:
+        blob = file.read()
     expected = header["__metadata__"].get("data_sha256")
     if expected and hashlib.sha256(memoryview(blob)[offset:]).hexdigest() != expected:
         raise ModelError(

@@ -10,7 +10,8 @@ from typing import Callable
 import numpy as np
 
 from ..errors import HSFusionError
-from ..observation import Degradation, Sampling, fine_seen
+from ..observation import Degradation, Sampling, Upsampling, fine_seen
+from .window import Place, Window
 
 LEAST_SAMPLES = 36  # coarse pixels valid in both images, below which nothing is fitted
 
@@ -19,9 +20,10 @@ WHOLE_SUPPORT = 0.98  # share of a coarse pixel's PSF on valid MSI pixels from w
 
 @dataclass(frozen=True)
 class Block:
-    """y (L, h, w) and z (l, H, W) of one place, finite; masks are 1 where valid; ranges are absolute pixel numbers of the scene.
+    """y (L, h, w) and z (l, H, W) of one place of a scene, finite; masks are 1 where valid.
 
-    The fine window should exceed the coarse one by the PSF's reach, except at the scene's border.
+    y holds spectra in the HSI's units and z the MSI in its own, or, after `SceneModel.standardised`, coefficients and the
+    standardised MSI. The fine window should exceed the coarse one by the PSF's reach, except at the scene's border.
     """
 
     y: np.ndarray
@@ -29,43 +31,71 @@ class Block:
     y_mask: np.ndarray
     z_mask: np.ndarray
     scene_shape: tuple[int, int]
-    fine_rows: range
-    fine_cols: range
-    coarse_rows: range
-    coarse_cols: range
+    place: Place
+
+    @property
+    def fine_rows(self) -> range:
+        """Absolute MSI rows."""
+        return self.place.fine.rows
+
+    @property
+    def fine_cols(self) -> range:
+        """Absolute MSI columns."""
+        return self.place.fine.cols
+
+    @property
+    def coarse_rows(self) -> range:
+        """Absolute HSI rows."""
+        return self.place.coarse.rows
+
+    @property
+    def coarse_cols(self) -> range:
+        """Absolute HSI columns."""
+        return self.place.coarse.cols
+
+    @property
+    def images(self) -> dict[str, np.ndarray]:
+        """Both images and their masks by name, as a request carries them."""
+        return {"y": self.y, "z": self.z, "y_mask": self.y_mask, "z_mask": self.z_mask}
 
     def degradation(self, sampling: Sampling) -> Degradation:
         """D from this block's fine window to its coarse one."""
-        return Degradation(
-            sampling, self.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols
+        return Degradation(sampling, self.scene_shape, *self.place.fine.axes, *self.place.coarse.axes)
+
+    def upsampling(self, sampling: Sampling, core: Window | None = None) -> Upsampling:
+        """Cubic interpolation from this block's coarse pixels to its fine ones, or to the part `core` of them."""
+        return Upsampling(sampling, self.scene_shape, *(core or self.place.fine).axes, *self.place.coarse.axes)
+
+    def interpolated(self, sampling: Sampling, core: Window | None = None) -> np.ndarray:
+        """The interpolated HSI (L, rows, cols) of the block or of the part `core`; masked HSI pixels are left out.
+
+        All bands of a tile's halo would be most of its memory, so methods ask for its core.
+        """
+        return self.upsampling(sampling, core).masked(self.y, self.y_mask)[0]
+
+    def cut(self, place: Place) -> Block:
+        """The part of the block that lies in `place`."""
+        place = place & self.place
+        fine, coarse = place.fine.inside(self.place.fine), place.coarse.inside(self.place.coarse)
+        return replace(
+            self,
+            y=self.y[(slice(None), *coarse)],
+            z=self.z[(slice(None), *fine)],
+            y_mask=self.y_mask[coarse],
+            z_mask=self.z_mask[fine],
+            place=place,
         )
 
 
-def part(block: Block, rows: slice, cols: slice, sampling: Sampling) -> Block:
-    """Some coarse rows and columns of a block, with a fine window that reaches three coarse pixels beyond them where the block does."""
-    coarse, ratio = (rows, cols), sampling.ratio
-    spans = [
-        range(int((low.start + cut.start - 3) * ratio), int(np.ceil((low.start + cut.stop + 3) * ratio)))
-        for cut, low in zip(coarse, (block.coarse_rows, block.coarse_cols))
-    ]
+def part(block: Block, rows: slice, cols: slice, sampling: Sampling, reach: float | None = None) -> Block:
+    """Some coarse rows and columns of a block, with the MSI's pixels as far as `reach` around them (three HSI pixels)."""
+    coarse, ratio = block.place.coarse.part(rows, cols), sampling.ratio
     if sampling.displacement is not None:
-        there = (block.coarse_rows[rows], block.coarse_cols[cols])
-        spans = list(fine_seen(there, block.scene_shape, sampling, int(np.ceil(3.5 * ratio))))
-    fine = [
-        slice(max(high.start, span.start) - high.start, min(high.stop, span.stop) - high.start)
-        for span, high in zip(spans, (block.fine_rows, block.fine_cols))
-    ]
-    return replace(
-        block,
-        y=block.y[:, coarse[0], coarse[1]],
-        y_mask=block.y_mask[coarse[0], coarse[1]],
-        z=block.z[:, fine[0], fine[1]],
-        z_mask=block.z_mask[fine[0], fine[1]],
-        fine_rows=block.fine_rows[fine[0]],
-        fine_cols=block.fine_cols[fine[1]],
-        coarse_rows=block.coarse_rows[coarse[0]],
-        coarse_cols=block.coarse_cols[coarse[1]],
-    )
+        spans = fine_seen(coarse.axes, block.scene_shape, sampling, int(np.ceil(reach or 3.5 * ratio)))
+        return block.cut(Place(Window(*spans), coarse))
+    reach = 3 * ratio if reach is None else reach
+    spans = (range(int(axis.start * ratio - reach), int(np.ceil(axis.stop * ratio + reach))) for axis in coarse.axes)
+    return block.cut(Place(Window(*spans), coarse))
 
 
 def middle(block: Block, size: int, sampling: Sampling) -> Block:
@@ -82,20 +112,20 @@ def whole_block(
     (h, w), (height, width) = y.shape[-2:], z.shape[-2:]
     y_mask = np.ones((h, w), np.float32) if y_mask is None else y_mask
     z_mask = np.ones((height, width), np.float32) if z_mask is None else z_mask
-    return Block(y, z, y_mask, z_mask, (height, width), range(height), range(width), range(h), range(w))
+    place = Place(Window.whole((height, width)), Window.whole((h, w)))
+    return Block(y, z, y_mask, z_mask, (height, width), place)
 
 
 def widened(block: Block, margin: int) -> Block:
     """The block with so many HSI pixels around of which nothing is known, for a displacement that needs room."""
     if margin == 0:
         return block
-    edge = ((margin, margin), (margin, margin))
+    edge, coarse = ((margin, margin), (margin, margin)), block.place.coarse
     return replace(
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        coarse_rows=range(block.coarse_rows.start - margin, block.coarse_rows.stop + margin),
-        coarse_cols=range(block.coarse_cols.start - margin, block.coarse_cols.stop + margin),
+        place=replace(block.place, coarse=Window(*(range(a.start - margin, a.stop + margin) for a in coarse.axes))),
     )
 
 

@@ -8,15 +8,16 @@ from typing import Callable
 import numpy as np
 
 from ..errors import HSFusionError
-from ..observation import Sampling
+from ..observation import Degradation, Sampling, Upsampling
 from .block import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
-from .laws.closed_forms import LOC_WINDOW, column, given_msi, loc_gain, mix
+from .laws.closed_forms import LOC_WINDOW, column, detail_image, given_msi, loc_gain, mix
 from .laws.denoising import Denoising, fit_denoising
 from .laws.nonlinear import KernelFit, Window, fit_kernel
 from .laws.slopes import SlopesFit, fit_slopes
 from .laws.unmixing import Unmixing, fit_unmixing
 from .pixels.moments import parts
 from .pixels.regression import ridge_regression
+from .posterior.told import Activity, unexplained_bands
 from .sensors.msi_noise import noise_unlike_hsi, noise_without_texture
 from .sensors.response import estimate_response, msi_noise
 from .subspace.outside import fit_outside
@@ -86,7 +87,8 @@ class SceneModel:
     z_mean, z_scale (l,): standardisation of the MSI. outside (L, l): regression of what lies outside the subspace on
     the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off.
     spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,): share of the MSI's variance that the
-    HSI does not explain; msi_noise (l,): std in the MSI's units.
+    HSI does not explain; msi_noise (l,): std in the MSI's units; unexplained_bands (L,): share of each band's std that the MSI does not
+    explain; activity: where the scene has detail, and errors are large.
     """
 
     subspace: Subspace
@@ -100,6 +102,8 @@ class SceneModel:
     spectral_offset: np.ndarray
     unexplained: np.ndarray
     msi_noise: np.ndarray
+    unexplained_bands: np.ndarray
+    activity: Activity
 
     def denoised(self) -> SceneModel:
         """The same scene where the MSI is what the filter of its noise leaves."""
@@ -125,6 +129,11 @@ class SceneModel:
     def standardise(self, z: np.ndarray) -> np.ndarray:
         """The MSI (l, H, W) with zero mean and unit variance per band over the scene, float32."""
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
+
+    def standardised(self, block: Block) -> Block:
+        """A block as methods in coefficients see it: y (K, h, w) coefficients, z (l, H, W) standardised, 0 where masked."""
+        y = (self.subspace.project(block.y) * block.y_mask).astype(np.float32)
+        return replace(block, y=y, z=self.standardise(block.z) * block.z_mask)
 
     def in_units(self, z: np.ndarray) -> np.ndarray:
         """The inverse of `standardise`, but for rounding."""
@@ -217,6 +226,15 @@ def fit_scene(
         spectral_offset=spectral.offset,
         unexplained=spectral.unexplained,
         msi_noise=noise,
+        unexplained_bands=unexplained_bands(samples.spectra, low),
+        activity=Activity.of((detail_image(w.z, w.z_mask, w.down, _back(w.down))[2], w.z_mask) for w in seen),
+    )
+
+
+def _back(down: Degradation) -> Upsampling:
+    """The interpolation between the windows of D."""
+    return Upsampling(
+        down.sampling, down.scene_shape, down.fine_rows, down.fine_cols, down.coarse_rows, down.coarse_cols
     )
 
 
@@ -241,12 +259,16 @@ def _window(
 
 def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
     """Per MSI band (l,); HSFusionError where no band shows anything."""
-    pixels = np.concatenate([block.z[:, block.z_mask > 0] for block in blocks], axis=1).astype(np.float64)
-    if not np.any(pixels.max(axis=1) > pixels.min(axis=1)):
+    found = []
+    for band in range(len(blocks[0].z)):  # of one band at a time: at a large ratio the MSI is large
+        pixels = np.concatenate([block.z[band][block.z_mask > 0] for block in blocks]).astype(np.float64)
+        found.append((pixels.mean(), pixels.std(), float(np.ptp(pixels))))
+    mean, std, spread = np.array(found).T
+    if not np.any(spread > 0):
         raise HSFusionError(
             "The multispectral raster is constant where the two rasters overlap: there is nothing to sharpen with."
         )
-    return pixels.mean(axis=1), np.maximum(pixels.std(axis=1), 1e-12)
+    return mean, np.maximum(std, 1e-12)
 
 
 def _agreement(z_std: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:

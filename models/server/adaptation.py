@@ -6,22 +6,30 @@ model's file, DELETE .../ID ends and forgets it. One job runs at a time, beside 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from ..cards import find_model
 from ..errors import HSFusionError, RunCancelled
+from ..heap import give_back
 from ..runners.engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..wire import protocol
-from ..wire.adaptation import AdaptationRequest
+from ..wire.adaptation import AdaptationRequest, Facts
+from ..wire.text import encodable
+from ..wire.values import LONGEST_TEXT
 from .cores import usable_cores
-from .limits import Limits, read_body
+from .desk import Busy, Desk
+from .limits import Limits, announced_bytes, read_body
+from .tile import checked_name
 
 if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
     from ..training.adaptation.training import Moment
@@ -29,7 +37,6 @@ if TYPE_CHECKING:  # training stands on torch, which is imported when the first 
 log = logging.getLogger("hsfusion.server")
 
 EXTENSION = "hsfusion_adapt"
-LONGEST_MINUTES = 240.0
 UNATTENDED_S = 60.0  # without a question from the client, after which a job ends
 
 
@@ -48,7 +55,7 @@ class Job:
             raise ModelChanged(f"The model '{asked.model}' has been replaced since the run began: start the run again.")
         self._device = engine.device
         self.state, self.error, self.file = "running", "", b""
-        self._facts: dict[str, Any] = {"step": 0, "loss": None, "gain": 0.0, "seconds": 0.0}
+        self._moment: Moment | None = None
         self._result: dict[str, Any] = {}
         self._stop = threading.Event()
         self._asked = time.monotonic()
@@ -65,23 +72,27 @@ class Job:
         self._stop.set()
 
     def facts(self) -> dict[str, Any]:
-        """How far it is, as JSON."""
+        """How far it is, as JSON (`wire.adaptation.Facts`)."""
         self._asked = time.monotonic()
-        left = max(0.0, 60 * self.request.training.minutes - self._facts["seconds"]) if self.state == "running" else 0.0
-        return {
-            "job": self.number,
-            "state": self.state,
-            "error": self.error,
-            "seconds_left": left,
-            **self._facts,
-            **self._result,
-        }
+        moment = self._moment
+        whole = 60 * self.request.training.minutes
+        facts = Facts(
+            job=self.number,
+            state=self.state,
+            error=encodable(" ".join(self.error.split()))[:LONGEST_TEXT],
+            step=moment.step if moment else 0,
+            loss=moment.loss if moment and math.isfinite(moment.loss) else None,
+            gain=moment.gain if moment else 0.0,
+            seconds=moment.seconds if moment else 0.0,
+            seconds_left=max(0.0, whole - (moment.seconds if moment else 0.0)) if self.state == "running" else 0.0,
+        )
+        return replace(facts, **self._result).to_message()
 
     def _cancelled(self) -> bool:
         return self._stop.is_set() or time.monotonic() - self._asked > UNATTENDED_S
 
     def _report(self, moment: Moment) -> None:
-        self._facts = {**vars(moment), "loss": moment.loss if math.isfinite(moment.loss) else None}
+        self._moment = moment
 
     def _work(self) -> None:
         log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.training.minutes)
@@ -97,7 +108,9 @@ class Job:
                 "better": file is not None,
                 "validation_gain": outcome.gain,
                 "choosing_gain": outcome.choosing,
-                "history": [[m.step, m.loss, m.gain, m.seconds] for m in outcome.history],
+                "history": tuple(
+                    (m.step, m.loss if math.isfinite(m.loss) else 0.0, m.gain, m.seconds) for m in outcome.history
+                ),
             }
             self.file, self.state = file or b"", "done"
         except RunCancelled as error:
@@ -117,26 +130,34 @@ class Job:
                 else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."
             )
             self.state = "failed"
-        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state, **self._facts}))
+        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state}))
 
 
 class Jobs:
     """The server's adaptations: one that runs, and the last one until it is fetched or replaced."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._job = engine, None
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self._engine, self._limits = engine, limits
+        self._job: Job | None = None
         self._lock = threading.Lock()
 
-    def start(self, number: str, tensors: Any, plain: dict[str, Any], sha256: str) -> Job:
-        """Begin a job, or find the one that began under the same number; HSFusionError where another is at work."""
+    def asked(self, body: bytearray, head: str | None) -> Job:
+        """Begin the job of a request, or find the one that began under the same number; HSFusionError where another is at work."""
+        message = protocol.decode_request(body, protocol.head_length(head), self._limits.head_bytes)
+        details = protocol.details(message.parameters)
+        number = checked_name(details.pop("job", None))
         with self._lock:
             if self._job is not None and self._job.number == number:
                 return self._job
             if self._job is not None and self._job.running:
                 raise HSFusionError("The server is adapting a model for somebody else: try again later.")
-            request = AdaptationRequest.from_message(tensors, plain)
-            if request.training.minutes > LONGEST_MINUTES:
-                raise HSFusionError(f"The server adapts for at most {LONGEST_MINUTES:.0f} minutes: set MINUTES lower.")
+        request = AdaptationRequest.from_message(message.tensors, details)
+        if request.training.minutes > self._limits.minutes:
+            raise HSFusionError(f"The server adapts for at most {self._limits.minutes:.0f} minutes: set MINUTES lower.")
+        sha256 = str(message.parameters.get("model_sha256") or "")
+        with self._lock:
+            if self._job is not None and self._job.running:
+                raise HSFusionError("The server is adapting a model for somebody else: try again later.")
             self._job = Job(number, request, self._engine, sha256)
             return self._job
 
@@ -156,21 +177,23 @@ class Jobs:
                 self._job = None
 
 
-def adaptation_routes(
-    jobs: Jobs, limits: Limits, dependencies: list[Any], head_length: Callable[[Request], int | None]
-) -> APIRouter:
-    """The extension's routes."""
+def adaptation_routes(jobs: Jobs, desk: Desk, limits: Limits, dependencies: list[Any]) -> APIRouter:
+    """The extension's routes. One request's body is taken at a time, and counts among those in the house."""
     router = APIRouter(prefix=f"/v2/{EXTENSION}", dependencies=dependencies)
+    receiving = asyncio.Lock()
 
     @router.post("")
     async def start(request: Request) -> dict[str, Any]:
-        message = protocol.decode_request(await read_body(request, limits), head_length(request))
-        try:
-            plain = json.loads(message.parameters["hsfusion"])
-            number = str(plain["job"])
-        except (KeyError, TypeError, ValueError):
-            raise protocol.ProtocolError("The parameter 'hsfusion' must be a JSON object that names a job.") from None
-        return jobs.start(number, message.tensors, plain, str(message.parameters.get("model_sha256", ""))).facts()
+        if receiving.locked():
+            raise Busy(retry_after=5)
+        async with receiving:
+            with desk.body(announced_bytes(request)) as more:
+                body = await read_body(request, limits, more)
+                head = request.headers.get(protocol.HEAD_LENGTH)
+                job = await run_in_threadpool(jobs.asked, body, head)
+                del body
+        give_back()
+        return job.facts()
 
     @router.get("/{number}")
     def progress(number: str) -> dict[str, Any]:

@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from ..cards import ModelInfo, UnknownModel, find_model
 from ..errors import HSFusionError, RunCancelled
 from ..runners.engine import Engine, ModelChanged, OutOfMemory, TileJob
 from ..version import VERSION
 from ..wire import half, protocol
+from ..wire.cost import TooMuch
+from ..wire.text import encodable
 from .adaptation import EXTENSION, Jobs, UnknownJob, adaptation_routes
 from .auth import Unauthorized, allowed
-from .desk import Busy, Desk, Job
-from .limits import DEFAULT_BATCH, DEFAULT_LIMITS, Limits, TooLarge, TooSlow, read_body
+from .desk import Busy, Desk, Job, TookTooLong
+from .explained import Explained
+from .limits import DEFAULT_BATCH, DEFAULT_LIMITS, Limits, TooLarge, TooSlow, announced_bytes, read_body
+from .memory import memory_of_a_tile
 from .metrics import CONTENT_TYPE, SECONDS, TILES, Metrics
+from .tile import TileToDo, client_of, read_tile, refuse_early
 
 log = logging.getLogger("hsfusion.server")
 
@@ -30,12 +38,16 @@ _ERRORS = (
     (Unauthorized, 401, protocol.UNAUTHORIZED),
     (Busy, 429, protocol.BUSY),
     (TooLarge, 413, protocol.TOO_LARGE),
+    (TooMuch, 413, protocol.TOO_LARGE),
+    (TookTooLong, 413, protocol.TOO_LARGE),
     (TooSlow, 408, protocol.BAD_REQUEST),
     (UnknownModel, 404, protocol.UNKNOWN_MODEL),
     (UnknownJob, 404, protocol.REFUSED),
     (ModelChanged, 409, protocol.MODEL_CHANGED),
     (OutOfMemory, 507, protocol.OUT_OF_MEMORY),
+    (MemoryError, 507, protocol.OUT_OF_MEMORY),
     (RunCancelled, 499, protocol.CANCELLED),
+    (ClientDisconnect, 499, protocol.CANCELLED),
     (protocol.ProtocolError, 400, protocol.BAD_REQUEST),
     (HSFusionError, 422, protocol.REFUSED),
 )
@@ -57,7 +69,9 @@ def create_app(
     engine = engines[0]
     most = limits.batch or (DEFAULT_BATCH if engine.device.startswith("cuda") else 1)
     metrics = Metrics(version=VERSION, device=",".join(e.device for e in dict.fromkeys(engines)))
-    desk = Desk(limits.tiles, [partial(_work, worker, metrics) for worker in engines], most)
+    limits = limits if limits.memory else replace(limits, memory=memory_of_a_tile(engines))
+    workers = [partial(_work, worker, metrics) for worker in engines]
+    desk = Desk(limits.tiles, workers, most, max(limits.house_bytes, limits.request_bytes), limits.job_s)
     metrics.gauges = {
         "hsfusion_waiting_tiles": lambda: desk.waiting,
         "hsfusion_running_tiles": lambda: desk.running,
@@ -98,6 +112,7 @@ def create_app(
                 "batch": most,
                 "request_bytes": limits.request_bytes,
                 "tiles": limits.tiles,
+                "limits": {**limits.of_a_tile(), "seconds": limits.job_s, "minutes": limits.minutes},
             },
         }
 
@@ -118,38 +133,32 @@ def create_app(
     @router.post("/models/{name}/infer")
     async def infer(name: str, request: Request) -> Response:
         start = time.monotonic()
-        with desk.place():
-            message = protocol.decode_request(await read_body(request, limits), _head_length(request))
-            parameters = message.parameters
-            details = protocol.details(parameters)
-            wanted = str(parameters.get("model_sha256", ""))
-            model = find_model(name, engine.places)
-            request.state.model, sha256 = name, model.sha256
-            job = Job(None, _kind(engine, model, message.tensors, details) if most > 1 else None)
-            job.work = (name, wanted or sha256, TileJob(message.tensors, details, job.stop.is_set))
-            tensors = await desk.run(job, request.is_disconnected)
-        if parameters.get(half.EXTENSION):
-            tensors = half.halved(tensors)
-        body, length = protocol.encode_reply(
-            name, tensors, {"model_sha256": sha256}, protocol.wants_binary(message.head)
-        )
+        client = client_of(request)
+        with desk.body(announced_bytes(request)) as more:
+            await refuse_early(request, desk, client)
+            body = await read_body(request, limits, more)
+            with desk.place(client):
+                reading = partial(read_tile, engine, name, body, request.headers.get(protocol.HEAD_LENGTH), limits)
+                tile = await run_in_threadpool(reading)
+                request.state.model = name
+                job = Job(None, _kind(engine, tile) if most > 1 else None, client)
+                job.work = (name, tile.sha256, TileJob(tile.tensors, tile.request, job.stop.is_set))
+                tensors = await desk.run(job, request.is_disconnected)
+            content, length = await run_in_threadpool(tile.reply, tensors)
         metrics.count("hsfusion_requests_total", model=name, status="200")
-        metrics.count("hsfusion_bytes_total", int(request.headers.get("content-length") or 0), direction="in")
-        metrics.count("hsfusion_bytes_total", len(body), direction="out")
+        metrics.count("hsfusion_bytes_total", len(body), direction="in")
+        metrics.count("hsfusion_bytes_total", len(content), direction="out")
         metrics.observe("hsfusion_tile_seconds", time.monotonic() - start, SECONDS, model=name)
-        shapes = {key: list(value.shape) for key, value in message.tensors.items()}
-        log.info(
-            json.dumps(
-                {"model": name, "tensors": shapes, "bytes": len(body), "seconds": round(time.monotonic() - start, 3)}
-            )
-        )
+        shapes = {key: list(value.shape) for key, value in tile.tensors.items()}
+        seconds = round(time.monotonic() - start, 3)
+        log.info(json.dumps({"model": name, "tensors": shapes, "bytes": len(content), "seconds": seconds}))
         if length is None:
-            return Response(body, media_type="application/json")
-        return Response(body, media_type="application/octet-stream", headers={protocol.HEAD_LENGTH: str(length)})
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={protocol.HEAD_LENGTH: str(length)})
 
     app.include_router(router)
     if adaptation:
-        app.include_router(adaptation_routes(Jobs(engine), limits, [Depends(guard)], _head_length))
+        app.include_router(adaptation_routes(Jobs(engine, limits), desk, limits, [Depends(guard)]))
 
     @app.get("/metrics", dependencies=[Depends(guard)])
     def counted() -> Response:
@@ -163,8 +172,8 @@ def create_app(
             metrics.count("hsfusion_requests_total", model=model, status=str(reply.status_code))
         return reply
 
-    for kind in (HSFusionError, Exception):
-        app.add_exception_handler(kind, explain)
+    app.add_exception_handler(HSFusionError, explain)
+    app.add_middleware(Explained, explain=explain)
     return app
 
 
@@ -182,30 +191,26 @@ def _hear(metrics: Metrics, event: str, model: str) -> None:
         metrics.count("hsfusion_batch_halvings_total")
 
 
-def _kind(engine: Engine, model: ModelInfo, tensors: Mapping[str, Any], details: Mapping[str, Any]) -> Hashable | None:
+def _kind(engine: Engine, tile: TileToDo) -> Hashable | None:
     """Tiles with the same kind go through the network together; None where this model's do not."""
-    if not engine.batches(model):
+    if not engine.batches(tile.model):
         return None
-    shapes = tuple((name, array.shape) for name, array in sorted(tensors.items()))
-    return model.name, model.sha256, shapes, *(repr(details.get(key)) for key in ("steps", "samples", "consistency"))
+    shapes = tuple((name, array.shape) for name, array in sorted(tile.tensors.items()))
+    options = (repr(getattr(tile.request, name, None)) for name in ("steps", "samples", "consistency"))
+    return tile.model.name, tile.model.sha256, shapes, *options
 
 
 def _error_reply(error: Exception) -> tuple[JSONResponse, str]:
     for kind, status, code in _ERRORS:
         if isinstance(error, kind):
-            log.info(json.dumps({"status": status, "code": code, "error": str(error)}))
+            sentence = encodable(str(error)) or "The request cannot be served."
+            said = json.dumps({"status": status, "code": code, "error": sentence})
+            log.info(said, extra={"kind": (status, code)})
             headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
-            return JSONResponse({"error": str(error), "code": code}, status, headers), code
-    log.error("request failed", exc_info=error)
+            return JSONResponse({"error": sentence, "code": code}, status, headers), code
+    log.error("request failed", exc_info=error, extra={"kind": type(error).__name__})
     sentence = f"The backend failed on this tile ({type(error).__name__}: {' '.join(str(error).split())[:300]}): its log tells more."
-    return JSONResponse({"error": sentence, "code": protocol.INTERNAL}, 500), protocol.INTERNAL
-
-
-def _head_length(request: Request) -> int | None:
-    text = request.headers.get(protocol.HEAD_LENGTH)
-    if text is not None and not text.isdigit():
-        raise protocol.ProtocolError(f"The header {protocol.HEAD_LENGTH} must be a number.")
-    return None if text is None else int(text)
+    return JSONResponse({"error": encodable(sentence), "code": protocol.INTERNAL}, 500), protocol.INTERNAL
 
 
 def _metadata(model: ModelInfo) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import numpy as np
 from ..cards import find_model
 from ..runners.engine import Engine, Tensors
 from ..wire import protocol
+from ..wire.cost import LIMITS
+from .memory import memory_of_a_tile
 
 INPUTS = {"y": 3, "z": 3, "y_mask": 2, "z_mask": 2}  # name -> number of axes; all FP32, all sizes free
 
@@ -27,5 +29,10 @@ def answer(
     `parameters` are those of the request. A request that names another sha256 is refused, so that a client whose server cannot echo
     one still knows which model answered. Raises what `Engine.infer` raises, and ProtocolError.
     """
-    wanted = str(parameters.get("model_sha256") or "") or find_model(name, engine.places).sha256
-    return engine.infer(name, tensors, protocol.details(parameters), expected_sha256=wanted), wanted
+    model = find_model(name, engine.places)
+    wanted = str(parameters.get("model_sha256") or "") or model.sha256
+    request = engine.request(model, protocol.details(parameters))
+    if hasattr(request, "cost"):
+        request.cost(model.card).check({**LIMITS, "memory": memory_of_a_tile([engine])})
+        request.check_tensors(tensors, model.card)
+    return engine.infer(name, tensors, request, expected_sha256=wanted), wanted

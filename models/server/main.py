@@ -18,7 +18,9 @@ from typing import Any
 
 from ..errors import HSFusionError
 from ..version import VERSION
+from .files import files_for_connections
 from .parent import Parent
+from .sparing import Sparing
 
 PRECISIONS = ("auto", "float32", "bfloat16")  # of models.precision, which an interpreter without numpy could not import
 NEEDED = ("numpy", "yaml", "torch", "safetensors", "fastapi", "uvicorn")
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; only this machine by default")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--tiles", type=int, default=8, help="tiles in the house at once, running and waiting")
+    parser.add_argument("--tiles", type=int, default=128, help="tiles in the house at once, running and waiting")
     parser.add_argument(
         "--batch", type=int, default=0, help="waiting tiles worked on together (0 = 8 on a GPU, 1 on a CPU)"
     )
@@ -62,6 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, default=0, help="tiles worked on at a time on a CPU (0 = 1, on all cores)"
     )
     parser.add_argument("--request-mib", type=int, default=512, help="largest request in MiB")
+    parser.add_argument("--house-mib", type=int, default=2048, help="all requests in the house together, in MiB")
+    parser.add_argument("--tile-mib", type=int, default=0, help="memory of a tile in MiB (0 = half of the machine's)")
+    parser.add_argument("--samples", type=int, default=256, help="most samples of a tile")
+    parser.add_argument("--tile-seconds", type=float, default=3600.0, help="longest work on a tile")
+    parser.add_argument("--head-seconds", type=float, default=10.0, help="longest wait for a request's header lines")
+    parser.add_argument("--body-seconds", type=float, default=60.0, help="longest wait for a small request's body")
+    parser.add_argument("--connections", type=int, default=1024, help="connections open at once")
     parser.add_argument("--no-adaptation", action="store_true", help="offer no scene adaptation")
     parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM)")
     parser.add_argument("--tls-key", type=Path, help="private key (PEM)")
@@ -78,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
     )  # numpy's matrices are small here, and its threads would only wait
     options.models = [*options.models, BUNDLED_MODELS]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Sparing())
     faulthandler.enable()
     return serve_child(options) if options.child else serve(options)
 
@@ -160,13 +171,35 @@ def _load(engines: Iterable[Any], names: Sequence[str]) -> None:
                 log.warning("%s", error)
 
 
+def limits_of(options: argparse.Namespace) -> Any:
+    """The bounds that the command line sets; HSFusionError where one is none."""
+    from .limits import Limits
+
+    try:
+        return Limits(
+            request_bytes=options.request_mib << 20,
+            house_bytes=options.house_mib << 20,
+            memory=options.tile_mib << 20,
+            samples=options.samples,
+            tiles=options.tiles,
+            batch=options.batch,
+            job_s=options.tile_seconds,
+            head_s=options.head_seconds,
+            body_s=options.body_seconds,
+            connections=min(options.connections, files_for_connections()),
+        )
+    except ValueError as error:
+        names = ", ".join(str(one["loc"][0]) for one in error.errors())  # type: ignore[attr-defined]
+        raise HSFusionError(f"The server's limits must be positive numbers: look at {names}.") from error
+
+
 def _server(options: argparse.Namespace, token: str | None, **address: Any) -> Any:
     import uvicorn
 
     from ..runners.engine import Engine, choose_devices
     from .app import create_app
+    from .connections import protocol_class
     from .cores import share_out, usable_cores
-    from .limits import Limits
 
     engines = []
     for device, reason in choose_devices(options.device):
@@ -181,10 +214,18 @@ def _server(options: argparse.Namespace, token: str | None, **address: Any) -> A
         log.info("%d tile(s) at a time, %d thread(s) each", workers, threads)
     if options.load:
         threading.Thread(target=_load, args=(dict.fromkeys(engines), options.load), daemon=True).start()
-    limits = Limits(request_bytes=options.request_mib << 20, tiles=options.tiles, batch=options.batch)
+    limits = limits_of(options)
     app = create_app(engines, token, limits, adaptation=not options.no_adaptation)
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_keep_alive=120, timeout_graceful_shutdown=5, **address
+            app,
+            http=protocol_class(limits),
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=5,
+            backlog=256,
+            **address,
         )
     )

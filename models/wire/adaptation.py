@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import HSFusionError
-from ..scene.methods.subspace import Place
 from ..scene.reduced.examples import IMAGES, Reduced
+from ..scene.window import Place
 from .places import PLACE, check_images
 from .scene import model_from
 from .values import LARGEST, Malformed, Rules, plain, read
@@ -34,6 +34,36 @@ class Training:
     noise: float
     minutes: float
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How far a job is: state is running, done, failed or cancelled; gains in dB; history: step, loss, gain, seconds of each look.
+
+    better, validation_gain, choosing_gain and history come with a job that is done.
+    """
+
+    job: str
+    state: str
+    error: str = ""
+    step: int = 0
+    loss: float | None = None
+    gain: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float = 0.0
+    better: bool = False
+    validation_gain: float = 0.0
+    choosing_gain: float = 0.0
+    history: tuple[tuple[float, ...], ...] = ()
+
+    def to_message(self) -> dict[str, Any]:
+        """As JSON can write it."""
+        return plain(self)
+
+    @classmethod
+    def from_message(cls, message: Any) -> Facts:
+        """The inverse of `to_message`; Malformed where it is something else."""
+        return read(cls, message, FACTS)
 
 
 @dataclass(frozen=True)
@@ -79,7 +109,7 @@ def _block(value: Any, number: int, tensors: Mapping[str, np.ndarray], component
     place = read(_Placed, {"place": value["place"]}, PLACE).place
     if len(model.y_std) != components:
         raise Malformed(f"blocks.{number} has {len(model.y_std)} components and gram {components}.")
-    fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+    fine, coarse = place.fine.shape, place.coarse.shape
     shapes = {
         "y": (components, *coarse),
         "z": (len(model.z_std), *fine),
@@ -101,6 +131,7 @@ class _Placed:
     place: Place
 
 
+FACTS = Rules(choices={"state": ("running", "done", "failed", "cancelled")})
 RULES = Rules(
     shapes={"gram": "K K"},
     sizes={"K": 256},

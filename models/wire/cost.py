@@ -9,15 +9,23 @@ from typing import Any
 from ..errors import HSFusionError
 from ..observation import Sampling
 from ..observation.axis import gaussian_reach
-from ..scene.methods.subspace import Place
+from ..scene.window import Place
 
 _FLOAT = 4
 _MIB = 1 << 20
 _PER_TAP = 60  # bytes: its pixel, its weight, and what they are made of
 
 
+LIMITS = {"samples": 256, "passes": 50_000, "work": 1e11, "reply": 1024 * _MIB}
+"""What a tile may cost where nobody says otherwise; how much memory depends on the machine."""
+
+
 class TooMuch(HSFusionError):
-    """A request would cost more than the server gives to one; a smaller tile may pass."""
+    """A request would cost more than the server gives to one; `smaller`: a smaller tile would pass."""
+
+    def __init__(self, sentence: str, smaller: bool) -> None:
+        super().__init__(sentence)
+        self.smaller = smaller
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Cost:
             limit = most.get(name)
             cost = getattr(self, name)
             if isinstance(limit, (int, float)) and not isinstance(limit, bool) and 0 < limit < cost:
-                raise TooMuch(told(cost, limit))
+                raise TooMuch(told(cost, limit), smaller=name not in ("samples", "passes"))
 
 
 _SENTENCES = {
@@ -59,15 +67,17 @@ _SENTENCES = {
 }
 
 
+NAMES = tuple(_SENTENCES)
+
+
 def pixels(place: Place) -> int:
     """Fine pixels of a place."""
-    return len(place.fine_rows) * len(place.fine_cols)
+    return place.fine.pixels
 
 
 def operators(place: Place, sampling: Sampling) -> float:
     """Bytes of D and of the interpolation at a place, with what making them takes: matrices, or the taps of a displaced HSI."""
-    h, w = len(place.coarse_rows), len(place.coarse_cols)
-    height, width = len(place.fine_rows), len(place.fine_cols)
+    (h, w), (height, width) = place.coarse.shape, place.fine.shape
     taps_y, taps_x = (2 * gaussian_reach(sampling.ratio, fwhm) + 1 for fwhm in (sampling.fwhm_y, sampling.fwhm_x))
     if sampling.displacement is None:
         return 40.0 * (h * taps_y + w * taps_x) + 24.0 * (h * height + w * width)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..observation import Sampling
-from ..scene.methods.subspace import Place
+from ..scene.window import Place, Window
 from .cost import Cost, full_band_cost
 from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import LEAST_STD, SAMPLING, check_sampling
@@ -22,16 +22,17 @@ LARGEST_SCENE = 1 << 20  # fine pixels per axis: the plan of the fixed windows g
 
 @dataclass(frozen=True)
 class FullBandRequest:
-    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off the MSI.
+    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off
+    the MSI.
 
-    core_rows, core_cols: the absolute fine pixels wanted back. steps 0 = the model's own; samples 0 = one; sampler `auto` = as the card says.
+    core: the absolute fine pixels wanted back. steps 0 = the model's own; samples 0 = one; sampler `auto` = as the
+    card says.
     """
 
     sampling: Sampling
     scene_shape: tuple[int, int]
     place: Place
-    core_rows: range
-    core_cols: range
+    core: Window
     hsi_scale: float
     msi_scale: np.ndarray
     msi_offset: np.ndarray
@@ -52,23 +53,27 @@ class FullBandRequest:
         try:
             request = read(cls, message, RULES)
             check_sampling(request.sampling)
-            check_core(request.place, request.core_rows, request.core_cols)
+            check_core(request.place, request.core)
         except Malformed as error:
             raise Malformed(
                 f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
             ) from error
         return replace(request, samples=max(1, request.samples))
 
-    def check_tensors(self, tensors: Mapping[str, np.ndarray], bands: int, msi_bands: int) -> None:
-        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
-        place = self.place
-        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
-        shapes = {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine}
-        check_images(tensors, shapes)
+    def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not
+        finite."""
+        bands, msi_bands, fine, coarse = (
+            card["bands"],
+            card["msi_bands"],
+            self.place.fine.shape,
+            self.place.coarse.shape,
+        )
+        check_images(tensors, {"y": (bands, *coarse), "z": (msi_bands, *fine), "y_mask": coarse, "z_mask": fine})
 
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""
-        core = len(self.core_rows) * len(self.core_cols)
+        core = self.core.pixels
         steps = self.steps or int(card.get("default_steps") or 1)
         return full_band_cost(self.place, self.sampling, core, card, self.samples, steps)
 

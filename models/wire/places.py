@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import HSFusionError
-from ..scene.methods.subspace import Place
+from ..scene.window import Place, Window
 from .values import Malformed, Rules
 
 FARTHEST = 2**40  # a pixel's absolute number
@@ -19,9 +19,7 @@ LARGEST_SEED = 2**63 - 1
 _WHERE = (-FARTHEST, FARTHEST)
 PLACE = Rules(
     ranges={
-        **{f"place.{name}": _WHERE for name in ("fine_rows", "fine_cols", "coarse_rows", "coarse_cols")},
-        "core_rows": _WHERE,
-        "core_cols": _WHERE,
+        f"{window}.{axis}": _WHERE for window in ("place.fine", "place.coarse", "core") for axis in ("rows", "cols")
     }
 )
 OPTIONS = Rules(
@@ -29,16 +27,16 @@ OPTIONS = Rules(
 )
 
 
-def check_core(place: Place, rows: range, cols: range) -> None:
+def check_core(place: Place, core: Window) -> None:
     """Malformed where the core does not lie in its window, or the window is longer than any tile."""
-    for core, window in ((rows, place.fine_rows), (cols, place.fine_cols)):
-        if not window.start <= core.start < core.stop <= window.stop:
+    for inner, outer in zip(core.axes, place.fine.axes):
+        if not outer.start <= inner.start < inner.stop <= outer.stop:
             raise Malformed(
-                f"the core {core.start} to {core.stop} does not lie in its window {window.start} to {window.stop}."
+                f"the core {inner.start} to {inner.stop} does not lie in its window {outer.start} to {outer.stop}."
             )
     for name, window in vars(place).items():
-        if len(window) > LONGEST_SIDE:
-            raise Malformed(f"place.{name} has {len(window)} pixels, and {LONGEST_SIDE} are the most.")
+        if max(window.shape) > LONGEST_SIDE:
+            raise Malformed(f"place.{name} is {max(window.shape)} pixels long, and {LONGEST_SIDE} are the most.")
 
 
 def check_images(

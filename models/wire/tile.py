@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..scene.methods.subspace import Place
+from ..errors import HSFusionError
 from ..scene.model import CoefficientModel
 from ..scene.tiles.plan import Tile
+from ..scene.window import Place, Window
 from .cost import Cost, subspace_cost
 from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import MODEL, check_model
@@ -19,15 +20,14 @@ from .values import Malformed, plain, read
 
 @dataclass(frozen=True)
 class TileRequest:
-    """A tile's scene, its place and what is wanted of it. `core_rows`, `core_cols` are the absolute fine pixels wanted back.
+    """A tile's scene, its place and what is wanted of it. `core`: the absolute fine pixels wanted back.
 
     steps 0 = the model's own; samples 0 = the mean estimate; consistency: whether both images are followed at each step.
     """
 
     model: CoefficientModel
     place: Place
-    core_rows: range
-    core_cols: range
+    core: Window
     seed: int = 0
     steps: int = 1
     samples: int = 0
@@ -36,7 +36,7 @@ class TileRequest:
     @classmethod
     def of(cls, model: CoefficientModel, tile: Tile, **options: Any) -> TileRequest:
         """Of a tile of a scene; options are seed, steps, samples, consistency."""
-        return cls(model, tile.place, tile.core_rows, tile.core_cols, **options)
+        return cls(model, tile.place, tile.core, **options)
 
     def to_message(self) -> dict[str, Any]:
         """As JSON can write it."""
@@ -50,7 +50,7 @@ class TileRequest:
         try:
             request = read(cls, message, RULES)
             check_model(request.model)
-            check_core(request.place, request.core_rows, request.core_cols)
+            check_core(request.place, request.core)
         except Malformed as error:
             raise Malformed(
                 f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
@@ -59,8 +59,7 @@ class TileRequest:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes that the request's tensors must have."""
-        place = self.place
-        fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+        fine, coarse = self.place.fine.shape, self.place.coarse.shape
         return {
             "y": (len(self.model.y_std), *coarse),
             "z": (len(self.model.z_std), *fine),
@@ -68,13 +67,17 @@ class TileRequest:
             "z_mask": fine,
         }
 
-    def check_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """HSFusionError where tensors and request do not belong together, or a number is not finite."""
+    def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
         check_images(tensors, self.shapes())
+        if len(self.model.y_std) > card["components"]:
+            raise HSFusionError(
+                f"The tile has {len(self.model.y_std)} components and the model {card['components']}: fit the scene with the model's number."
+            )
 
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""
-        core = len(self.core_rows) * len(self.core_cols)
+        core = self.core.pixels
         steps = self.steps or int(card.get("default_steps") or 1)
         return subspace_cost(self.place, self.model.sampling, core, card, len(self.model.z_std), self.samples, steps)
 

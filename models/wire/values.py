@@ -21,7 +21,7 @@ LARGEST = 1e30  # of a number that is no size: its square is far from the larges
 LARGEST_INTEGER = 2**53
 MOST_NUMBERS = 4_000_000  # of one array
 MOST_AXES = 4
-MOST_ITEMS = 128  # of a list that is no array
+MOST_ITEMS = 10_000  # of a list that is no array
 LONGEST_TEXT = 300
 
 T = TypeVar("T")

@@ -29,6 +29,15 @@ def read_raster(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     return cube, wavelengths
 
 
+def write_cube(path: Path, cube: np.ndarray) -> None:
+    """A cube (L, H, W) as a GeoTIFF of float32 without a place on the ground."""
+    profile = {"driver": "GTiff", "count": len(cube), "dtype": "float32", "compress": "deflate"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", height=cube.shape[1], width=cube.shape[2], **profile) as file:
+            file.write(cube.astype(np.float32))
+
+
 def read_scene(path: Path) -> Scene:
     """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with the band's median."""
     cube, wavelengths = read_raster(path)

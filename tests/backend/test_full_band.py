@@ -12,8 +12,9 @@ from hsfusion.models.errors import HSFusionError, RunCancelled
 from hsfusion.models.networks.hsr_diff import CDFormer
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
 from hsfusion.models.runners.full_band import NETWORKS, FullBandRunner
-from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.tiles.fixed_windows import Windows
+from hsfusion.models.scene.window import Place, Window
+from hsfusion.models.wire.values import plain
 
 torch.set_num_threads(1)
 BANDS, MSI = 6, [1, 4]
@@ -62,7 +63,7 @@ class Scene:
 
     def run(self, runner, rows=None, cols=None, cancelled=lambda: False, unit=1.0, **options):
         rows, cols = rows or range(self.shape[0]), cols or range(self.shape[1])
-        place = runner.windows.place(rows, cols, self.shape, self.sampling)
+        place = runner.windows.place(Window(rows, cols), self.shape, self.sampling)
         fine, coarse = (
             np.s_[r.start : r.stop, c.start : c.stop]
             for r, c in ((place.fine_rows, place.fine_cols), (place.coarse_rows, place.coarse_cols))
@@ -79,9 +80,8 @@ class Scene:
         return {
             "sampling": asdict(self.sampling),
             "scene_shape": list(self.shape),
-            "place": {name: [r.start, r.stop] for name, r in vars(place).items()},
-            "core_rows": [rows.start, rows.stop],
-            "core_cols": [cols.start, cols.stop],
+            "place": plain(place),
+            "core": plain(Window(rows, cols)),
             "hsi_scale": unit * self.scales[0],
             "msi_scale": (unit * self.scales[1]).tolist(),
             "msi_offset": [0.0] * len(self.scales[1]),
@@ -196,15 +196,15 @@ def test_what_does_not_fit_is_said(scene):
             FullBandRunner(card("ddpm-fus", **changes), weights)
     runner = FullBandRunner(card("ddpm-fus"), weights)
     rows = cols = range(8)
-    place = runner.windows.place(rows, cols, scene.shape, scene.sampling)
+    place = runner.windows.place(Window(rows, cols), scene.shape, scene.sampling)
     request = scene.request(place, rows, cols)
     ones = {"y_mask": scene.y_mask, "z_mask": scene.z_mask}
     with pytest.raises(HSFusionError, match="tensor y must have the shape"):
         runner({"y": scene.y[:3], "z": scene.z, **ones}, request)
     with pytest.raises(HSFusionError, match="malformed"):
         runner({}, {key: value for key, value in request.items() if key != "sampling"})
-    small = Windows(16, 4).place(rows, cols, scene.shape, scene.sampling)
-    fine, coarse = (len(small.fine_rows), len(small.fine_cols)), (len(small.coarse_rows), len(small.coarse_cols))
+    small = Windows(16, 4).place(Window(rows, cols), scene.shape, scene.sampling)
+    fine, coarse = small.fine.shape, small.coarse.shape
     cut = {"y": np.ones((BANDS, *coarse)), "z": np.ones((2, *fine)), "y_mask": np.ones(coarse), "z_mask": np.ones(fine)}
-    with pytest.raises(HSFusionError, match="must hold 0 to 32"):
+    with pytest.raises(HSFusionError, match="window must hold"):
         runner(cut, scene.request(small, rows, cols))

@@ -19,11 +19,13 @@ from hsfusion.models.networks.inputs import TARGET_LIMIT
 from hsfusion.models.networks.subspace_unet import MULTIPLE
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape, noise_std
 from hsfusion.models.runners import subspace as fusion
-from hsfusion.models.runners.subspace import SubspaceRunner, build_network, network_range
+from hsfusion.models.runners.subspace import SubspaceRunner, build_network
+from hsfusion.models.runners.tile import network_window
 from hsfusion.models.scene.block import whole_block
-from hsfusion.models.scene.methods.subspace import Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
+from hsfusion.models.scene.window import Place, Window
 from hsfusion.models.training.subspace.card import HALO
 from hsfusion.models.wire.tile import TileRequest
 from hsfusion.models.wire.values import plain
@@ -91,8 +93,8 @@ class Scene:
     def whole(self) -> Tile:
         """The scene as one tile."""
         h, w = coarse_shape(self.shape, self.model.coefficients.sampling.ratio)
-        rows, cols = range(self.shape[0]), range(self.shape[1])
-        return Tile(rows, cols, Place(rows, cols, range(h), range(w)))
+        fine = Window.whole(self.shape)
+        return Tile(fine, Place(fine, Window.whole((h, w))))
 
     def tensors(self, tile: Tile) -> dict[str, np.ndarray]:
         """What a tile's request carries."""
@@ -108,12 +110,8 @@ class Scene:
 
     def request(self, tile: Tile, **options) -> dict:
         """The JSON part of a tile's request."""
-        core = {
-            "core_rows": [tile.core_rows.start, tile.core_rows.stop],
-            "core_cols": [tile.core_cols.start, tile.core_cols.stop],
-        }
-        place = {name: [r.start, r.stop] for name, r in vars(tile.place).items()}
-        return {"model": plain(self.model.coefficients), "place": place, **core, "seed": 7, **options}
+        where = {"place": plain(tile.place), "core": plain(tile.core)}
+        return {"model": plain(self.model.coefficients), **where, "seed": 7, **options}
 
     def run(self, runner: SubspaceRunner, tile: Tile, **options) -> dict[str, np.ndarray]:
         """One tile."""
@@ -125,7 +123,7 @@ class Scene:
         for tile in tiles:
             for name, part in self.run(runner, tile, **options).items():
                 image = whole.setdefault(name, np.full((*part.shape[:-2], *self.shape), np.nan, np.float32))
-                image[..., tile.core_rows.start : tile.core_rows.stop, tile.core_cols.start : tile.core_cols.stop] = (
+                image[..., tile.core.rows.start : tile.core.rows.stop, tile.core.cols.start : tile.core.cols.stop] = (
                     part
                 )
         return whole
@@ -161,7 +159,7 @@ def wholes(scene, runner):
 def test_a_tile_of_any_size_gives_the_whole_scenes_pixels(scene, runner, wholes, number):
     """One tile of each size, at the far border and inside."""
     for size, pick in ((64, 0), (96, -1), (160, 0)):
-        tile = plan_tiles(range(172), range(204), scene.model.coefficients, size, HALO, 8)[pick]
+        tile = plan_tiles(Window.whole((172, 204)), scene.model.coefficients, size, HALO, 8)[pick]
         found = scene.mosaic(runner, [tile], **OPTIONS[number])
         assert scene.difference(found["x"], wholes[number]["x"]) < TOLERANCE
         np.testing.assert_allclose(
@@ -174,7 +172,7 @@ def test_a_tile_of_any_size_gives_the_whole_scenes_pixels(scene, runner, wholes,
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 96, 160])
 def test_a_mosaic_in_any_order_is_the_whole_scene(scene, runner, wholes, size):
-    tiles = plan_tiles(range(172), range(204), scene.model.coefficients, size, HALO, 8)
+    tiles = plan_tiles(Window.whole((172, 204)), scene.model.coefficients, size, HALO, 8)
     assert len(tiles) > 3
     forwards = scene.mosaic(runner, tiles, **OPTIONS[3])
     backwards = scene.mosaic(runner, tiles[::-1], **OPTIONS[3])
@@ -186,7 +184,7 @@ def test_a_mosaic_in_any_order_is_the_whole_scene(scene, runner, wholes, size):
 @pytest.mark.parametrize("number", [0, 3, 4], ids=str)
 def test_tiles_together_are_what_each_is_alone(scene, runner, number):
     """A batch of tiles of equal shapes, each with a seed of its own."""
-    tiles = plan_tiles(range(172), range(204), scene.model.coefficients, 32, 16, 8)
+    tiles = plan_tiles(Window.whole((172, 204)), scene.model.coefficients, 32, 16, 8)
     shapes = [(len(t.place.fine_rows), len(t.place.fine_cols), len(t.place.coarse_rows)) for t in tiles]
     common = max(set(shapes), key=shapes.count)
     batch = [t for t, shape in zip(tiles, shapes) if shape == common][:3]
@@ -205,7 +203,7 @@ def test_where_consistency_reaches_far_tiles_still_agree(make_scene, runner, rat
     """A wide PSF inverted on almost clean data: what the network does not see at its border stays there."""
     scene = Scene(make_scene(20, 240, 240, materials=6, seed=2), Sampling(ratio, fwhm, fwhm), [2, 8, 14], snr_db)
     whole = scene.run(runner, scene.whole())
-    tiles = plan_tiles(range(96, 128), range(96, 128), scene.model.coefficients, 32, HALO, 8)
+    tiles = plan_tiles(Window(range(96, 128), range(96, 128)), scene.model.coefficients, 32, HALO, 8)
     assert len(tiles) == 1 and len(tiles[0].place.fine_rows) < 240
     assert scene.difference(scene.mosaic(runner, tiles)["x"], whole["x"]) < 1e-4
 
@@ -214,7 +212,7 @@ def test_where_consistency_reaches_far_tiles_still_agree(make_scene, runner, rat
 def test_the_network_works_on_the_core_and_its_halo(start, length, before, after, halo):
     core = range(start, start + length)
     window = range(max(0, start - before) // MULTIPLE * MULTIPLE, start + length + after)
-    found = network_range(core, window, halo)
+    found = network_window(Window(core, core), Window(window, window), halo).rows
     assert window.start <= found.start <= core.start and core.stop <= found.stop <= window.stop
     assert found.start % MULTIPLE == 0 and (found.stop % MULTIPLE == 0 or found.stop == window.stop)
     assert found.start <= max(window.start, core.start - halo) and found.stop >= min(window.stop, core.stop + halo)
@@ -223,8 +221,8 @@ def test_the_network_works_on_the_core_and_its_halo(start, length, before, after
 
 def test_windows_alike_whose_cores_are_not_go_together(scene, runner):
     """A batch is made by the windows' shapes; the network's parts of them may differ."""
-    tile = plan_tiles(range(64, 96), range(64, 96), scene.model.coefficients, 32, 64, 8)[0]
-    smaller = replace(tile, core_rows=range(64, 72), core_cols=range(80, 96))
+    tile = plan_tiles(Window(range(64, 96), range(64, 96)), scene.model.coefficients, 32, 64, 8)[0]
+    smaller = replace(tile, core=Window(range(64, 72), range(80, 96)))
     asked = [(scene.tensors(t), scene.request(t)) for t in (tile, smaller, tile)]
     runner_of_8 = SubspaceRunner({**CARD, "halo": 8}, random_state(SETTINGS))
     for (tensors, request), together in zip(asked, runner_of_8.many(asked)):
@@ -235,13 +233,13 @@ def test_windows_alike_whose_cores_are_not_go_together(scene, runner):
 
 
 def test_an_extent_is_a_crop_of_the_full_run(scene, runner, wholes):
-    tiles = plan_tiles(range(50, 100), range(131, 190), scene.model.coefficients, 64, HALO, 8)
+    tiles = plan_tiles(Window(range(50, 100), range(131, 190)), scene.model.coefficients, 64, HALO, 8)
     found = scene.mosaic(runner, tiles, **OPTIONS[1])["x"]
     assert scene.difference(found, wholes[1]["x"]) < TOLERANCE
 
 
 def test_twice_is_the_same_and_another_seed_is_not(scene, runner):
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     once, again = (scene.run(runner, tile, samples=2, steps=2)["x"] for _ in range(2))
     other = scene.run(runner, tile, samples=2, steps=2, seed=8)["x"]
     np.testing.assert_array_equal(once, again)
@@ -251,14 +249,14 @@ def test_twice_is_the_same_and_another_seed_is_not(scene, runner):
 
 def test_one_step_is_the_mean_estimate(scene, runner):
     """From the level without signal, noise cannot be seen: every sample of one step is the mean."""
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     mean, sample = (scene.run(runner, tile, samples=n, steps=1)["x"][0] for n in (0, 1))
     np.testing.assert_allclose(sample, mean, atol=1e-4)
 
 
 def test_a_pair_of_samples_is_moved_towards_the_mean_estimate(scene, runner, monkeypatch):
     """Its middle lies between its own and the mean estimate; how far its two samples lie apart does not change."""
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     found = {}
     for share in (0.0, fusion.TOWARDS_MEAN, 1.0):
         monkeypatch.setattr(fusion, "TOWARDS_MEAN", share)
@@ -279,7 +277,7 @@ def test_a_network_that_says_nothing_leaves_the_average(scene):
     """Zero heads: x is LOC and MAP's average of the filtered MSI, consistency moves it by no more than the expected spread."""
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
-    from hsfusion.models.scene.methods.subspace import ClosedForms, denoised
+    from hsfusion.models.scene.methods.subspace import denoised
 
     tile = scene.whole()
     t = scene.tensors(tile)
@@ -303,8 +301,8 @@ def test_where_the_images_disagree_less_detail_is_kept_in_every_tile_alike(scene
     full, kept = (run(whole, agreement) for agreement in (1.0, 0.8))
     operators = whole.place.operators(scene.model.coefficients)
     np.testing.assert_allclose(kept, full - 0.2 * detail_image(full, scene.z_mask, *operators)[2], atol=1e-4)
-    for tile in plan_tiles(range(64, 160), range(64, 160), scene.model.coefficients, 64, HALO, 8):
-        core = np.s_[:, tile.core_rows.start : tile.core_rows.stop, tile.core_cols.start : tile.core_cols.stop]
+    for tile in plan_tiles(Window(range(64, 160), range(64, 160)), scene.model.coefficients, 64, HALO, 8):
+        core = np.s_[:, tile.core.rows.start : tile.core.rows.stop, tile.core.cols.start : tile.core.cols.stop]
         assert np.abs(run(tile, 0.8) - kept[core]).max() < 1e-4 * np.ptp(kept)
 
 
@@ -332,7 +330,7 @@ def test_consistency_brings_the_result_closer_to_both_images(scene, runner):
 
 
 def test_a_cancel_is_seen_between_two_steps(scene, runner):
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     calls = []
 
     def cancelled() -> bool:
@@ -363,7 +361,7 @@ def test_any_pair(make_scene, runner, bands, sampling, size, msi_bands):
     assert np.isfinite(reply["x"]).all() and (reply["std"] > 0).all()
     part = scene.mosaic(
         runner,
-        plan_tiles(range(size[0]), range(size[1]), scene.model.coefficients, 32, HALO, 8)[-1:],
+        plan_tiles(Window(range(size[0]), range(size[1])), scene.model.coefficients, 32, HALO, 8)[-1:],
         samples=1,
         steps=2,
     )
@@ -371,7 +369,7 @@ def test_any_pair(make_scene, runner, bands, sampling, size, msi_bands):
 
 
 def test_a_masked_pixels_value_never_leaks(scene, runner):
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     tensors = scene.tensors(tile)
     y_mask, z_mask = tensors["y_mask"].copy(), tensors["z_mask"].copy()
     y_mask[4:6, 3:9], z_mask[20:40, 10:18] = 0.0, 0.0
@@ -399,13 +397,13 @@ def test_no_error_is_expected_beyond_what_training_ever_showed(scene):
 
 
 def test_a_request_that_does_not_fit_is_refused_in_one_sentence(scene, runner):
-    tile = plan_tiles(range(64), range(64), scene.model.coefficients, 64, HALO, 8)[0]
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
     tensors, request = scene.tensors(tile), scene.request(tile)
     without = {k: v for k, v in request.items() if k != "place"}
     for wrong in (
         without,
         {**request, "model": "hsfusion-base"},
-        {**request, "core_rows": 5},
+        {**request, "core": {**request["core"], "rows": 5}},
         {**request, "model": {"sampling": {"ratio": 4}}},
     ):
         with pytest.raises(HSFusionError, match="malformed"):
@@ -415,7 +413,7 @@ def test_a_request_that_does_not_fit_is_refused_in_one_sentence(scene, runner):
     with pytest.raises(HSFusionError, match="tensor y must have the shape"):
         runner({**tensors, "y": tensors["y"][:, 1:]}, request)
     with pytest.raises(HSFusionError, match="core .* does not lie"):
-        runner(tensors, {**request, "core_rows": [0, 400]})
+        runner(tensors, {**request, "core": {**request["core"], "rows": [0, 400]}})
     with pytest.raises(HSFusionError, match="steps must be 0 to"):
         runner(tensors, {**request, "samples": 1, "steps": -1})
 

@@ -25,6 +25,7 @@ from hsfusion.models.runners.precision import (
 from hsfusion.models.runners.subspace import SubspaceRunner
 from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.tiles.plan import plan_tiles
+from hsfusion.models.scene.window import Window
 
 MODEL = Path(__file__).resolve().parents[2] / "resources" / "models" / "hsfusion-base.safetensors"
 pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="no weights")
@@ -55,7 +56,7 @@ def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
     tensors, request, truth, _ = made_up_tile(runner.components, 256)
     model = request.model
     whole = chosen(tensors, request)["x"][0]
-    tile = plan_tiles(range(256), range(256), model, 64, 48, 8)[0]
+    tile = plan_tiles(Window.whole((256, 256)), model, 64, 48, 8)[0]
     p = tile.place
     fine = np.s_[p.fine_rows.start : p.fine_rows.stop, p.fine_cols.start : p.fine_cols.stop]
     coarse = np.s_[p.coarse_rows.start : p.coarse_rows.stop, p.coarse_cols.start : p.coarse_cols.stop]
@@ -66,7 +67,7 @@ def test_a_tile_gives_the_whole_scenes_pixels_in_either_precision(runner, how):
         "y_mask": tensors["y_mask"][coarse],
         "z_mask": tensors["z_mask"][fine],
     }
-    found = chosen(part, replace(request, place=p, core_rows=range(64), core_cols=range(64)))["x"][0]
+    found = chosen(part, replace(request, place=p, core=Window.whole((64, 64))))["x"][0]
     weight = np.asarray(model.weight)[:, None, None]
     difference = np.abs(weight * (found - whole[:, :64, :64])).max() / np.ptp(weight * truth)
     assert difference < (1e-4 if how == FLOAT32 else 1e-3)

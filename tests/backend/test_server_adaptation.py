@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from hsfusion.hsfusion_plugin.backend.client.errors import BackendError, Backend
 from hsfusion.models.cards import check_weights
 from hsfusion.models.runners.weights import save_model
 from hsfusion.tests.backend.test_server import free_port
-from hsfusion.tests.backend.test_training_adaptation import CARD, message, problem, state  # noqa: F401
+from hsfusion.tests.backend.test_training_adaptation import CARD, asked, problem, state  # noqa: F401
 
 SERVE = Path(__file__).resolve().parents[2] / "scripts" / "serve.py"
 TOKEN = "token-of-this-test"
@@ -52,21 +53,21 @@ def base(serve):
 
 
 def test_start_ask_fetch_and_end(base, problem, tmp_path):  # noqa: F811
-    tensors, plain = message(problem, minutes=0.05)
+    request = asked(problem, minutes=0.05)
     client = Client(base, TOKEN)
     client.models()
     with AdaptationJob(client, "small") as job:
-        first = job.start(tensors, plain)
-        assert first["state"] == "running" and first["seconds_left"] <= 3
+        first = job.start(request)
+        assert first.state == "running" and first.seconds_left <= 3
         with AdaptationJob(client, "small") as second, pytest.raises(BackendRefused, match="for somebody else"):
-            second.start(tensors, plain)
+            second.start(request)
         end = time.monotonic() + 400
-        while (facts := job.facts())["state"] == "running":
+        while (facts := job.facts()).state == "running":
             assert time.monotonic() < end
             time.sleep(0.1)
-        assert facts["step"] > 0 and facts["history"][-1][0] == facts["step"], str(facts)
-        assert facts["better"] == (facts["validation_gain"] > 0 and facts["choosing_gain"] > 0)
-        if facts["better"]:
+        assert facts.step > 0 and facts.history[-1][0] == facts.step, str(facts)
+        assert facts.better == (facts.validation_gain > 0 and facts.choosing_gain > 0)
+        if facts.better:
             (tmp_path / "mine.safetensors").write_bytes(job.model())
             assert check_weights(tmp_path / "mine.safetensors")
         else:
@@ -77,10 +78,10 @@ def test_start_ask_fetch_and_end(base, problem, tmp_path):  # noqa: F811
 
 
 def test_a_job_is_ended_on_demand_and_a_bad_one_says_why(base, problem):  # noqa: F811
-    tensors, plain = message(problem, minutes=10)
+    request = asked(problem, minutes=10)
     client = Client(base, TOKEN)
     with AdaptationJob(client, "small") as job:
-        job.start(tensors, plain)
+        job.start(request)
         requests.delete(
             f"{base}/v2/{EXTENSION}/{job._number}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10
         )
@@ -88,11 +89,14 @@ def test_a_job_is_ended_on_demand_and_a_bad_one_says_why(base, problem):  # noqa
         with pytest.raises(BackendError, match="was cancelled"):
             while time.monotonic() < begun + 200:
                 job.facts()
-    for changes, words in (({"minutes": 1e6}, "at most 240 minutes"), ({"blocks": [{}]}, "malformed")):
+    other = replace(request.training, model="none")
+    for bad, words in (
+        (asked(problem, minutes=300), "at most 240 minutes"),
+        (replace(request, blocks=[]), "malformed"),
+        (replace(request, training=other), "no model called 'none'"),
+    ):
         with AdaptationJob(client, "small") as job, pytest.raises(BackendRefused, match=words):
-            job.start(tensors, {**plain, **changes})
-    with AdaptationJob(client, "none") as job, pytest.raises(BackendRefused, match="no model called 'none'"):
-        job.start(tensors, plain)
+            job.start(bad)
 
 
 def test_it_needs_the_token_and_can_be_switched_off(base, serve, problem):  # noqa: F811
@@ -101,4 +105,4 @@ def test_it_needs_the_token_and_can_be_switched_off(base, serve, problem):  # no
     client = Client(serve("--no-adaptation"), TOKEN)
     assert EXTENSION not in client.server()["extensions"]
     with AdaptationJob(client, "small") as job, pytest.raises(BackendRefused, match="does not offer scene adaptation"):
-        job.start(*message(problem))
+        job.start(asked(problem, minutes=1))

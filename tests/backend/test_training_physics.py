@@ -48,13 +48,13 @@ def test_on_a_whole_scene_it_is_the_maximum_a_posteriori_estimate(observed: Obse
 def _images(observed: Observed, drawn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The average of the closed forms and both images as the example made them."""
     from hsfusion.models.scene.block import whole_block
-    from hsfusion.models.scene.methods.subspace import ClosedForms, Place, denoised
+    from hsfusion.models.scene.methods.subspace import ClosedForms, denoised
     from hsfusion.models.scene.model import fit_scene
 
     block = whole_block(observed.hsi, observed.msi)
     scene = fit_scene([block], observed.assumed, 5)
     y = scene.subspace.project(observed.hsi).astype(np.float32)
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    place = block.place
     z, _ = denoised(scene.standardise(observed.msi), block.z_mask, scene.coefficients, place)
     forms = ClosedForms(y, z, block.y_mask, block.z_mask, drawn.physics.model, place)
     return forms.average.astype(np.float32), y, z

@@ -63,7 +63,7 @@ def spoil(path, kind):
         ("text", "damaged"),
         ("flipped", "checksum"),
         ("foreign", "no HSFusion model card"),
-        ("list", "card .* cannot be read"),
+        ("list", "card .* is no object"),
         ("no yaml", "card .* cannot be read"),
         ("incomplete", "lacks architecture, spectral_mode"),
     ],

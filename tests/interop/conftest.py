@@ -26,9 +26,9 @@ import requests
 from hsfusion.hsfusion_plugin.backend.client.client import Client
 from hsfusion.models.observation import Degradation, Sampling, coarse_shape
 from hsfusion.models.scene.block import whole_block
-from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tiles.plan import Tile
+from hsfusion.models.scene.window import Place, Window
 from hsfusion.models.wire.tile import TileRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,8 +148,8 @@ def tile(engine, make_scene) -> RealTile:
     msi = (truth[[3, 9, 16, 24]] + random.normal(0, 8, (4, 64, 64))).astype(np.float32)
     scene = fit_scene([whole_block(hsi, msi)], sampling)
     rows, cols = coarse_shape((64, 64), 4.0)
-    place = Place(range(64), range(64), range(rows), range(cols))
-    one = Tile(range(8, 48), range(16, 64), place)
+    place = Place(Window.whole((64, 64)), Window.whole((rows, cols)))
+    one = Tile(Window(range(8, 48), range(16, 64)), place)
     tensors = {
         "y": scene.subspace.project(hsi).astype(np.float32),
         "z": scene.standardise(msi),

@@ -46,18 +46,12 @@ def test_a_tile_of_a_full_band_model(foreign, engine):
     name = "hsr-diff"
     card = next(model.card for model in engine.models() if model.name == name)
     random, size = np.random.default_rng(0), int(card["window"])
-    place = {
-        "fine_rows": [0, size],
-        "fine_cols": [0, size],
-        "coarse_rows": [0, size // 4],
-        "coarse_cols": [0, size // 4],
-    }
+    fine, coarse = ({"rows": [0, n], "cols": [0, n]} for n in (size, size // 4))
     request = {
         "sampling": {"ratio": 4.0, "fwhm_y": 1.0, "fwhm_x": 1.0},
         "scene_shape": [size, size],
-        "place": place,
-        "core_rows": [0, size],
-        "core_cols": [0, size],
+        "place": {"fine": fine, "coarse": coarse},
+        "core": fine,
         "hsi_scale": 1.0,
         "msi_scale": [1.0] * int(card["msi_bands"]),
         "msi_offset": [0.0] * int(card["msi_bands"]),

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hsfusion.hsfusion_plugin.jobs.fuse.call_times import CallTimes
-from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.tiles.plan import Tile
+from hsfusion.models.scene.window import Place, Window
 
 
 def tile() -> Tile:
     """A core of 40 x 40 pixels in a window of 80 x 50."""
-    return Tile(range(40), range(40), Place(range(80), range(50), range(20), range(13)))
+    return Tile(Window.whole((40, 40)), Place(Window.whole((80, 50)), Window.whole((20, 13))))
 
 
 def test_calls_at_the_same_time_are_counted_once_in_the_time_and_each_in_the_sum():

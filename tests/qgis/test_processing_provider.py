@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-SENSOR_SET = ["SENSOR", "SRF_FILE", "MSI_GSD", "PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "DEFECTS"]
+SENSOR_SET = [
+    "SENSOR",
+    "SRF_FILE",
+    "MSI_GSD",
+    "PSF_FWHM",
+    "PSF_FWHM_Y",
+    "SHIFT_X",
+    "SHIFT_Y",
+    "REGISTRATION",
+    "LIGHT",
+    "DEFECTS",
+]
 RASTER_SET = ["OPTIONS", "DATA_TYPE"]
 USED = ["USED_METHOD", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED"]
 INTERFACE = {
@@ -24,9 +35,10 @@ INTERFACE = {
             "OUTPUT",
             "UNCERTAINTY",
             "QUALITY",
+            "ENSEMBLE",
             "REPORT",
         ],
-        ["OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT", *USED, "GUARD_GAIN"],
+        ["OUTPUT", "UNCERTAINTY", "QUALITY", "ENSEMBLE", "REPORT", *USED, "GUARD_GAIN"],
     ),
     "fuseclassical": (
         ["HSI", "MSI", "MASK", "METHOD", "DENOISE", *SENSOR_SET, "EXTENT", *RASTER_SET, "OUTPUT", "QUALITY", "REPORT"],
@@ -50,13 +62,34 @@ INTERFACE = {
         ["FUSED", "HSI", "MSI", "MASK", *SENSOR_SET, "INCONSISTENCY", "REPORT", "TABLE"],
         ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "INCONSISTENCY", "REPORT", "TABLE"],
     ),
+    "propagate": (
+        ["HSI", "MSI", "ENSEMBLE", "MASK", "MODEL", "MODEL_FILE", "BACKEND", *SENSOR_SET, "SAMPLER", "SAMPLES", "SEED"]
+        + ["WHAT", "FORMULA", "SPECTRA", "TRAINING", "POLYGONS", "THRESHOLD", "CLASS", "ALGORITHM"]
+        + ["ALGORITHM_PARAMETERS", "QUANTILES", "OUTPUT_MEAN", "OUTPUT_STD", "OUTPUT_QUANTILES", "TABLE", "REPORT"],
+        ["OUTPUT_MEAN", "OUTPUT_STD", "OUTPUT_QUANTILES", "TABLE", "REPORT"],
+    ),
     "compare": (
-        ["HSI", "MSI", "METHODS", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
+        ["HSI", "MSI", "PRESET", "METHODS", "CRITERION", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (
         ["HSI", "MSI", "MASK", *SENSOR_SET, "SRF", "REPORT"],
         ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
+    ),
+    "fusefolder": (
+        ["PAIRS", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SAMPLER", "SEED"]
+        + [
+            "INTERPOLATE_BANDS",
+            "BACKEND",
+            "TILE_SIZE",
+            *RASTER_SET,
+            "UNCERTAINTY",
+            "QUALITY",
+            "REPORT",
+            "OUTPUT_FOLDER",
+        ]
+        + ["TABLE"],
+        ["OUTPUT_FOLDER", "TABLE", "DONE", "SKIPPED", "FAILED"],
     ),
     "openproduct": (
         ["PRODUCT", "BANDS", "MASK_CLASSES", "RESOLUTION", "PAN", "SWATH", "OUTPUT", "MASK"],

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hsfusion.hsfusion_plugin.jobs.methods import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.methods.kept_tiles import TileStore, kept_tiles, tile_key
-from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 
@@ -65,7 +65,7 @@ def work(tmp_path, monkeypatch) -> Path:
 def request_(tmp_path) -> FusionRequest:
     for name in ("hsi", "msi"):
         (tmp_path / name).write_bytes(b"pixels")
-    return FusionRequest(str(tmp_path / "hsi"), str(tmp_path / "msi"), str(tmp_path / "out.tif"))
+    return FusionRequest(str(tmp_path / "hsi"), str(tmp_path / "msi"), output=str(tmp_path / "out.tif"))
 
 
 def ask(client, number: int, model: str = "m"):
@@ -133,7 +133,7 @@ def test_the_key_holds_all_that_matters():
 def test_damaged_files_and_other_shapes_are_not_used(tmp_path):
     store = TileStore(tmp_path / "run", pytest.fail)
     store.keep("k" * 64, {"x": np.ones((2, 300), np.float32)})
-    (path,) = store.folder.iterdir()
+    (path,) = store.folder.glob("*.npz")
     whole = path.read_bytes()
     assert store.find("k" * 64, {"x": (2, 300)})["x"].sum() == 600
     assert store.find("k" * 64, {"x": (1, 300)}) is None and store.find("l" * 64, None) is None
@@ -149,7 +149,7 @@ def test_a_full_disk_ends_the_keeping_and_not_the_run(request_, work, monkeypatc
         for number in range(3):
             ask(client, number)
         (run,) = work.iterdir()
-        assert list(run.iterdir()) == []
+        assert [f.name for f in run.iterdir()] in ([], [tile_store.MARKER])
     assert [line for line in heard.lines if "its disk is nearly full" in line] == heard.lines
 
 
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(warned) == 1 and "can no longer be kept" in warned[0]
-    assert list(store.folder.iterdir()) == [] and store.kept == 0
+    assert [f.name for f in store.folder.iterdir()] == [tile_store.MARKER] and store.kept == 0
 
 
 def test_off_and_without_a_hash_nothing_is_kept(request_, work, monkeypatch):
@@ -181,13 +181,50 @@ def test_off_and_without_a_hash_nothing_is_kept(request_, work, monkeypatch):
 
 
 def test_what_nobody_came_back_for_is_removed_and_the_rest_is_not(request_, work):
-    root = work
-    for name, content in (("old", "tile.npz"), ("not-ours", "thesis.doc"), ("new", "tile.npz")):
+    """A folder goes only if a run of ours made it: its name, the marker, and nothing else in it."""
+    root, ours, marker = work, "0123456789abcdef0123", tile_store.MARKER
+    places = {
+        ours: ("tile.npz", marker),
+        "1" * 20: ("tile.npz",),  # somebody's arrays in a folder of such a name
+        "2" * 20: ("tile.npz", marker, "thesis.doc"),
+        "3" * 20: (),  # empty
+        "arrays": ("tile.npz", marker),  # a copy that somebody keeps
+        "empty": (),
+        "4" * 20: ("tile.npz", marker),  # young
+    }
+    for name, contents in places.items():
         (root / name).mkdir(parents=True)
-        (root / name / content).touch()
-        if name != "new":
+        for content in contents:
+            (root / name / content).touch()
+        if not name.startswith("4"):
             past = time.time() - (tile_store.OLDEST_DAYS + 1) * 86400
             os.utime(root / name, (past, past))
+    (root / ("5" * 20)).symlink_to(root / ours)
     with kept(request_, Counting()):
         pass
-    assert sorted(path.name for path in root.iterdir()) == ["new", "not-ours"]
+    assert {path.name for path in root.iterdir()} == {*places, "5" * 20} - {ours}
+
+
+def test_a_finished_run_takes_only_its_own_folder_along(request_, work):
+    counting = Counting()
+    with kept(request_, counting) as client:
+        ask(client, 0)
+        (folder,) = work.iterdir()
+        (folder / "notes.txt").touch()
+    assert folder.is_dir(), "somebody has put a file there"
+
+
+def test_a_request_may_be_an_object(request_, work):
+    class Request:
+        def __init__(self, seed):
+            self.seed = seed
+
+        def to_message(self):
+            return {"seed": self.seed}
+
+    counting = Counting()
+    with pytest.raises(ZeroDivisionError), kept(request_, counting) as client:
+        for seed in (1, 2, 1):
+            client.infer("m", {"y": np.ones(2, np.float32)}, Request(seed))
+        raise ZeroDivisionError
+    assert counting.asked == 2

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from hsfusion.hsfusion_plugin.jobs.fuse.consistency import SPECTRA_AT, Gallery
-from hsfusion.hsfusion_plugin.jobs.fuse.tiles import IN_FLIGHT, fused_tiles
-from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import ClosedForm
+from hsfusion.hsfusion_plugin.jobs.fuse.tiles import fused_tiles
+from hsfusion.hsfusion_plugin.jobs.methods.closed_form import IN_FLIGHT, ClosedForm
 from hsfusion.hsfusion_plugin.jobs.pair.estimates import estimate
 from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.scene.tiles.plan import plan_tiles
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.qgis import pairs
 
 
@@ -29,13 +30,13 @@ def scene(tmp_path_factory):
 def mosaic(pair, scene, part):
     """All parts in one image (L, rows, cols), their number, and the last progress."""
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
-    tiles = plan_tiles(rows, cols, scene.coefficients, 96)
+    tiles = plan_tiles(Window(rows, cols), scene.coefficients, 96)
     image, count, shares = np.full((len(pair.hsi_bands), len(rows), len(cols)), np.nan, np.float32), 0, []
     progress = Progress()
     progress.step = shares.append
     for fused in fused_tiles(pair, scene, ClosedForm("average"), tiles, progress, part=part):
         tile = fused.tile
-        image[:, tile.core_rows.start : tile.core_rows.stop, tile.core_cols.start : tile.core_cols.stop] = fused.values
+        image[:, tile.core.rows.start : tile.core.rows.stop, tile.core.cols.start : tile.core.cols.stop] = fused.values
         assert fused.msi.shape[1:] == fused.values.shape[1:] == fused.known.shape
         count += 1
     return image, count, shares
@@ -53,8 +54,8 @@ def test_parts_of_a_tile_are_what_the_whole_tile_is(scene, part):
 def test_no_tile_is_kept_after_it_was_written(scene):
     pair, model = scene
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
-    gallery, written = Gallery(rows, cols, [0, 1, 2], [0]), []
-    tiles = plan_tiles(rows, cols, model.coefficients, 64)
+    gallery, written = Gallery(Window(rows, cols), [0, 1, 2], [0]), []
+    tiles = plan_tiles(Window(rows, cols), model.coefficients, 64)
     for fused in fused_tiles(pair, model, ClosedForm("glp-hs"), tiles, Progress()):
         gallery.add(fused, model)
         written.append(weakref.ref(fused.values))
@@ -81,9 +82,9 @@ class Counting:
 @pytest.mark.parametrize("part", [None, (16, 16)])
 def test_no_more_tiles_are_on_their_way_than_are_asked_for_together(scene, part):
     pair, model = Counting(scene[0]), scene[1]
-    tiles = plan_tiles(pair.alignment.output_rows, pair.alignment.output_cols, model.coefficients, 32)
+    tiles = plan_tiles(Window(pair.alignment.output_rows, pair.alignment.output_cols), model.coefficients, 32)
     for fused in fused_tiles(pair, model, ClosedForm("glp-hs"), tiles, Progress(), part=part):
-        ends = {(t.core_rows.stop, t.core_cols.stop) for t in tiles}
-        pair.written += (fused.tile.core_rows.stop, fused.tile.core_cols.stop) in ends
+        ends = {(t.core.rows.stop, t.core.cols.stop) for t in tiles}
+        pair.written += (fused.tile.core.rows.stop, fused.tile.core.cols.stop) in ends
     assert pair.read == pair.written == len(tiles) > 2 * IN_FLIGHT
     assert 1 < pair.ahead <= IN_FLIGHT

@@ -19,6 +19,7 @@ from hsfusion.models.scene.block import (
     whole_block,
     windows,
 )
+from hsfusion.models.scene.window import Place, Window
 
 SAMPLING = Sampling(4, 1.2, 1.2)
 
@@ -36,17 +37,7 @@ def cut(block: Block, rows: range, cols: range, ratio: int, halo: int) -> Block:
         range(max(0, r.start * ratio - halo), min(n, r.stop * ratio + halo))
         for r, n in zip((rows, cols), block.scene_shape)
     ]
-    coarse_window, fine_window = (tuple(slice(r.start, r.stop) for r in ranges) for ranges in ((rows, cols), fine))
-    return Block(
-        block.y[(slice(None), *coarse_window)],
-        block.z[(slice(None), *fine_window)],
-        block.y_mask[coarse_window],
-        block.z_mask[fine_window],
-        block.scene_shape,
-        *fine,
-        rows,
-        cols,
-    )
+    return block.cut(Place(Window(*fine), Window(rows, cols)))
 
 
 def test_samples_of_a_whole_scene(block):

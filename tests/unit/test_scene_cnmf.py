@@ -12,6 +12,7 @@ from hsfusion.models.scene.laws.vca import dimensions, signal_to_noise_db, verte
 from hsfusion.models.scene.methods import cnmf
 from hsfusion.models.scene.methods.classical import fit_full_band
 from hsfusion.models.scene.methods.cnmf import abundances, unmix
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.unit.mixtures import SAMPLING, mixture, with_holes
 
 
@@ -108,9 +109,11 @@ def test_an_exact_mixture_comes_out_far_above_interpolation(changes):
 def test_with_the_response_estimated_from_the_pair():
     scene = mixture(gain=2.0, offset=400.0)
     method = fit_full_band("cnmf", [scene.block], scene.scene, lambda: scene.block)
-    fused = method.window(scene.block, range(scene.truth.shape[1]), range(scene.truth.shape[2]))
+    fused = method.window(scene.block, Window.whole(scene.truth.shape[1:]))
     assert scene.psnr(fused) > scene.psnr(scene.interpolated()) + 12
-    np.testing.assert_allclose(method.window(scene.block, range(8, 20), range(3, 9)), fused[:, 8:20, 3:9], rtol=1e-5)
+    np.testing.assert_allclose(
+        method.window(scene.block, Window(range(8, 20), range(3, 9))), fused[:, 8:20, 3:9], rtol=1e-5
+    )
 
 
 def test_panchromatic():

@@ -9,7 +9,7 @@ from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.laws.denoising import MOST_REMOVED, Denoising, fit_denoising
 from hsfusion.models.scene.laws.nonlinear import Window
-from hsfusion.models.scene.methods.subspace import Place, denoised
+from hsfusion.models.scene.methods.subspace import denoised
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.wire.scene import model_from
 from hsfusion.models.wire.values import plain
@@ -127,7 +127,7 @@ def noisy_pair(make_scene) -> tuple:
 def test_the_model_knows_that_there_is_less_noise(make_scene) -> None:
     block, scene = noisy_pair(make_scene)
     before = scene.coefficients
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    place = block.place
     z, after = denoised(scene.standardise(block.z), block.z_mask, before, place)
     assert (after.z_std < before.z_std).all() and (after.z_std > 0).all()
     assert (after.target_std <= before.target_std).all() and (after.target_std >= before.prior_std).all()

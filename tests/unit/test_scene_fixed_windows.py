@@ -8,6 +8,7 @@ import pytest
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling, Upsampling, coarse_shape
 from hsfusion.models.scene.tiles.fixed_windows import Windows
+from hsfusion.models.scene.window import Window
 
 
 @pytest.mark.parametrize("length", [10, 64, 65, 112, 113, 300])
@@ -50,11 +51,11 @@ def test_the_place_holds_all_that_interpolation_takes(shape, sampling):
     whole = Upsampling.whole(sampling, shape)(y)
     for rows in (range(0, 5), range(shape[0] // 2, shape[0] // 2 + 9), range(shape[0] - 3, shape[0])):
         for cols in (range(0, 7), range(shape[1] - 4, shape[1])):
-            place = windows.place(rows, cols, shape, sampling)
+            place = windows.place(Window(rows, cols), shape, sampling)
             part = y[
                 :, place.coarse_rows.start : place.coarse_rows.stop, place.coarse_cols.start : place.coarse_cols.stop
             ]
-            found = Upsampling(sampling, shape, *vars(place).values())(part)
+            found = Upsampling(sampling, shape, *place.fine.axes, *place.coarse.axes)(part)
             fine = np.s_[:, place.fine_rows.start : place.fine_rows.stop, place.fine_cols.start : place.fine_cols.stop]
             np.testing.assert_allclose(found, whole[fine], atol=1e-12)
             assert place.fine_rows.start <= rows.start and rows.stop <= place.fine_rows.stop

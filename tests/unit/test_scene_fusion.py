@@ -8,10 +8,11 @@ import pytest
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.laws.closed_forms import given_msi
-from hsfusion.models.scene.methods.subspace import ClosedForms, Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tiles.plan import plan_tiles
 from hsfusion.models.scene.tiles.spectra import PATCH, expand_tile, fused_spectra, outside_part, spectral_std
+from hsfusion.models.scene.window import Window
 
 SAMPLING = Sampling(4, 1.0, 1.0)
 
@@ -35,10 +36,8 @@ def fuse(truth: np.ndarray, components: int, snr_db: float = 0.0) -> dict[str, n
         )
     block = whole_block(hsi, msi)
     scene = fit_scene([block], SAMPLING, components)
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-    y, z = scene.subspace.project(hsi).astype(np.float32), scene.standardise(msi)
-    glp = ClosedForms(y, z, block.y_mask, block.z_mask, scene.coefficients, place).glp
-    outside = outside_part(scene, hsi, block.y_mask, z, block.z_mask, place)
+    glp = ClosedForms.of(scene.standardised(block), scene.coefficients).glp
+    outside = outside_part(scene, block)
     return {
         "with": expand_tile(scene, glp, outside),
         "without": expand_tile(scene, glp, np.zeros_like(outside)),
@@ -82,15 +81,11 @@ def test_the_core_alone_has_the_spectra_that_the_whole_tile_has(make_scene, rati
     if holes:
         block.y_mask[5:8, 9:12], block.z_mask[60:90, 100:120] = 0, 0
     scene = fit_scene([block], sampling, 3)
-    for tile in plan_tiles(range(200), range(232), scene.coefficients, PATCH + 24):
-        p = tile.place
-        fine = (slice(p.fine_rows.start, p.fine_rows.stop), slice(p.fine_cols.start, p.fine_cols.stop))
-        coarse = (slice(p.coarse_rows.start, p.coarse_rows.stop), slice(p.coarse_cols.start, p.coarse_cols.stop))
-        y, y_mask = block.y[(slice(None), *coarse)], block.y_mask[coarse]
-        z, z_mask = scene.standardise(block.z[(slice(None), *fine)]), block.z_mask[fine]
-        x = np.random.default_rng(1).standard_normal((3, len(tile.core_rows), len(tile.core_cols))).astype(np.float32)
-        whole = expand_tile(scene, x, outside_part(scene, y, y_mask, z, z_mask, p)[(slice(None), *tile.inner)])
-        core = fused_spectra(scene, x, y, y_mask, z, z_mask, p, tile.core_rows, tile.core_cols)
+    for tile in plan_tiles(Window.whole((200, 232)), scene.coefficients, PATCH + 24):
+        part = block.cut(tile.place)
+        x = np.random.default_rng(1).standard_normal((3, *tile.core.shape)).astype(np.float32)
+        whole = expand_tile(scene, x, outside_part(scene, part)[(slice(None), *tile.inner)])
+        core = fused_spectra(scene, x, part, tile.core)
         assert np.abs(core - whole).max() < 2e-6 * np.abs(whole).max() and core.dtype == np.float32
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Upsampling
 from hsfusion.models.scene.methods.gsa import GsaFit, fit_gsa, gsa, gsa_window, injection_gains
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.unit.mixtures import SAMPLING, SHAPE, mixture, with_holes
 
-EVERYTHING = range(SHAPE[0]), range(SHAPE[1])
+EVERYTHING = Window.whole(SHAPE)
 
 
 def test_one_band_is_the_textbook_formula():
@@ -35,7 +36,7 @@ def test_as_many_intensities_as_materials_leave_nothing_out():
     """Three shares that sum to one have two degrees of freedom: three MSI bands tell them all."""
     scene = mixture(materials=3, msi_bands=3)
     model = scene.scene
-    fused = gsa_window(scene.block, model, fit_gsa([scene.block], model), *EVERYTHING)
+    fused = gsa_window(scene.block, model, fit_gsa([scene.block], model), EVERYTHING)
     assert scene.psnr(fused) > scene.psnr(scene.interpolated()) + 25
 
 
@@ -45,7 +46,7 @@ def test_gain_and_offset_of_the_msi_do_not_matter(msi_bands):
     for changes in ({}, {"gain": 3.0, "offset": 500.0}):
         scene = mixture(msi_bands=msi_bands, **changes)
         model = scene.scene
-        found.append(gsa_window(scene.block, model, fit_gsa([scene.block], model), *EVERYTHING))
+        found.append(gsa_window(scene.block, model, fit_gsa([scene.block], model), EVERYTHING))
     np.testing.assert_allclose(found[1], found[0], atol=2.0)
 
 
@@ -60,7 +61,7 @@ def test_what_lies_under_a_mask_is_never_seen():
     scene = mixture()
     blocks = [with_holes(scene.block, fill) for fill in (0.0, 1e4)]
     model = scene.scene
-    found = [gsa_window(b, model, fit_gsa([b], model), *EVERYTHING) for b in blocks]
+    found = [gsa_window(b, model, fit_gsa([b], model), EVERYTHING) for b in blocks]
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -68,6 +69,6 @@ def test_a_window_is_that_part_of_the_whole():
     scene = mixture()
     model = scene.scene
     fit = fit_gsa([scene.block], model)
-    whole = gsa_window(scene.block, model, fit, *EVERYTHING)
-    part = gsa_window(scene.block, model, fit, range(20, 60), range(8, 30))
+    whole = gsa_window(scene.block, model, fit, EVERYTHING)
+    part = gsa_window(scene.block, model, fit, Window(range(20, 60), range(8, 30)))
     np.testing.assert_allclose(part, whole[:, 20:60, 8:30], rtol=1e-5)  # float32

@@ -8,6 +8,7 @@ import pytest
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.methods import hysure as h
 from hsfusion.models.scene.methods.classical import fit_full_band
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.unit.mixtures import SAMPLING, mixture, with_holes
 
 RANDOM = np.random.default_rng(0)
@@ -113,7 +114,7 @@ def test_an_exact_mixture_comes_out_far_above_interpolation(changes):
 def test_with_the_response_estimated_from_the_pair():
     scene = mixture(gain=2.0, offset=400.0)
     method = fit_full_band("hysure", [scene.block], scene.scene, lambda: scene.block)
-    fused = method.window(scene.block, range(scene.truth.shape[1]), range(scene.truth.shape[2]))
+    fused = method.window(scene.block, Window.whole(scene.truth.shape[1:]))
     assert scene.psnr(fused) > scene.psnr(scene.interpolated()) + 15
 
 

@@ -11,9 +11,10 @@ import pytest
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.block import Block, whole_block
-from hsfusion.models.scene.methods.subspace import ClosedForms, Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.subspace.subspace import fit_subspace
+from hsfusion.models.scene.window import Place, Window
 from hsfusion.models.wire.scene import model_from
 from hsfusion.models.wire.values import plain
 
@@ -96,7 +97,7 @@ def test_the_expected_spread_is_near_the_true_one(truth, snr_db):
     scene = fit_scene([block], SAMPLING)
     model = scene.coefficients
     y = scene.subspace.project(block.y).astype(np.float32)
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    place = block.place
     forms = ClosedForms(y, scene.standardise(block.z), block.y_mask, block.z_mask, model, place)
     error = (forms.glp - scene.subspace.project(truth)).std(axis=(1, 2))
     ratio = (model.target_std / error)[model.weight > 0.05]
@@ -115,7 +116,7 @@ def test_the_expected_error_per_band_is_near_that_of_the_closed_forms(truth, snr
         block.y_mask,
         block.z_mask,
         scene.coefficients,
-        Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols),
+        block.place,
     )
     error = np.sqrt(((scene.subspace.expand(forms.average) - truth) ** 2).mean(axis=(1, 2)))
     ratio = scene.expected_std() / error
@@ -146,18 +147,8 @@ def test_blocks_of_a_scene_give_the_model_of_the_scene(truth):
     parts = []
     for rows in (range(0, 24), range(24, 48)):
         fine = range(max(0, 4 * rows.start - 16), min(192, 4 * rows.stop + 16))
-        coarse, window = slice(rows.start, rows.stop), slice(fine.start, fine.stop)
-        parts.append(
-            replace(
-                whole,
-                y=whole.y[:, coarse],
-                y_mask=whole.y_mask[coarse],
-                z=whole.z[:, window],
-                z_mask=whole.z_mask[window],
-                fine_rows=fine,
-                coarse_rows=rows,
-            )
-        )
+        place = whole.place
+        parts.append(whole.cut(Place(Window(fine, place.fine.cols), Window(rows, place.coarse.cols))))
     subspace = fit_subspace(whole.y.reshape(20, -1).T, 6)
     one, two = fit_scene([whole], SAMPLING, subspace=subspace), fit_scene(parts, SAMPLING, subspace=subspace)
     assert two.coefficients.scene_shape == (192, 176)

@@ -178,7 +178,7 @@ def test_large_scenes_are_thinned_to_windows_at_their_places(make_scene):
     scene = make_scene(BANDS, 400, 400, seed=2)
     block = simulate(scene, Sampling(2, 1.2, 1.2, 0.5, -0.5))
     assert block.y_mask.size > MOST_PIXELS
-    parts = thinned([block], 2)
+    parts = thinned([block], Sampling(2))
     assert sum(p.y_mask.size for p in parts) <= MOST_PIXELS
     for part in parts:
         rows, cols = part.coarse_rows, part.coarse_cols

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from hsfusion.models.scene.methods.sfim import fit_sfim, sfim, sfim_window
+from hsfusion.models.scene.window import Window
 from hsfusion.tests.unit.mixtures import SHAPE, mixture, with_holes
 
-EVERYTHING = range(SHAPE[0]), range(SHAPE[1])
+EVERYTHING = Window.whole(SHAPE)
 
 
 def test_the_ratio_by_hand():
@@ -31,14 +32,14 @@ def test_a_scene_of_one_spectrum_family_is_exact(offset):
     """Two materials: every band is a linear function of any other, the MSI's gain and offset included."""
     scene = mixture(materials=2, msi_bands=1, gain=0.5, offset=offset)
     model = scene.scene
-    fused = sfim_window(scene.block, model, fit_sfim([scene.block], model), *EVERYTHING)
+    fused = sfim_window(scene.block, model, fit_sfim([scene.block], model), EVERYTHING)
     assert np.abs(fused - scene.truth).max() < 1e-3 * scene.truth.max()
 
 
 def test_more_materials_than_the_msi_tells_apart():
     scene = mixture(materials=4, msi_bands=4)
     model = scene.scene
-    fused = sfim_window(scene.block, model, fit_sfim([scene.block], model), *EVERYTHING)
+    fused = sfim_window(scene.block, model, fit_sfim([scene.block], model), EVERYTHING)
     assert scene.psnr(fused) > scene.psnr(scene.interpolated()) + 20
 
 
@@ -54,7 +55,7 @@ def test_what_lies_under_a_mask_is_never_seen():
     scene = mixture()
     blocks = [with_holes(scene.block, fill) for fill in (0.0, 1e4)]
     model = scene.scene
-    found = [sfim_window(b, model, fit_sfim([b], model), *EVERYTHING) for b in blocks]
+    found = [sfim_window(b, model, fit_sfim([b], model), EVERYTHING) for b in blocks]
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -62,6 +63,6 @@ def test_a_window_is_that_part_of_the_whole():
     scene = mixture()
     model = scene.scene
     fit = fit_sfim([scene.block], model)
-    whole = sfim_window(scene.block, model, fit, *EVERYTHING)
-    part = sfim_window(scene.block, model, fit, range(20, 60), range(8, 30))
+    whole = sfim_window(scene.block, model, fit, EVERYTHING)
+    part = sfim_window(scene.block, model, fit, Window(range(20, 60), range(8, 30)))
     np.testing.assert_allclose(part, whole[:, 20:60, 8:30], rtol=1e-5)

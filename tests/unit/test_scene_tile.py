@@ -7,7 +7,7 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.block import Block, whole_block
-from hsfusion.models.scene.methods.subspace import ClosedForms, Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
 
 NAMES = (
@@ -33,7 +33,7 @@ class Fused:
         self.scene: SceneModel = fit_scene([self.block], sampling, 5)
         self.y = self.scene.subspace.project(hsi).astype(np.float32)
         self.z = self.scene.standardise(self.block.z)
-        self.place = Place(self.block.fine_rows, self.block.fine_cols, self.block.coarse_rows, self.block.coarse_cols)
+        self.place = self.block.place
 
     def forms(self, convert=lambda a: a) -> ClosedForms:
         """Every closed form of the whole scene as one tile."""

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from hsfusion.models.observation import Degradation, Sampling, coarse_range, coarse_shape, noise_std
 from hsfusion.models.scene.block import whole_block
-from hsfusion.models.scene.methods.subspace import ClosedForms, Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tiles.plan import COARSE_HALO, coarse_halo, place_of, plan_tiles
+from hsfusion.models.scene.window import Window
 
 
 def slices(rows: range, cols: range, top: int = 0, left: int = 0) -> tuple:
@@ -31,7 +32,7 @@ def slices(rows: range, cols: range, top: int = 0, left: int = 0) -> tuple:
 def test_a_place_lies_on_the_grid_and_sees_its_reach(ratio, size, start, length, multiple, shift):
     core = range(min(start, size - 1), min(start + length, size))
     sampling = Sampling(ratio, shift_y=shift, shift_x=shift)
-    place = place_of(core, core, (size, size), sampling, 16, multiple)
+    place = place_of(Window(core, core), (size, size), sampling, 16, multiple)
     window = place.fine_rows
     assert window.start % multiple == 0 and (window.stop % multiple == 0 or window.stop == size)
     assert window.start <= max(0, core.start - 16) and window.stop >= min(size, core.stop + 16)
@@ -69,14 +70,7 @@ def scenes(make_scene):
             block = whole_block(hsi, msi)
             scene = fit_scene([block], sampling)
             y, z = scene.subspace.project(hsi).astype(np.float32), scene.standardise(msi)
-            whole = ClosedForms(
-                y,
-                z,
-                block.y_mask,
-                block.z_mask,
-                scene.coefficients,
-                Place(*(range(size),) * 2, *(range(hsi.shape[1]),) * 2),
-            )
+            whole = ClosedForms.of(scene.standardised(block), scene.coefficients)
             kept[key] = truth, scene, y, z, whole
         return kept[key]
 
@@ -91,14 +85,14 @@ def test_closed_forms_do_not_depend_on_the_cut(scenes, ratio, fwhm, snr_db, tile
     """Any tile gives the pixels of the whole scene to 1e-4 of the data range, also where a wide PSF is inverted on clean data."""
     truth, scene, y, z, whole = scenes(ratio, fwhm, snr_db)
     model, basis, worst = scene.coefficients, scene.subspace.basis, 0.0
-    for tile in plan_tiles(range(100, 230), range(64, 200), model, tile_size)[:3]:
+    for tile in plan_tiles(Window(range(100, 230), range(64, 200)), model, tile_size)[:3]:
         place = tile.place
         ty, tz = y[slices(place.coarse_rows, place.coarse_cols)], z[slices(place.fine_rows, place.fine_cols)]
         forms = ClosedForms(ty, tz, np.ones(ty.shape[1:], np.float32), np.ones(tz.shape[1:], np.float32), model, place)
         for name in ("y_up", "glp", "loc", "map", "misfit"):
             difference = (
                 getattr(forms, name)[(slice(None), *tile.inner)]
-                - getattr(whole, name)[slices(tile.core_rows, tile.core_cols)]
+                - getattr(whole, name)[slices(tile.core.rows, tile.core.cols)]
             )
             worst = max(worst, float(np.abs(np.tensordot(basis, difference, axes=1)).max()))
     assert worst < 1e-4 * np.ptp(truth)
@@ -114,12 +108,12 @@ def test_the_halo_grows_with_what_map_inverts(scenes):
 def test_tiles_cover_the_output_once(scenes, size, multiple):
     model = scenes(4, 1.0, 0)[1].coefficients
     rows, cols, seen = range(13, 90), range(7, 61), np.zeros((320, 320), int)
-    for tile in plan_tiles(rows, cols, model, size, halo=16, multiple=multiple):
-        seen[slices(tile.core_rows, tile.core_cols)[1:]] += 1
+    for tile in plan_tiles(Window(rows, cols), model, size, halo=16, multiple=multiple):
+        seen[slices(tile.core.rows, tile.core.cols)[1:]] += 1
         inner = tile.inner
         assert (
-            inner[0].stop - inner[0].start == len(tile.core_rows)
-            and inner[1].start + tile.place.fine_cols.start == tile.core_cols.start
+            inner[0].stop - inner[0].start == len(tile.core.rows)
+            and inner[1].start + tile.place.fine_cols.start == tile.core.cols.start
         )
     assert (seen[13:90, 7:61] == 1).all() and seen.sum() == 77 * 54
 
@@ -127,6 +121,6 @@ def test_tiles_cover_the_output_once(scenes, size, multiple):
 def test_a_cut_of_the_output_gives_tiles_of_the_same_grid(scenes):
     """Cores are cut at absolute multiples of the size, so an EXTENT's tiles see what the full run's see."""
     model = scenes(4, 1.0, 0)[1].coefficients
-    whole = {(t.core_rows, t.core_cols): t.place for t in plan_tiles(range(320), range(320), model, 64, 16, 8)}
-    for tile in plan_tiles(range(64, 192), range(128, 320), model, 64, 16, 8):
-        assert whole[(tile.core_rows, tile.core_cols)] == tile.place
+    whole = {(t.core.rows, t.core.cols): t.place for t in plan_tiles(Window.whole((320, 320)), model, 64, 16, 8)}
+    for tile in plan_tiles(Window(range(64, 192), range(128, 320)), model, 64, 16, 8):
+        assert whole[(tile.core.rows, tile.core.cols)] == tile.place

@@ -12,15 +12,16 @@ from hsfusion.models.observation import Degradation, Upsampling
 from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.laws import unmixing
 from hsfusion.models.scene.laws.unmixing import Evidence
-from hsfusion.models.scene.methods.subspace import ClosedForms, Place
+from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
+from hsfusion.models.scene.window import Place, Window
 from hsfusion.models.wire.scene import model_from
 from hsfusion.models.wire.values import plain
 from hsfusion.tests.unit.mixtures import BANDS, SAMPLING, SHAPE, Mixture, mixture, with_holes
 
 
 def place_of(block: Block) -> Place:
-    return Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    return block.place
 
 
 def forms_of(block: Block) -> tuple[ClosedForms, CoefficientModel]:
@@ -134,7 +135,7 @@ def test_few_pixels_make_fewer_endmembers() -> None:
     scene = mixture()
     small = Block(
         scene.block.y[:, :7, :7], scene.block.z[:, :28, :28], np.ones((7, 7), np.float32), np.ones((28, 28), np.float32),
-        (28, 28), range(28), range(28), range(7), range(7),
+        (28, 28), Place(Window.whole((28, 28)), Window.whole((7, 7))),
     )  # fmt: skip
     assert 1 <= fit_scene([small], SAMPLING, 4).coefficients.unmixing.endmembers.shape[1] <= 12
 

@@ -14,8 +14,8 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling
 from hsfusion.models.observation.displacement import Displacement
 from hsfusion.models.scene.block import whole_block
-from hsfusion.models.scene.methods.subspace import Place
 from hsfusion.models.scene.model import CoefficientModel, fit_scene
+from hsfusion.models.scene.window import Place, Window
 from hsfusion.models.wire import text
 from hsfusion.models.wire.full_band import FullBandRequest
 from hsfusion.models.wire.scene import MODEL
@@ -32,7 +32,12 @@ def request_of_tile() -> TileRequest:
     y = truth.reshape(8, 16, 4, 16, 4).mean(axis=(2, 4)) + random.normal(0, 0.01, (8, 16, 16))
     scene = fit_scene([whole_block(y.astype(np.float32), truth[[1, 4, 6]].astype(np.float32))], sampling, 4)
     fine, coarse = range(64), range(16)
-    return TileRequest(scene.coefficients, Place(fine, fine, coarse, coarse), range(8, 40), range(0, 64), seed=5)
+    return TileRequest(
+        scene.coefficients,
+        Place(Window(fine, fine), Window(coarse, coarse)),
+        Window(range(8, 40), range(0, 64)),
+        seed=5,
+    )
 
 
 def message(request) -> dict:
@@ -59,9 +64,9 @@ def test_a_tiles_request_comes_back_as_it_was(request_of_tile):
 
 def test_a_full_band_request_comes_back_as_it_was():
     fine, coarse = range(32, 96), range(8, 24)
-    place = Place(fine, fine, coarse, coarse)
+    place = Place(Window(fine, fine), Window(coarse, coarse))
     request = FullBandRequest(
-        Sampling(4.0, psf="block-mean"), (128, 96), place, range(40, 80), range(40, 48), 9e3, np.array([1.0, 2.5]),
+        Sampling(4.0, psf="block-mean"), (128, 96), place, Window(range(40, 80), range(40, 48)), 9e3, np.array([1.0, 2.5]),
         np.array([0.1, -0.2]), sampler="ancestral",
     )  # fmt: skip
     assert same(request, FullBandRequest.from_message(message(request)))
@@ -81,8 +86,8 @@ def test_every_array_of_a_scene_has_a_shape():
 
 
 WRONG = {
-    "place": ["x", None, {"fine_rows": [0, 64]}],
-    "core_rows": [5, [0], [0, 400], [8, 8], [40, 8], ["0", "8"], [0.5, 3.5]],
+    "place": ["x", None, {"fine": {"rows": [0, 64], "cols": [0, 64]}}],
+    "core.rows": [5, [0], [0, 400], [8, 8], [40, 8], ["0", "8"], [0.5, 3.5]],
     "seed": ["1", 1.5, True, None, 2**80, float("nan")],
     "samples": [-1, 10**9, "many"],
     "steps": [-1, 10**12, [1]],

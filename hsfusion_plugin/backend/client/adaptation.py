@@ -10,12 +10,15 @@ from typing import Any, Callable
 
 from ....models.errors import HSFusionError
 from ....models.wire import protocol
-from ....models.wire.adaptation import AdaptationRequest
+from ....models.wire.adaptation import AdaptationRequest, Facts
+from ....models.wire.values import Malformed
 from .client import Client, never
 from .errors import BackendError, BackendRefused
+from .replies import count_of, extensions_of
 from .transport import Reply
 
 EXTENSION = "hsfusion_adapt"
+LARGEST_MODEL = 1 << 30  # bytes
 _LAST_WORD_S = 1.0  # for telling a server that its job is no longer wanted
 
 
@@ -34,12 +37,12 @@ class AdaptationJob:
         end = time.monotonic() + _LAST_WORD_S
         # It may be gone, or out of reach: then the server ends the job by itself.
         with contextlib.suppress(HSFusionError):
-            self._client.exchange("DELETE", f"{self._path}/{self._number}", _json, lambda: time.monotonic() > end)
+            self._client.exchange("DELETE", f"{self._path}/{self._number}", _anything, lambda: time.monotonic() > end)
 
-    def start(self, request: AdaptationRequest, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
+    def start(self, request: AdaptationRequest, cancelled: Callable[[], bool] = never) -> Facts:
         """Send the examples; BackendRefused where the backend offers no adaptation or does not take that much."""
         server = self._client.server(cancelled)
-        if EXTENSION not in (server.get("extensions") or ()):
+        if EXTENSION not in extensions_of(server):
             raise BackendRefused(
                 f"The server at {self._client.endpoint} does not offer scene adaptation: set BACKEND to local, or use a server that does."
             )
@@ -47,31 +50,37 @@ class AdaptationJob:
         plain["job"] = self._number
         parameters = {"hsfusion": json.dumps(plain), "model_sha256": self._client.sha256(self._model)}
         body, length = protocol.encode_request(tensors, parameters)
-        limit = (server.get("hsfusion") or {}).get("request_bytes")
-        if isinstance(limit, int) and len(body) > limit:
+        ours = server.get("hsfusion")
+        limit = count_of(ours, "request_bytes") if isinstance(ours, dict) else None
+        if limit is not None and len(body) > limit:
             raise BackendRefused(
                 f"{self._client.endpoint} takes requests up to {limit >> 20} MiB, and this adaptation needs {len(body) / 2**20:.0f}: set BACKEND to local."
             )
         headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
-        return self._client.exchange("POST", self._path, _json, cancelled, body, headers)
+        return self._client.exchange("POST", self._path, _facts, cancelled, body, headers)
 
-    def facts(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
-        """state, step, loss, gain, seconds_left and, of a job that is done, better, validation_gain and history."""
-        facts = self._client.exchange("GET", f"{self._path}/{self._number}", _json, cancelled)
-        if facts.get("state") in ("failed", "cancelled"):
-            raise BackendError(str(facts.get("error") or "The backend ended the adaptation: look at its log."))
+    def facts(self, cancelled: Callable[[], bool] = never) -> Facts:
+        """How far the job is; BackendError where it failed or was cancelled."""
+        facts: Facts = self._client.exchange("GET", f"{self._path}/{self._number}", _facts, cancelled)
+        if facts.state in ("failed", "cancelled"):
+            raise BackendError(facts.error or "The backend ended the adaptation: look at its log.")
         return facts
 
     def model(self, cancelled: Callable[[], bool] = never) -> bytes:
         """The adapted model's file."""
-        return self._client.exchange("GET", f"{self._path}/{self._number}/model", _content, cancelled)
+        path = f"{self._path}/{self._number}/model"
+        return self._client.exchange("GET", path, _content, cancelled, most=LARGEST_MODEL)
 
 
-def _json(response: Reply) -> dict[str, Any]:
-    reply = response.json()
-    if not isinstance(reply, dict):
-        raise ValueError("not a JSON object")
-    return reply
+def _facts(response: Reply) -> Facts:
+    try:
+        return Facts.from_message(response.json())
+    except Malformed as error:
+        raise ValueError(str(error)) from None
+
+
+def _anything(response: Reply) -> None:
+    """The last word needs no answer."""
 
 
 def _content(response: Reply) -> bytes:

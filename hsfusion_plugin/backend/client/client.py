@@ -13,10 +13,14 @@ from urllib.parse import quote
 import numpy as np
 import requests
 
+from ....models import card_schema
 from ....models.errors import RunCancelled
 from ....models.wire import half, protocol
+from ....models.wire.cost import TooMuch
 from ....models.wire.full_band import FullBandRequest
+from ....models.wire.text import quoted
 from ....models.wire.tile import TileRequest
+from ....models.wire.values import plain as to_plain
 from .errors import (
     BackendDied,
     BackendError,
@@ -28,8 +32,18 @@ from .errors import (
     TileTooLarge,
 )
 from .pace import Pace, work_of
-from .replies import reason, refuse, retry_after, unsaid, validated
-from .transport import POLL_S, Reply, Transport
+from .replies import (
+    count_of,
+    extensions_of,
+    limits_of,
+    most_bytes,
+    reason,
+    refuse,
+    retry_after,
+    unsaid,
+    validated,
+)
+from .transport import MOST_WORDS, POLL_S, Oversized, Reply, Transport
 
 RETRIED = (408, 429, 502, 503, 504)
 LEAST_IN_FLIGHT, MOST_IN_FLIGHT = 2, 4  # tiles that a run sends at a time, more where a server works on several
@@ -37,7 +51,9 @@ TRIES = 5
 RESTARTS = 3  # of a local child that dies without having finished a tile in between
 LONGEST_WAIT_S = 30.0
 RETURN_S = 120.0  # a server that has answered before is waited for, it may be on its way back
+MOST_MODELS = 1000
 _SHORT_REPLY_S = 30.0
+_EXCHANGE_S = 120.0
 
 
 def never() -> bool:
@@ -72,6 +88,8 @@ class Client:
         self._answered = False
         self._deaths = 0
         self._largest: int | None = None
+        self._limits: dict[str, float] = {}
+        self._cards: dict[str, dict[str, Any]] = {}
         self._mending = threading.Lock()
         self.replies = "full"
         self.version = ""
@@ -92,15 +110,14 @@ class Client:
     def server(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
         """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device, limits)."""
         server = self._json("/v2", cancelled)
-        self.version = str(server.get("version", ""))
+        self.version = quoted(server.get("version", ""))
         ours = server.get("hsfusion")
         if isinstance(ours, dict):
-            if isinstance(ours.get("request_bytes"), int):
-                self._largest = ours["request_bytes"]
-            together = ours.get("workers", 1), ours.get("batch", 1)
-            if all(isinstance(number, int) and number > 0 for number in together):
-                self.in_flight = max(LEAST_IN_FLIGHT, min(MOST_IN_FLIGHT, together[0] * together[1] + 1))
-        if self._half and half.EXTENSION in (server.get("extensions") or ()):
+            self._largest = count_of(ours, "request_bytes")
+            self._limits = limits_of(ours)
+            together = (count_of(ours, "workers") or 1) * (count_of(ours, "batch") or 1)
+            self.in_flight = max(LEAST_IN_FLIGHT, min(MOST_IN_FLIGHT, together + 1))
+        if self._half and half.EXTENSION in extensions_of(server):
             self.replies = "half"
         return server
 
@@ -120,9 +137,26 @@ class Client:
             and all(isinstance(model, dict) and isinstance(model.get("name"), str) for model in models)
         ):
             raise BadReply(f"The endpoint {self.endpoint} does not list its models as an HSFusion server does.")
+        if len(models) > MOST_MODELS:
+            raise BadReply(f"The endpoint {self.endpoint} lists {len(models)} models, and {MOST_MODELS} are the most.")
         for model in models:
             self.pin(model["name"], model.get("sha256"))
+            if "card" in model:
+                wrong = card_schema.problem(model["card"])
+                if wrong:
+                    raise BadReply(f"The card of the model '{quoted(model['name'])}' on {self.endpoint} {wrong}.")
+                self._cards[model["name"]] = model["card"]
         return models
+
+    def _check_cost(self, model: str, request: Any) -> None:
+        """TileTooLarge where the server has told that it does not give that much to one tile; BackendRefused where no smaller one would do."""
+        card = self._cards.get(model)
+        if card is None or not self._limits or not hasattr(request, "cost"):
+            return
+        try:
+            request.cost(card).check(self._limits)
+        except TooMuch as error:
+            raise (TileTooLarge if error.smaller else BackendRefused)(f"{self.endpoint}: {error}") from None
 
     def sha256(self, model: str) -> str:
         """The hash of a model as the backend gave it; empty if it never did (a server that is not ours)."""
@@ -141,7 +175,8 @@ class Client:
         `request` goes along as JSON; `expect` gives the outputs' names and shapes. Raises RunCancelled, TileTooLarge or
         BackendOutOfMemory (a smaller tile may do), BackendRefused, BackendUnreachable, BackendDied, BadReply.
         """
-        plain = request if isinstance(request, Mapping) else request.to_message()
+        self._check_cost(model, request)
+        plain = to_plain(request) if isinstance(request, Mapping) else request.to_message()
         parameters = {"hsfusion": json.dumps(plain), "model_sha256": self.sha256(model)}
         if self.replies == "half":
             parameters[half.EXTENSION] = True
@@ -158,7 +193,7 @@ class Client:
         while True:
             transport = self._transport
             try:
-                reply = self._message(path, body, headers, cancelled, work)
+                reply = self._message(path, body, headers, cancelled, work, most_bytes(expect))
                 break
             except BackendDied as error:
                 deaths += 1
@@ -189,22 +224,29 @@ class Client:
         cancelled: Callable[[], bool] = never,
         body: protocol.Body | None = None,
         headers: dict[str, str] | None = None,
+        most: int = MOST_WORDS,
     ) -> Any:
-        """A call that is not the protocol's own (an extension), with the same retries and errors."""
-        return self._call(method, path, cancelled, read, body, headers)
+        """A call that is not the protocol's own (an extension), with the same retries, bounds and errors."""
+        return self._call(method, path, cancelled, read, body, headers, lambda: _EXCHANGE_S, most=most)
 
     def _message(
-        self, path: str, body: protocol.Body, headers: dict[str, str], cancelled: Callable[[], bool], work: float
+        self,
+        path: str,
+        body: protocol.Body,
+        headers: dict[str, str],
+        cancelled: Callable[[], bool],
+        work: float,
+        most: int,
     ) -> protocol.Message:
         def read(response: Reply) -> protocol.Message:
             text = response.headers.get(protocol.HEAD_LENGTH, "")
-            return protocol.decode_reply(response.content, int(text) if text.isdigit() else None)
+            return protocol.decode_reply(response.content, protocol.head_length(text or None))
 
         def timed() -> float | None:
             # A child that is there but slow is not given up: its end would be noticed.
             return None if self._check else self._pace.allowed(work)
 
-        return self._call("POST", path, cancelled, read, body, headers, timed, work)
+        return self._call("POST", path, cancelled, read, body, headers, timed, work, most)
 
     def _json(self, path: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
         def read(response: Reply) -> dict[str, Any]:
@@ -225,6 +267,7 @@ class Client:
         headers: dict[str, str] | None = None,
         timed: Callable[[], float | None] = lambda: None,
         work: float = 0.0,
+        most: int = MOST_WORDS,
     ) -> Any:
         """A call with its retries: on answers that mean "later", on broken connections and on replies cut short."""
         stop = self._watching(cancelled)
@@ -233,7 +276,7 @@ class Client:
         while True:
             advice, patience_s, began = 0.0, 0.0, time.monotonic()
             try:
-                response = self._transport.call(method, path, stop, body, headers, timed())
+                response = self._transport.call(method, path, stop, body, headers, timed(), most)
                 if response.status_code == 200:
                     result = read(response)
                     self._answered = True
@@ -247,6 +290,8 @@ class Client:
                 problem: BackendError = BackendUnreachable(
                     f"{self.endpoint} has no time (HTTP {response.status_code}): try again later."
                 )
+            except Oversized as error:
+                raise BadReply(f"{self.endpoint} answers what was not asked for: {error}.") from error
             except (protocol.ProtocolError, ValueError) as error:
                 problem = BadReply(
                     f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, or look at its log."

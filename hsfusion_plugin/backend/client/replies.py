@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import requests
 
 from ....models.errors import RunCancelled
 from ....models.wire import protocol
+from ....models.wire.cost import NAMES
+from ....models.wire.text import encodable
 from .errors import BackendHasNot, BackendOutOfMemory, BackendRefused, BadReply, TileTooLarge
-from .transport import Reply
+from .transport import MOST_WORDS, Reply
 
+_LARGEST_REPLY = 4 << 30  # bytes
+_BYTES_AS_TEXT = 32  # of a number in JSON
+_LONGEST_TRACEBACK = 100_000  # characters
 _KNOWN = (
     "connection refused",
     "connection reset",
@@ -32,7 +37,7 @@ def refuse(response: Reply, endpoint: str) -> NoReturn:
         reply = response.json()
         kind, text = told(str(reply.get("error", "")))
         code = protocol.OUT_OF_MEMORY if kind == "OutOfMemory" else str(reply.get("code", ""))
-        sentence = " ".join(text.split())[:400]
+        sentence = encodable(" ".join(text[:2000].split())[:400])
     except (ValueError, AttributeError):
         code, sentence = "", ""
     if code == protocol.CANCELLED:
@@ -70,8 +75,13 @@ def unsaid(response: Reply) -> bool:
 
 def told(text: str) -> tuple[str, str]:
     """The kind of error and its sentence, out of the traceback that Triton sends; what is no traceback comes back as it is."""
-    found = re.findall(r"^(?:\w+\.)*(\w+): (\S.*)$", text, re.MULTILINE) if "Traceback (most recent" in text else []
-    return found[-1] if found else ("", text)
+    if "Traceback (most recent" not in text:
+        return "", text
+    for line in reversed(text[-_LONGEST_TRACEBACK:].splitlines()):
+        name, colon, sentence = line.partition(": ")
+        if colon and sentence.strip() and all(part.isidentifier() for part in name.split(".")):
+            return name.rpartition(".")[2], sentence
+    return "", text
 
 
 def validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray]:
@@ -98,9 +108,38 @@ def validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ..
 def retry_after(response: Reply) -> float:
     """The seconds that a server asks to wait, at most a minute."""
     try:
-        return min(60.0, max(0.0, float(response.headers.get("Retry-After", 0))))
+        seconds = float(response.headers.get("Retry-After", 0))
     except ValueError:  # a date, which nobody sends
         return 0.0
+    return min(60.0, max(0.0, seconds)) if math.isfinite(seconds) else 0.0
+
+
+def count_of(told: Mapping[str, Any], name: str) -> int | None:
+    """A number of things that a server tells; None where it tells none that could be."""
+    value = told.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else None
+
+
+def limits_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """What a tile may cost at a server, of all that it tells."""
+    limits = told.get("limits")
+    if not isinstance(limits, dict):
+        return {}
+    good = {name: value for name, value in limits.items() if name in NAMES and isinstance(value, (int, float))}
+    return {name: float(value) for name, value in good.items() if not isinstance(value, bool) and 0 < value < 1e300}
+
+
+def extensions_of(server: Mapping[str, Any]) -> list[str]:
+    """The extensions that a server names."""
+    named = server.get("extensions")
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
+
+
+def most_bytes(expect: Mapping[str, tuple[int, ...]] | None) -> int:
+    """Of a reply with these tensors, JSON in place of binary included; without an expectation what fits into memory."""
+    if expect is None:
+        return _LARGEST_REPLY
+    return MOST_WORDS + _BYTES_AS_TEXT * sum(math.prod(shape) for shape in expect.values())
 
 
 def reason(error: BaseException) -> str:

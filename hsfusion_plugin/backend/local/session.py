@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Callable
 
 from ....models.version import VERSION
 from ....models.wire.protocol import WIRE_VERSION
 from ..client.client import Client, never
-from ..client.errors import BackendRefused
+from ..client.errors import BackendDied, BackendRefused
 from ..settings import Settings
 from .child import LocalBackend
 
@@ -48,11 +49,62 @@ def coming_backend(
     if backend_kind(settings, kind) != "local":
         yield lambda: _remote(settings, progress)
         return
+    kept = _KEPT.get()
+    if kept is not None:
+        yield kept.client(settings, progress, tuple(models), load)
+        return
     with contextlib.ExitStack() as stack:
         child = LocalBackend(settings, progress, models, load=load)
         child.launch()
         stack.push(child)  # ended with the block, whether anybody asked for it or not
         yield child.__enter__
+
+
+@contextlib.contextmanager
+def one_backend() -> Iterator[None]:
+    """Within the block a local child stays after its first run, and later runs with the same settings and models use it."""
+    with contextlib.ExitStack() as stack:
+        token = _KEPT.set(_Kept(stack))
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+
+
+class _Kept:
+    """A local child that several runs share; it is started anew where it died or other models are asked for."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._key: tuple[Any, ...] = ()
+        self._child: LocalBackend | None = None
+        self._client: Client | None = None
+
+    def client(self, settings: Settings, progress: Any, models: tuple[Path, ...], load: str) -> Callable[[], Client]:
+        """As coming_backend hands out."""
+        if self._child is None or self._key != (settings, models) or not self._alive():
+            if self._child is not None:
+                self._child.close()
+            self._key, self._client = (settings, models), None
+            self._child = LocalBackend(settings, progress, models, load=load)
+            self._child.launch()
+            self._stack.push(self._child)
+        return self._arrived
+
+    def _arrived(self) -> Client:
+        if self._client is None:
+            self._client = self._child.__enter__()
+        return self._client
+
+    def _alive(self) -> bool:
+        try:
+            self._child.check()
+        except BackendDied:
+            return False
+        return self._child.pid is not None
+
+
+_KEPT: ContextVar[_Kept | None] = ContextVar("kept_backend", default=None)
 
 
 def _remote(settings: Settings, progress: Any) -> Client:

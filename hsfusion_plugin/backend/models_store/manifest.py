@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from ....models.cards import SUFFIX
+from ....models import plain_yaml
+from ....models.cards import LARGEST_FILE, SUFFIX
+from ....models.files import open_regular
 from ...paths import RESOURCES
 from ..client.errors import HSFusionError
 
 BUNDLED = RESOURCES / "models.yaml"
 _LONGEST = 1_000_000  # bytes of a manifest
+LONGEST_URL = 2000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,21 +54,24 @@ class Entry:
 def read_manifest(path: Path) -> list[Entry]:
     """The entries of a manifest in its order; HSFusionError that names the first one that is not as it should be."""
     try:
-        if path.stat().st_size > _LONGEST:
+        with open_regular(path) as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
             raise HSFusionError(f"MANIFEST {path} is larger than a list of models: choose another file.")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain_yaml.loaded(text.decode("utf-8"))
     except OSError as error:
         raise HSFusionError(f"MANIFEST {path} cannot be read ({error.strerror}): choose another file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HSFusionError(f"MANIFEST {path} is not YAML: mend it or choose another file.") from error
+    except ValueError as error:
+        raise HSFusionError(f"MANIFEST {path} cannot be used ({error}): mend it or choose another file.") from error
     listed = content.get("models") if isinstance(content, dict) else None
     if not isinstance(listed, list):
         raise HSFusionError(f"MANIFEST {path} has no list `models`: mend it or choose another file.")
     entries = [_entry(item, number, path) for number, item in enumerate(listed, 1)]
-    names = [entry.name.lower() for entry in entries]
-    for name in names:
-        if names.count(name) > 1:
+    seen: set[str] = set()
+    for name in (entry.name.lower() for entry in entries):
+        if name in seen:
             raise HSFusionError(f"MANIFEST {path} lists {name} more than once: leave one of them.")
+        seen.add(name)
     return entries
 
 
@@ -90,7 +94,7 @@ def _entry(item: Any, number: int, path: Path) -> Entry:
         wrong = "an https address as url, without user name or password"
     elif not (isinstance(digest, str) and re.fullmatch(r"[0-9a-fA-F]{64}", digest)):
         wrong = "64 hexadecimal digits as sha256"
-    elif not (isinstance(size, int) and not isinstance(size, bool) and size > 0):
+    elif not (isinstance(size, int) and not isinstance(size, bool) and 0 < size <= LARGEST_FILE):
         wrong = "a number of bytes as size"
     if wrong:
         raise HSFusionError(f"MANIFEST {path}: model {number} needs {wrong}.")
@@ -99,5 +103,15 @@ def _entry(item: Any, number: int, path: Path) -> Entry:
 
 
 def _is_https(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" and bool(parts.hostname) and not (parts.username or parts.password)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return (
+        url.isascii()
+        and url.isprintable()
+        and len(url) <= LONGEST_URL
+        and parts.scheme == "https"
+        and bool(parts.hostname)
+        and not (parts.username or parts.password)
+    )

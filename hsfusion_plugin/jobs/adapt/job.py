@@ -11,13 +11,13 @@ from typing import Any
 
 from ....models.cards import SUFFIX, check_weights
 from ....models.scene.reduced.examples import coefficient_metric, reduced_examples
-from ....models.wire.adaptation import AdaptationRequest, Training
+from ....models.wire.adaptation import AdaptationRequest, Facts, Training
 from ...backend.client.adaptation import AdaptationJob
 from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, open_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
-from ...rasters.staging import check_writable, staged
+from ...rasters.staging import check_outputs, staged
 from ..fuse.log import say_backend, say_estimates, say_model, say_pair
 from ..methods.choice import check_card, chosen_name, is_closed_form, local_card, remote_card
 from ..pair.estimates import Estimates, estimate
@@ -64,28 +64,27 @@ def run(request: AdaptRequest, progress: Progress) -> dict[str, Any]:
     say_pair(pair, progress)
     with _opened(request, pair, progress) as parent:
         estimates = estimate(pair, request, progress.part(0.02, 0.1), int(parent.card["components"]))
+        pair = estimates.pair
         say_estimates(pair, estimates, progress)
         examples = _examples(request, pair, estimates, parent.name, progress)
         with AdaptationJob(parent.client, parent.name) as job:
             progress.phase("Adapting")
             job.start(examples, progress.cancelled)
             facts = _followed(job, request.minutes, progress.part(0.12, 0.99))
-            if facts["better"]:
+            if facts.better:
                 _write(request.output_model, job.model(progress.cancelled))
     sentence = _verdict(request, parent, facts)
-    (progress.info if facts["better"] else progress.warn)(sentence)
+    (progress.info if facts.better else progress.warn)(sentence)
     write_report(request, pair, estimates, parent, facts, sentence)
-    outputs = {"VALIDATION_GAIN": facts["validation_gain"], "REPORT": request.report}
-    return {**outputs, "OUTPUT_MODEL": request.output_model} if facts["better"] else outputs
+    outputs = {"VALIDATION_GAIN": facts.validation_gain, "REPORT": request.report}
+    return {**outputs, "OUTPUT_MODEL": request.output_model} if facts.better else outputs
 
 
 def _check_outputs(request: AdaptRequest) -> None:
     if Path(request.output_model).suffix != SUFFIX:
         raise HSFusionError(f"OUTPUT_MODEL is {request.output_model}: end its name in {SUFFIX}.")
-    inputs = (request.hsi, request.msi, request.model_file)
-    check_writable(request.output_model, role="OUTPUT_MODEL", inputs=inputs)
-    if request.report:
-        check_writable(request.report, role="REPORT", inputs=inputs)
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    check_outputs({"OUTPUT_MODEL": request.output_model, "REPORT": request.report}, inputs)
 
 
 @contextlib.contextmanager
@@ -148,19 +147,19 @@ def _examples(
     return AdaptationRequest(Training(parent, name, judged, gram, noise, request.minutes), examples, about)
 
 
-def _followed(job: AdaptationJob, minutes: float, progress: Progress) -> dict[str, Any]:
+def _followed(job: AdaptationJob, minutes: float, progress: Progress) -> Facts:
     """Ask until the job is done, and pass on how far it is; what it found."""
     told = time.monotonic()
     while True:
         facts = job.facts(progress.cancelled)
-        if facts["state"] == "done":
+        if facts.state == "done":
             return facts
-        progress.step(min(1.0, facts["seconds"] / (60 * minutes)))
-        if time.monotonic() - told > TELL_EVERY_S and facts["loss"] is not None:
+        progress.step(min(1.0, facts.seconds / (60 * minutes)))
+        if time.monotonic() - told > TELL_EVERY_S and facts.loss is not None:
             told = time.monotonic()
             progress.info(
-                f"Step {facts['step']}, loss {facts['loss']:.4f}, {facts['gain']:+.2f} dB on parts that are held out, "
-                f"{time_left(facts['seconds_left'])}."
+                f"Step {facts.step}, loss {facts.loss:.4f}, {facts.gain:+.2f} dB on parts that are held out, "
+                f"{time_left(facts.seconds_left)}."
             )
         until = time.monotonic() + ASK_EVERY_S
         while time.monotonic() < until:
@@ -175,10 +174,10 @@ def _write(path: str, content: bytes) -> None:
         check_weights(inside)
 
 
-def _verdict(request: AdaptRequest, parent: Parent, facts: Mapping[str, Any]) -> str:
-    gain, steps = facts["validation_gain"], facts["step"]
+def _verdict(request: AdaptRequest, parent: Parent, facts: Facts) -> str:
+    gain, steps = facts.validation_gain, facts.step
     where = "on parts of the scene that were held out, at reduced resolution"
-    if facts["better"]:
+    if facts.better:
         return (
             f"After {steps} steps the adapted model is {gain:+.2f} dB against {parent.name} {where}: {request.output_model} was written. "
             "It is a check at reduced resolution, no promise at full resolution."

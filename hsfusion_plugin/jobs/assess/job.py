@@ -20,9 +20,10 @@ from ....models.metrics.without_reference import (
 from ....models.observation import Degradation
 from ....models.scene.methods.subspace import Place
 from ....models.scene.tiles.plan import place_of
+from ....models.scene.window import Window
 from ...errors import HSFusionError
 from ...rasters.raster import Raster
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ..evaluate.table import check_table_name
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
@@ -82,17 +83,17 @@ class Assessment:
 
 def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
     """Assess, and write what is asked for; returns the outputs by name. Raises HSFusionError, Cancelled."""
-    inputs = [request.fused, request.hsi, request.msi]
+    inputs = [request.fused, request.hsi, request.msi, request.mask, request.srf_file]
     outputs = {"INCONSISTENCY": request.inconsistency, "REPORT": request.report, "TABLE": request.table}
-    for role, path in outputs.items():
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
     if request.table:
         check_table_name(request.table)
     fused = Raster.open(request.fused, "FUSED")
     pair = Pair.open(request, progress)
     window = fused_window(fused, pair)
     estimates = estimate(pair, request, progress.part(0.0, 0.4))
+    pair = estimates.pair
     found = assess(fused, pair, estimates, window, progress.part(0.4, 0.95))
     for name, value in found.numbers().items():
         progress.info(f"{name}: {value:.5g}")
@@ -113,15 +114,13 @@ def assess(
     """Compare the fused raster, which covers `window` (rows, cols of the scene's fine pixels), with both inputs band by band."""
     scene, sampling = estimates.scene, estimates.sampling
     shape = pair.alignment.scene_shape
-    place = place_of(*window, shape, sampling, int(np.ceil(4 * sampling.ratio)))
-    inside = tuple(
-        slice(w.start - p.start, w.stop - p.start) for w, p in zip(window, (place.fine_rows, place.fine_cols))
-    )
-    fine, coarse = (len(place.fine_rows), len(place.fine_cols)), (len(place.coarse_rows), len(place.coarse_cols))
+    place = place_of(Window(*window), shape, sampling, int(np.ceil(4 * sampling.ratio)))
+    inside = Window(*window).inside(place.fine)
+    fine, coarse = place.fine.shape, place.coarse.shape
     _check_memory(fine, coarse, pair)
-    down = Degradation(sampling, shape, place.fine_rows, place.fine_cols, place.coarse_rows, place.coarse_cols)
-    hsi, hsi_mask = pair.read_hsi(place.coarse_rows, place.coarse_cols)
-    msi, msi_mask = pair.read_msi(place.fine_rows, place.fine_cols)
+    down = Degradation(sampling, shape, *place.fine.axes, *place.coarse.axes)
+    hsi, hsi_mask = pair.read_hsi(*place.coarse.axes)
+    msi, msi_mask = pair.read_msi(*place.fine.axes)
     known = np.zeros(fine, np.float32)
     known[inside] = np.isfinite(_read(fused, pair, pair.hsi_bands[:1])[0])
     known *= msi_mask

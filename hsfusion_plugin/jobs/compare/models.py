@@ -13,8 +13,7 @@ from ...errors import Cancelled, HSFusionError
 from ..fuse.log import say_backend
 from ..methods.band_fit import BandFit
 from ..methods.choice import check_model, local_card, model_method, remote_card
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import Diffusion
+from ..methods.method import Method
 from ..pair.pair import Pair
 from ..request import ModelRequest
 from ..run.progress import Progress
@@ -24,11 +23,11 @@ from ..run.progress import Progress
 class Models:
     """Methods and reasons by the model's name; about: name -> sha256 and where it ran, for the record."""
 
-    methods: dict[str, Diffusion | Published] = field(default_factory=dict)
+    methods: dict[str, Method] = field(default_factory=dict)
     reasons: dict[str, HSFusionError] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
-    def method(self, name: str) -> Diffusion | Published:
+    def method(self, name: str) -> Method:
         """The model as a method; raises what stands in its way."""
         if name in self.reasons:
             raise self.reasons[name]

@@ -9,14 +9,13 @@ import numpy as np
 
 from ....models.cards import find_model
 from ....models.observation import Degradation, Sampling
-from ....models.scene.block import Block, coarse_samples
+from ....models.scene.block import Block, coarse_samples, whole_block
 from ....models.scene.model import fit_scene
 from ....models.scene.subspace.subspace import fit_subspace
-from ....models.scene.tiles.plan import plan_tiles
 from ...backend.client.client import Client
 from ..methods.choice import AUTO
-from ..methods.subspace_model import Arrays, Diffusion
-from ..request import FusionRequest
+from ..methods.subspace_model import Diffusion
+from ..request import ModelRequest
 from ..run.progress import Progress
 
 SIZE = 256  # fine pixels
@@ -28,8 +27,7 @@ def time_tile(client: Client, places: list[Path], progress: Progress, size: int 
     """Seconds for the first small tile (loading the model) and for one of `size` x `size` pixels; whatever the backend raises."""
     card = find_model(AUTO, places).card
     client.models(progress.cancelled)
-    halo, multiple = int(card.get("halo", 64)), int(card.get("tile_multiple", 8))
-    method = Diffusion(AUTO, client, FusionRequest("", ""), halo, multiple, progress.cancelled, progress.warn)
+    method = Diffusion.of_card(card, AUTO, client, ModelRequest("", ""), progress)
     return _timed(method, size // 4), _timed(method, size)
 
 
@@ -38,11 +36,8 @@ def _timed(method: Diffusion, size: int) -> float:
     block = _scene(size, sampling)
     samples = coarse_samples([block], sampling)
     scene = fit_scene([block], sampling, _COMPONENTS, fit_subspace(samples.spectra, _COMPONENTS))
-    (tile,) = plan_tiles(range(size), range(size), scene.coefficients, size, method.halo, method.multiple)
-    y = scene.subspace.project(block.y).astype(np.float32)
-    arrays = Arrays(y, scene.standardise(block.z), block.y_mask, block.z_mask)
     began = time.monotonic()
-    method(arrays, scene.coefficients, tile)
+    method.fuse(block, scene, block.place.fine)
     return time.monotonic() - began
 
 
@@ -58,6 +53,4 @@ def _scene(size: int, sampling: Sampling) -> Block:
     y = Degradation.whole(sampling, (size, size))(truth)
     z = truth.reshape(_MSI_BANDS, -1, size, size).mean(axis=1)
     y, z = (a + rng.normal(0, 5, a.shape).astype(np.float32) for a in (y, z))
-    ones = [np.ones(a.shape[1:], np.float32) for a in (y, z)]
-    fine, coarse = range(size), range(y.shape[1])
-    return Block(y, z, *ones, (size, size), fine, fine, coarse, coarse)
+    return whole_block(y, z)

@@ -15,7 +15,8 @@ from ...errors import HSFusionError
 from ...rasters.colour import colour_bands
 from ...rasters.metadata import BandInfo
 from ...rasters.raster import Raster
-from ...rasters.staging import check_writable
+from ...rasters.sidecars import written_sidecar
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_ramp_style
 from ...rasters.unpack import unpacked
 from ...rasters.writer import RasterWriter
@@ -69,9 +70,8 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
         "REPORT": request.report,
         "TABLE": request.table,
     }
-    for role, path in outputs.items():
-        if path:
-            check_writable(path, role=role)
+    for note in check_outputs(outputs, [request.reference, request.fused]):
+        progress.info(note)
     if request.table:
         check_table_name(request.table)
     if not request.ratio >= 1:
@@ -229,7 +229,9 @@ def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.Pix
 def msi_ranges(fused: Raster) -> tuple[tuple[str, float, float], ...]:
     """(name, from nm, to nm) of the MSI's bands, from the provenance beside a raster that HSFusion fused; () if unknown."""
     try:
-        record = json.loads(Path(fused.path).with_suffix(".json").read_text(encoding="utf-8"))
+        path = Path(fused.path)
+        beside = written_sidecar(path, ".json") or path.with_suffix(".json")
+        record = json.loads(beside.read_text(encoding="utf-8"))
         ranges = record["msi_bands"] if isinstance(record, Mapping) else ()
         return tuple((str(name), float(low), float(high)) for name, low, high in ranges)
     except (OSError, ValueError, KeyError, TypeError):

@@ -36,8 +36,8 @@ class CallTimes:
                     self._seconds += time.monotonic() - self._since
                 self.calls += 1
                 self.summed += time.monotonic() - began
-                self._core += len(tile.core_rows) * len(tile.core_cols)
-                self._sent += len(tile.place.fine_rows) * len(tile.place.fine_cols)
+                self._core += tile.core.pixels
+                self._sent += tile.place.fine.pixels
 
     @property
     def seconds(self) -> float:

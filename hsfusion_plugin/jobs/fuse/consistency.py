@@ -7,6 +7,7 @@ import numpy as np
 from ....models.observation import Degradation, coarse_seen, fine_seen
 from ....models.observation.axis import coarse_centres, gaussian_reach
 from ....models.scene.model import SceneModel
+from ....models.scene.window import Window
 from .tiles import FusedTile
 
 LARGEST_PICTURE = 512
@@ -27,16 +28,17 @@ class Consistency:
         s, shape = self.scene.coefficients.sampling, self.scene.coefficients.scene_shape
         tile = fused.tile
         if s.displacement is not None:
-            rows, cols = coarse_seen((tile.core_rows, tile.core_cols), shape, s)
-            rows, cols = _common(rows, tile.place.coarse_rows), _common(cols, tile.place.coarse_cols)
+            coarse = Window(*coarse_seen(tile.core.axes, shape, s)) & tile.place.coarse
         else:
-            rows = _inside(tile.core_rows, tile.place.coarse_rows, shape[0], s.ratio, s.fwhm_y, s.shift_y)
-            cols = _inside(tile.core_cols, tile.place.coarse_cols, shape[1], s.ratio, s.fwhm_x, s.shift_x)
+            coarse = Window(
+                _inside(tile.core.rows, tile.place.coarse.rows, shape[0], s.ratio, s.fwhm_y, s.shift_y),
+                _inside(tile.core.cols, tile.place.coarse.cols, shape[1], s.ratio, s.fwhm_x, s.shift_x),
+            )
         finite = fused.known & np.isfinite(fused.values[0])
         known = finite.astype(np.float32)
-        for part in (rows[i : i + ROWS] for i in range(0, len(rows), ROWS)):
-            if len(cols):
-                self._add_hsi(fused, known, part, cols)
+        for top in range(0, coarse.shape[0], ROWS):
+            if coarse.pixels:
+                self._add_hsi(fused, known, coarse.part(slice(top, top + ROWS), slice(None)))
         response = self.scene.spectral_response.astype(np.float32)
         offset = self.scene.spectral_offset.astype(np.float32)[:, None]
         for top in range(0, len(known), PART):
@@ -45,21 +47,19 @@ class Consistency:
             values, msi = _pixels(fused.values[:, part], good), _pixels(fused.msi[:, part], good)
             self._msi = _gathered(self._msi, response @ values + offset, msi)
 
-    def _add_hsi(self, fused: FusedTile, known: np.ndarray, rows: range, cols: range) -> None:
+    def _add_hsi(self, fused: FusedTile, known: np.ndarray, coarse: Window) -> None:
         """Some of the tile's coarse pixels, from the fine rows that these see."""
         s, tile, shape = self.scene.coefficients.sampling, fused.tile, self.scene.coefficients.scene_shape
-        seen_rows, _ = fine_seen((rows, cols), shape, s, gaussian_reach(s.ratio, s.fwhm_y) + 1)
-        seen_rows = _common(seen_rows, tile.core_rows)
-        if not len(seen_rows):
+        reach = gaussian_reach(s.ratio, s.fwhm_y) + 1
+        seen_rows = Window(*fine_seen(coarse.axes, shape, s, reach)).rows
+        seen_window = Window(seen_rows, tile.core.cols) & tile.core
+        if not seen_window.pixels:
             return
-        fine = slice(seen_rows.start - tile.core_rows.start, seen_rows.stop - tile.core_rows.start)
-        down = Degradation(s, shape, seen_rows, tile.core_cols, rows, cols)
+        fine, _ = seen_window.inside(tile.core)
+        down = Degradation(s, shape, *seen_window.axes, *coarse.axes)
         values = fused.values[:, fine]
         seen, support = down.masked(values if known[fine].all() else np.nan_to_num(values), known[fine])
-        at = (
-            slice(rows.start - tile.place.coarse_rows.start, rows.stop - tile.place.coarse_rows.start),
-            slice(cols.start - tile.place.coarse_cols.start, cols.stop - tile.place.coarse_cols.start),
-        )
+        at = coarse.inside(tile.place.coarse)
         good = (support > 0.98) & (fused.hsi_mask[at] > 0)
         if down.whole_psf is not None:
             good &= down.whole_psf
@@ -115,10 +115,6 @@ def _inside(core: range, coarse: range, size: int, ratio: float, fwhm: float, sh
     return coarse[good[0] : good[-1] + 1] if len(good) else range(coarse.start, coarse.start)
 
 
-def _common(a: range, b: range) -> range:
-    return range(max(a.start, b.start), min(a.stop, b.stop))
-
-
 def _gathered(sums: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if wanted.size == 0:
         return sums
@@ -143,9 +139,9 @@ def _decibel(sums: np.ndarray) -> float:
 class Gallery:
     """Thinned-out pictures (3 or 1, rows, cols) of the output window, and whole spectra at a few places of it."""
 
-    def __init__(self, rows: range, cols: range, hsi_bands: list[int], msi_bands: list[int]) -> None:
-        self.rows, self.cols = rows, cols
-        self.step = max(1, -(-max(len(rows), len(cols)) // LARGEST_PICTURE))
+    def __init__(self, output: Window, hsi_bands: list[int], msi_bands: list[int]) -> None:
+        rows, cols = self.rows, self.cols = output.axes
+        self.step = max(1, -(-max(output.shape) // LARGEST_PICTURE))
         self._hsi_bands, self._msi_bands = hsi_bands, msi_bands
         shape = -(-len(rows) // self.step), -(-len(cols) // self.step)
         self.interpolated, self.fused = (np.full((len(hsi_bands), *shape), np.nan, np.float32) for _ in range(2))
@@ -157,11 +153,10 @@ class Gallery:
         """Take in a tile."""
         tile = fused.tile
         (to_rows, from_rows), (to_cols, from_cols) = (
-            _thinned(core, whole, self.step)
-            for core, whole in ((tile.core_rows, self.rows), (tile.core_cols, self.cols))
+            _thinned(core, whole, self.step) for core, whole in zip(tile.core.axes, (self.rows, self.cols))
         )
         there, here = (slice(None), to_rows, to_cols), (slice(None), from_rows, from_cols)
-        self.interpolated[there] = fused.interpolated(scene, tile.core_rows, tile.core_cols, self._hsi_bands)[here]
+        self.interpolated[there] = fused.interpolated(scene, tile.core, self._hsi_bands)[here]
         self.fused[there] = fused.values[self._hsi_bands][here]
         self.msi[there] = fused.msi[self._msi_bands][here]
         std = fused.std(from_rows, from_cols)
@@ -171,9 +166,9 @@ class Gallery:
             self.std[there[1:]] = np.sqrt((std**2).mean(axis=0))
         for share_y, share_x in SPECTRA_AT:
             row, col = self.rows[int(share_y * len(self.rows))], self.cols[int(share_x * len(self.cols))]
-            if row in tile.core_rows and col in tile.core_cols:
-                at = (slice(None), row - tile.core_rows.start, col - tile.core_cols.start)
-                before = fused.interpolated(scene, range(row, row + 1), range(col, col + 1))[:, 0, 0]
+            if row in tile.core.rows and col in tile.core.cols:
+                at = (slice(None), row - tile.core.rows.start, col - tile.core.cols.start)
+                before = fused.interpolated(scene, Window(range(row, row + 1), range(col, col + 1)))[:, 0, 0]
                 self.spectra.append((row, col, before.copy(), fused.values[at].copy()))  # a view would keep the tile
 
 

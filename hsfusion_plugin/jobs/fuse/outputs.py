@@ -6,32 +6,35 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
+from ...errors import HSFusionError
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_ramp_style, write_style
 from ...rasters.writer import RasterWriter, stored_scale
+from ..methods.draw import FEWEST, Draw
 from ..pair.pair import Pair
 from ..request import FusionRequest
+from ..run.progress import Progress
+from .ensemble import Ensemble, check_folder, open_ensemble, write_summary
 from .quality import Quality, flag_writer
 from .tiles import FusedTile
 
 
-def check_outputs(request: FusionRequest) -> None:
+def check_request(request: FusionRequest, progress: Progress) -> None:
     """Refuse, before the work, what could not be written after it."""
-    inputs = (request.hsi, request.msi, request.mask)
-    for role, path in (
-        ("OUTPUT", request.output),
-        ("UNCERTAINTY", request.uncertainty),
-        ("QUALITY", request.quality),
-        ("REPORT", request.report),
-    ):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    outputs = {role: getattr(request, role.lower()) for role in ("OUTPUT", "UNCERTAINTY", "QUALITY", "REPORT")}
+    inputs = (request.hsi, request.msi, request.mask, request.srf_file, request.model_file)
+    for note in check_outputs(outputs, inputs):
+        progress.info(note)
+    if request.ensemble:
+        if request.samples < FEWEST:
+            raise HSFusionError(f"ENSEMBLE needs {FEWEST} members or more: set SAMPLES to {FEWEST} or more.")
+        check_folder(request.ensemble)
 
 
 @dataclass
@@ -44,16 +47,19 @@ class Outputs:
     quality_raster: RasterWriter | None
     quality: Quality
     record: dict[str, Any]
+    ensemble: Ensemble | None = None
 
     def write(self, tile: FusedTile) -> None:
         """One tile into the raster and, where wanted, its standard deviation."""
         alignment = self.pair.alignment
-        row = tile.tile.core_rows.start - alignment.output_rows.start
-        col = tile.tile.core_cols.start - alignment.output_cols.start
+        row = tile.tile.core.rows.start - alignment.output_rows.start
+        col = tile.tile.core.cols.start - alignment.output_cols.start
         self.fused.write(row, col, self._all_bands(tile.values))
         std = tile.std() if self.uncertainty is not None else None
         if std is not None:
             self.uncertainty.write(row, col, self._all_bands(std))
+        if self.ensemble is not None:
+            self.ensemble.write(row, col, tile, self._all_bands)
         flags = self.quality.of(tile)
         if self.quality_raster is not None:
             self.quality_raster.write(row, col, flags[None])
@@ -75,12 +81,13 @@ def open_outputs(
     record: dict[str, Any],
     block: tuple[int, int],
     quality: Quality,
-    check: Callable[[], None] = lambda: None,
+    draw: Draw | None,
+    progress: Progress,
 ) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
 
     largest: of the HSI's values, from which the scale of Int16 follows; block: rows and columns that are written at a time;
-    check may raise to end what comes after the last tile.
+    draw: of the members that ENSEMBLE is to hold, if any.
     """
     alignment = pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
@@ -109,7 +116,7 @@ def open_outputs(
             scale=scale,
             finish=finish,
             role=role,
-            check=check,
+            check=progress.check,
             block=block,
         )
 
@@ -124,8 +131,17 @@ def open_outputs(
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
         flags = None
         if request.quality:
-            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, check))
-        yield Outputs(pair, fused, uncertainty, flags, quality, record)
+            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, progress.check))
+        ensemble = None
+        if draw is not None and request.ensemble:
+            size = len(rows) * len(cols) * pair.hsi.count * (4 if request.data_type == "Float32" else 2)
+            made = open_ensemble(
+                request.ensemble, draw, lambda path, done: writer(str(path), "ENSEMBLE", bands, done), size, progress
+            )
+            ensemble = stack.enter_context(made)
+        yield Outputs(pair, fused, uncertainty, flags, quality, record, ensemble)
+    if ensemble is not None:
+        write_summary(ensemble, bands, record)
 
 
 def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ....models.observation import Upsampling
 from ....models.scene.quality import LABELS, Flag, Flags, label
 from ...rasters.align import Alignment
 from ...rasters.metadata import BandInfo
@@ -41,7 +40,7 @@ class Quality:
         tile = fused.tile
         flags = np.zeros(fused.known.shape, np.uint8)
         for other in self.others:
-            flags |= other(tile.core_rows, tile.core_cols)
+            flags |= other(*tile.core.axes)
         flags[_filled(fused)] |= Flag.HSI_FILLED
         flags[fused.left_out] |= Flag.MSI_LEFT_OUT
         low, high = self.msi_range.T[:, :, None, None]
@@ -104,7 +103,5 @@ def _filled(fused: FusedTile) -> np.ndarray:
     """Where predicted entries of the HSI bear on the result, bool (rows, cols)."""
     if not fused.filled.any():
         return np.zeros(fused.known.shape, bool)
-    c, tile = fused.scene.coefficients, fused.tile
-    place = tile.place
-    up = Upsampling(c.sampling, c.scene_shape, tile.core_rows, tile.core_cols, place.coarse_rows, place.coarse_cols)
+    up = fused.tile.place.upsampling(fused.scene.coefficients, fused.tile.core)
     return up(fused.filled.astype(np.float32)) > FILLED

@@ -11,13 +11,13 @@ from typing import Any
 
 from ....hsfusion_plugin import reports
 from ....models.heap import give_back
-from ....models.scene.methods.classical import FullBand
 from ....models.scene.tiles.plan import plan_tiles
+from ....models.scene.window import Window
 from ....models.version import VERSION
 from ...rasters.colour import colour_bands
 from ...rasters.layout import BLOCK
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import ClosedForm, Diffusion, Method
+from ..methods.draw import Draw, correlation, law_of
+from ..methods.method import Method
 from ..pair import displacement
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
@@ -30,7 +30,7 @@ from .consistency import Consistency, Gallery
 from .log import say_calls
 from .outputs import msi_ranges, open_outputs, outside_range
 from .quality import Quality
-from .tiles import fused_tiles
+from .tiles import fused_tiles, member_reach
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Result:
 def fuse_scene(
     pair: Pair,
     estimates: Estimates,
-    method: Method | FullBand | Published,
+    method: Method,
     request: FusionRequest,
     about: Mapping[str, Any],
     clock: Clock,
@@ -70,36 +70,41 @@ def fuse_scene(
 ) -> Result:
     """Fuse the output window tile by tile and write it; `about` (method, model, backend) joins the provenance."""
     scene, alignment = estimates.scene, pair.alignment
-    rows, cols = alignment.output_rows, alignment.output_cols
-    in_parts = isinstance(method, (ClosedForm, FullBand))
-    size = CLOSED_FORM_TILE if in_parts else tile_size(len(pair.hsi_bands), max(len(rows), len(cols)))
-    # What is made at a time is a block of the outputs. Wide ones are few: GDAL holds a list of all blocks, the only thing that grows with a raster.
-    block = (BLOCK, CLOSED_FORM_TILE if in_parts else BLOCK)
-    tiles = plan_tiles(rows, cols, scene.coefficients, request.tile_size or size, method.halo, method.multiple)
-    progress.info(f"Fusing {len(cols)} x {len(rows)} pixels in {len(tiles)} tile(s) with {method.name}.")
+    output = Window(alignment.output_rows, alignment.output_cols)
+    size = tile_size(len(pair.hsi_bands), max(output.shape)) if method.remote else CLOSED_FORM_TILE
+    # Spectra are computed one output block at a time. Wide blocks keep GDAL's block list short; it is the only structure
+    # that grows with the raster.
+    block = (BLOCK, BLOCK if method.remote else CLOSED_FORM_TILE)
+    draw = Draw.of(request.samples, request.drawn_by, request.seed, method, scene) if request.ensemble else None
+    members = draw.members if draw else None
+    halo = method.halo + (member_reach(scene) if members else 0)
+    tiles = plan_tiles(output, scene.coefficients, request.tile_size or size, halo, method.multiple)
+    progress.info(f"Fusing {output.shape[1]} x {output.shape[0]} pixels in {len(tiles)} tile(s) with {method.name}.")
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     gallery = Gallery(
-        rows,
-        cols,
+        output,
         [pair.hsi_bands.index(b) for b in colours],
         [pair.msi_bands.index(b) for b in colour_bands(pair.msi, pair.msi_bands)],
     )
     consistency = Consistency(scene)
     record = {**provenance(pair, estimates, request), **about}
-    if isinstance(method, (ClosedForm, Diffusion)) and method.denoise:
+    if method.filters:
         record["noise"]["msi_filtered_std"] = scene.coefficients.denoising.removed * scene.z_scale
-    if isinstance(method, Diffusion):
+    if method.weighs:
         record["detail_kept"] = scene.coefficients.agreement
+        if request.uncertainty:
+            record["uncertainty"] = correlation(law_of(method, scene))
+    if draw:
+        record["ensemble"] = {"folder": request.ensemble, **draw.record()}
     quality = Quality(estimates.flags, estimates.msi_range)
     calls = CallTimes()
     give_back()
-    make_room(
-        pair.strip_bytes(max(len(t.place.fine_rows) for t in tiles), max(len(t.place.coarse_rows) for t in tiles))
-    )
+    make_room(pair.strip_bytes(max(t.place.fine.shape[0] for t in tiles), max(t.place.coarse.shape[0] for t in tiles)))
     progress.phase("Fusing")
-    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, progress.check) as outputs:
+    with open_outputs(pair, request, 1.1 * estimates.largest, record, block, quality, draw, progress) as outputs:
         # Closed before the outputs are: a run that breaks off must not leave threads at work behind it.
-        with clock.phase("tiles"), closing(fused_tiles(pair, scene, method, tiles, progress, calls, block)) as fused:
+        fused = fused_tiles(pair, scene, method, tiles, progress, calls, block, members)
+        with clock.phase("tiles"), closing(fused):
             for tile in fused:
                 outputs.write(tile)
                 consistency.add(tile)
@@ -149,6 +154,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
         "hsi_bands": [b + 1 for b in pair.hsi_bands],
         "msi_bands": msi_ranges(pair),
         "msi_sharpening": None if pair.sharpening is None else vars(pair.sharpening),
+        "light": None if pair.light is None else pair.light.to_dict(),
         "bands_outside_msi_range": outside_range(pair),
         "software": reports.software_versions(),
     }

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Callable
 
 import numpy as np
 
-from ....models.observation import Upsampling
 from ....models.scene.block import Block
-from ....models.scene.methods.classical import FullBand
 from ....models.scene.model import SceneModel
+from ....models.scene.posterior.members import Members, MembersHere
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
-from ..methods.full_band_model import Published
-from ..methods.subspace_model import Arrays, Diffusion, Method
+from ....models.scene.window import Place, Window
+from ..methods.method import Answer, Method
 from ..pair.pair import Pair
 from ..run.progress import Progress
 from .call_times import CallTimes
-
-IN_FLIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class FusedTile:
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
     known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
-    the MSI takes no part and the result is the interpolated HSI.
+    the MSI takes no part and the result is the interpolated HSI. members: what is drawn around the values, or samples (S, L, rows, cols).
     """
 
     tile: Tile
@@ -47,6 +44,16 @@ class FusedTile:
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
     band_std: np.ndarray | None = None
+    members: MembersHere | None = None
+    samples: Callable[[int], np.ndarray] | None = None
+
+    def member(self, number: int) -> np.ndarray:
+        """One member of the ensemble (L, rows, cols), NaN without support; made when it is asked for."""
+        if self.samples is not None:
+            found = self.samples(number)
+            found[:, ~self.known] = np.nan
+            return found
+        return self.values + self.members.deviation(number)
 
     def std(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray | None:
         """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows none.
@@ -67,10 +74,9 @@ class FusedTile:
             found[:, ~known] = np.nan
         return found
 
-    def interpolated(self, model: SceneModel, rows: range, cols: range, bands: list[int] | None = None) -> np.ndarray:
+    def interpolated(self, model: SceneModel, window: Window, bands: list[int] | None = None) -> np.ndarray:
         """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands, rows, cols)."""
-        c, place = model.coefficients, self.tile.place
-        up = Upsampling(c.sampling, c.scene_shape, rows, cols, place.coarse_rows, place.coarse_cols)
+        up = self.tile.place.upsampling(model.coefficients, window)
         return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
 
 
@@ -82,186 +88,178 @@ class _Read:
     filled: np.ndarray
     left_out: np.ndarray
 
+    def cut(self, place: Place) -> _Read:
+        """The part of it that lies in `place`."""
+        old, new = self.block.place, place & self.block.place
+        filled, left_out = self.filled[new.coarse.inside(old.coarse)], self.left_out[new.fine.inside(old.fine)]
+        return _Read(self.block.cut(place), filled, left_out)
+
 
 @dataclass(frozen=True)
-class _Answer:
-    """What the method says of a block: coefficients x (K, rows, cols) of the core, or spectra (L, rows, cols)."""
+class Around:
+    """The expected error (K, rows, cols) of the coefficients on a window: a core and so much around it as members depend on."""
+
+    std: np.ndarray
+    window: Window
+
+    def on(self, window: Window) -> np.ndarray:
+        """On another window; what lies beyond is the nearest that is known."""
+        rows, cols = (
+            np.clip(np.arange(axis.start, axis.stop), own.start, own.stop - 1) - own.start
+            for axis, own in zip(window.axes, self.window.axes)
+        )
+        return self.std[:, rows[:, None], cols[None, :]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was read, what the method says of it, and the expected error around the core where members need it."""
 
     read: _Read
-    x: np.ndarray | None = None
-    x_std: np.ndarray | None = None
-    spectra: np.ndarray | None = None
-    std: np.ndarray | None = None
+    answer: Answer
+    around: Around | None = None
 
-    def part(self, part: Tile, rows: range, cols: range) -> _Answer:
-        """The answer for a part of the core rows x cols, with the surroundings that the part needs."""
-        b, p = self.read.block, part.place
-        core = _within(part.core_rows, rows), _within(part.core_cols, cols)
-        fine = _within(p.fine_rows, b.fine_rows), _within(p.fine_cols, b.fine_cols)
-        coarse = _within(p.coarse_rows, b.coarse_rows), _within(p.coarse_cols, b.coarse_cols)
-        seen = Block(
-            b.y[(slice(None), *coarse)],
-            b.z[(slice(None), *fine)],
-            b.y_mask[coarse],
-            b.z_mask[fine],
-            b.scene_shape,
-            **vars(p),
-        )
-        x, x_std, spectra, std = (
-            None if a is None else a[(slice(None), *core)] for a in (self.x, self.x_std, self.spectra, self.std)
-        )
-        return _Answer(_Read(seen, self.read.filled[coarse], self.read.left_out[fine]), x, x_std, spectra, std)
+    def part(self, tile: Tile, whole: Tile) -> _Asked:
+        """Of a part of the tile, with the surroundings that the part needs."""
+        return _Asked(self.read.cut(tile.place), self.answer.part(tile.core, whole.core), self.around)
 
 
 class _Line:
     """The stations that a tile passes; a pure function of the tile's surroundings and the scene model."""
 
     def __init__(
-        self, pair: Pair, scene: SceneModel, method: Method | FullBand | Published, progress: Progress, calls: CallTimes
+        self,
+        pair: Pair,
+        scene: SceneModel,
+        method: Method,
+        progress: Progress,
+        calls: CallTimes,
+        members: Members | None,
     ) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
-        self.in_bands = isinstance(method, (FullBand, Published))
+        self.members = members
 
     def read(self, tile: Tile) -> _Read:
-        """Both rasters around a tile, the MSI standardised where the method works on coefficients: nothing else is kept of it."""
+        """Both rasters around a tile."""
         self.progress.check()
         place = tile.place
-        hsi = self.pair.repaired_hsi(place.coarse_rows, place.coarse_cols)
+        hsi = self.pair.repaired_hsi(*place.coarse.axes)
         self.progress.check()
-        msi = self.pair.checked_msi(place.fine_rows, place.fine_cols)
-        z = msi.values if self.in_bands else self.scene.standardise(msi.values) * msi.mask
-        block = Block(hsi.values, z, hsi.mask, msi.mask, self.scene.coefficients.scene_shape, **vars(place))
+        msi = self.pair.checked_msi(*place.fine.axes)
+        block = Block(hsi.values, msi.values, hsi.mask, msi.mask, self.scene.coefficients.scene_shape, place)
         return _Read(block, hsi.filled, msi.left_out)
 
-    def ask(self, tile: Tile, reading: Future[_Read]) -> _Answer:
+    def ask(self, tile: Tile, reading: Future[_Read]) -> _Asked:
         """What the method makes of it."""
-        read, scene, method = reading.result(), self.scene, self.method
-        block = read.block
+        read = reading.result()
         self.progress.check()
-        if isinstance(method, FullBand):
-            return _Answer(read, spectra=method.window(block, tile.core_rows, tile.core_cols))
-        if isinstance(method, Published):
-            with self.calls.call(tile):
-                found, std = method.spectra(block, tile.core_rows, tile.core_cols, scene.coefficients.sampling)
-            return _Answer(read, spectra=found, std=std)
-        y = (scene.subspace.project(block.y) * block.y_mask).astype(np.float32)
-        arrays = Arrays(y, block.z, block.y_mask, block.z_mask)
-        if not isinstance(method, Diffusion):
-            return _Answer(read, *method(arrays, scene.coefficients, tile))
-        with self.calls.call(tile):
-            found, std = method(arrays, scene.coefficients, tile)
-        return _Answer(read, found, std)
+        core, shape = tile.core, self.scene.coefficients.scene_shape
+        wide = self.members is not None and self.method.remote  # the error that it tells is needed around the core, too
+        seen = core.grown(member_reach(self.scene), shape) & tile.place.fine if wide else core
+        with self.calls.call(tile) if self.method.remote else nullcontext():
+            answer = self.method.fuse(read.block, self.scene, seen)
+        if not wide:
+            return _Asked(read, answer)
+        return _Asked(read, answer.part(core, seen), Around(answer.x_std, seen))
 
-    def finish(self, whole: Tile, tile: Tile, answering: Future[_Answer]) -> FusedTile:
+    def finish(self, whole: Tile, tile: Tile, answering: Future[_Asked]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
-        answer, scene = answering.result(), self.scene
+        asked, scene = answering.result(), self.scene
         self.progress.check()
         if tile is not whole:
-            answer = answer.part(tile, whole.core_rows, whole.core_cols)
-        block, inner = answer.read.block, tile.inner
-        left_out = answer.read.left_out[inner]
-        values = answer.spectra
+            asked = asked.part(tile, whole)
+        read, answer = asked.read, asked.answer
+        block, inner, values = read.block, tile.inner, answer.spectra
         if values is None:
-            values = fused_spectra(
-                scene,
-                answer.x,
-                block.y,
-                block.y_mask,
-                block.z,
-                block.z_mask,
-                tile.place,
-                tile.core_rows,
-                tile.core_cols,
-            )
+            values = fused_spectra(scene, answer.x, block, tile.core)
         values = values.astype(np.float32, copy=False)
-        known = _support(scene, block.y_mask, tile) & ((block.z_mask[inner] > 0) | left_out)
+        seen, left_out = block.z_mask[inner] > 0, read.left_out[inner]
+        known = _support(scene, block, tile.core) & (seen | left_out)
         msi = block.z[(slice(None), *inner)]
-        if not self.in_bands:
-            msi = scene.in_units(msi)
         if not known.all():
             values[:, ~known] = np.nan
-        if not (block.z_mask[inner] > 0).all():
-            msi = np.where(block.z_mask[inner] > 0, msi, np.float32(np.nan))
-        fused = FusedTile(
-            tile,
-            values,
-            known,
-            block.y,
-            block.y_mask,
-            msi,
-            answer.read.filled,
-            left_out,
-            scene,
-            answer.x_std,
-            answer.std,
-            self.method.band_std,
-        )
+        if not seen.all():
+            msi = np.where(seen, msi, np.float32(np.nan))
         if left_out.any():
-            without_msi = fused.interpolated(scene, tile.core_rows, tile.core_cols)
-            values[:, known & left_out] = without_msi[:, known & left_out]
-        return fused
+            there = known & left_out
+            values[:, there] = block.interpolated(scene.coefficients.sampling, tile.core)[:, there]
+        return FusedTile(
+            tile=tile,
+            values=values,
+            known=known,
+            hsi=block.y,
+            hsi_mask=block.y_mask,
+            msi=msi,
+            filled=read.filled,
+            left_out=left_out,
+            scene=scene,
+            x_std=answer.x_std,
+            full_std=answer.std,
+            band_std=self.method.band_std,
+            members=self._members(asked, tile.core),
+            samples=self._samples(asked, tile.core),
+        )
+
+    def _members(self, asked: _Asked, core: Window) -> MembersHere | None:
+        if self.members is None:
+            return None
+        block, around = asked.read.block, asked.around
+        return self.members.around(block, core, None if around is None else around.on(block.place.fine))
+
+    def _samples(self, asked: _Asked, core: Window) -> Callable[[int], np.ndarray] | None:
+        """Spectra of one of the method's own samples, made when they are asked for."""
+        drawn, block = asked.answer.samples, asked.read.block
+        return None if drawn is None else lambda number: fused_spectra(self.scene, drawn[number], block, core)
 
 
-def _within(part: range, whole: range) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
+def member_reach(scene: SceneModel) -> int:
+    """Fine pixels around a core that the members' pixels depend on."""
+    return int(np.ceil(coarse_halo(scene.coefficients) * scene.coefficients.sampling.ratio))
 
 
 def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
     """The tile cut at absolute multiples of `size` (rows, columns), each part with the surroundings that its spectra depend on."""
-    if len(tile.core_rows) <= size[0] and len(tile.core_cols) <= size[1]:
+    if tile.core.shape[0] <= size[0] and tile.core.shape[1] <= size[1]:
         return [tile]
     model = scene.coefficients
     reach = int(np.ceil(coarse_halo(model) * model.sampling.ratio))
-    parts = []
-    for rows in _cuts(tile.core_rows, size[0]):
-        for cols in _cuts(tile.core_cols, size[1]):
-            place = place_of(rows, cols, model.scene_shape, model.sampling, reach)
-            seen = {name: _common(own, getattr(tile.place, name)) for name, own in vars(place).items()}
-            parts.append(Tile(rows, cols, replace(place, **seen)))
-    return parts
+    return [
+        Tile(core, place_of(core, model.scene_shape, model.sampling, reach) & tile.place)
+        for core in tile.core.cuts(*size)
+    ]
 
 
-def _cuts(core: range, size: int) -> list[range]:
-    edges = [core.start, *range((core.start // size + 1) * size, core.stop, size), core.stop]
-    return [range(a, b) for a, b in zip(edges[:-1], edges[1:])]
-
-
-def _common(a: range, b: range) -> range:
-    return range(max(a.start, b.start), min(a.stop, b.stop))
-
-
-def _support(scene: SceneModel, y_mask: np.ndarray, tile: Tile) -> np.ndarray:
+def _support(scene: SceneModel, block: Block, core: Window) -> np.ndarray:
     """Where at least half of the interpolation's weight lies on valid HSI pixels."""
-    if y_mask.all():
-        return np.ones((len(tile.core_rows), len(tile.core_cols)), bool)
-    c, place = scene.coefficients, tile.place
-    up = Upsampling(c.sampling, c.scene_shape, tile.core_rows, tile.core_cols, place.coarse_rows, place.coarse_cols)
-    return up(y_mask) >= 0.5
+    if block.y_mask.all():
+        return np.ones(core.shape, bool)
+    return block.upsampling(scene.coefficients.sampling, core)(block.y_mask) >= 0.5
 
 
 def fused_tiles(
     pair: Pair,
     scene: SceneModel,
-    method: Method | FullBand | Published,
+    method: Method,
     tiles: list[Tile],
     progress: Progress,
     calls: CallTimes | None = None,
     part: tuple[int, int] | None = None,
+    members: Members | None = None,
 ) -> Iterator[FusedTile]:
     """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
 
-    While the caller writes one part the next is expanded, and the tiles after it are read and with the method. On their way at a time, from
-    reading to the last part written, are as many tiles as are asked for together, and two parts hold all their spectra, if the caller lets go
-    of each before it asks for the next: that is what a run of any size holds.
+    members: what is drawn around the result, for which the tiles were planned with `member_reach` more around them.
+
+    While the caller writes one part, the next is expanded and the tiles after it are read and with the method. At most
+    `method.workers` tiles are in memory, from reading until their last part is written, and at most two parts as full spectra.
+    This bound holds only if the caller drops each part before asking for the next.
     """
-    line = _Line(pair, scene, method, progress, calls or CallTimes())
-    sent = isinstance(method, (Diffusion, Published))
-    workers = getattr(method.client, "in_flight", IN_FLIGHT) if sent else min(IN_FLIGHT, os.cpu_count() or 1)
+    line, workers = _Line(pair, scene, method, progress, calls or CallTimes(), members), method.workers
     # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
-    names = {"read": 1, "ask": workers if sent else 1, "finish": 1}
+    names = {"read": 1, "ask": workers if method.remote else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
-    asked: deque[tuple[Tile, Future[_Answer]]] = deque()
-    waiting: deque[tuple[Tile, Tile, Future[_Answer]]] = deque()  # tile, part of it, answer
+    asked: deque[tuple[Tile, Future[_Asked]]] = deque()
+    waiting: deque[tuple[Tile, Tile, Future[_Asked]]] = deque()  # tile, part of it, answer
     finishing: deque[tuple[int, Future[FusedTile]]] = deque()  # pixels, result
     begun: deque[int] = deque()  # of each tile that is being finished, how many parts are still to come
     queue = iter(tiles)
@@ -276,7 +274,7 @@ def fused_tiles(
 
     try:
         refill()
-        done, every = 0, sum(_pixels(tile) for tile in tiles)
+        done, every = 0, sum(tile.core.pixels for tile in tiles)
         while asked or waiting or finishing:
             while (asked or waiting) and len(finishing) < 2:
                 if not waiting:
@@ -285,7 +283,7 @@ def fused_tiles(
                     waiting.extend((tile, one, answering) for one in parts)
                     begun.append(len(parts))
                 whole, one, answering = waiting.popleft()
-                finishing.append((_pixels(one), pools["finish"].submit(line.finish, whole, one, answering)))
+                finishing.append((one.core.pixels, pools["finish"].submit(line.finish, whole, one, answering)))
                 del answering  # with the tile's pixels
             done += finishing[0][0]
             yield result(
@@ -301,10 +299,6 @@ def fused_tiles(
             future.cancel()
         for pool in pools.values():
             pool.shutdown(wait=True)  # a thread that outlives QGIS's interpreter crashes it; `check` ends it soon
-
-
-def _pixels(tile: Tile) -> int:
-    return len(tile.core_rows) * len(tile.core_cols)
 
 
 def result(future: Future[Any], progress: Progress) -> Any:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import HSFusionError
-from ..methods.classical import FULL_BAND, FullBand, full_band_method
-from ..methods.subspace_model import CLOSED_FORMS, ClosedForm
+from ..methods.classical import FULL_BAND, full_band_method
+from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .log import say_estimates, say_pair, say_times
-from .outputs import check_outputs
+from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 
@@ -29,11 +30,12 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
         raise HSFusionError(
             f"METHOD {name} works on the MSI as it is: switch DENOISE off, or choose one of {', '.join(CLOSED_FORMS)}."
         )
-    check_outputs(request)
+    check_request(request, progress)
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
     with clock.phase("estimation"):
         estimates = estimate(pair, request, progress.part(0.0, 0.2))
+    pair = estimates.pair
     say_estimates(pair, estimates, progress)
     method = _method(name, request.denoise, pair, estimates, progress.part(0.2, 0.7))
     estimates = estimates.without_blocks()
@@ -43,13 +45,14 @@ def fuse_classical(request: FusionRequest, name: str, progress: Progress) -> dic
     return {
         "OUTPUT": request.output,
         "QUALITY": request.quality,
+        **({"ENSEMBLE": request.ensemble} if request.ensemble else {}),
         "REPORT": request.report,
         "USED_METHOD": method.name,
         **numbers(estimates, result.consistency),
     }
 
 
-def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> ClosedForm | FullBand:
+def _method(name: str, denoise: bool, pair: Pair, estimates: Estimates, progress: Progress) -> Method:
     if name in FULL_BAND:
         return full_band_method(name, pair, estimates, progress)
-    return ClosedForm(name, denoise=denoise)
+    return ClosedForm(name, filters=denoise)

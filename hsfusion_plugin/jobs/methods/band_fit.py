@@ -19,26 +19,34 @@ MSI_TOLERANCE_NM = 40.0
 
 @dataclass(frozen=True)
 class BandFit:
-    """msi_order (l,): the pair's MSI bands in the model's order.
+    """msi_order (l,): the pair's MSI bands in the model's order. msi_to_model (model's l, l): from them, normalised,
+    to the model's, None where they are its bands.
 
-    to_model (model's L, L), back (L, model's L): from the pair's HSI bands to the model's and back, None where they are the same.
+    to_model (model's L, L), back (L, model's L): from the pair's HSI bands to the model's and back, None where they
+    are the same.
     """
 
     msi_order: np.ndarray
     to_model: np.ndarray | None = None
     back: np.ndarray | None = None
     interpolated: bool = False
+    msi_to_model: np.ndarray | None = None
 
 
 def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool) -> tuple[BandFit, list[str]]:
-    """How the pair fits a full-band card, and warnings; HSFusionError, in one sentence that says what the model wants, where it does not."""
+    """How the pair fits a full-band card, and warnings; HSFusionError, in one sentence that says what the model
+    wants, where it does not."""
     ratio, msi_count, bands = pair.alignment.ratio, len(pair.msi_bands), len(pair.hsi_bands)
     low, high = card.get("ratios", [1.0, 1e9])
     known = _known(pair.wavelengths)
     trained = _known(card.get("wavelengths"))
-    if not low * (1 - RATIO_TOLERANCE) <= ratio <= high * (1 + RATIO_TOLERANCE) or msi_count != int(card["msi_bands"]):
-        raise HSFusionError(_refusal(name, card, pair, helped=False))
-    msi_order, warnings = _msi_order(name, card, pair)
+    fits = low * (1 - RATIO_TOLERANCE) <= ratio <= high * (1 + RATIO_TOLERANCE)
+    msi_to_model = None
+    if fits and msi_count == int(card["msi_bands"]):
+        msi_order, warnings = _msi_order(name, card, pair)
+    else:
+        msi_to_model = _msi_interpolation(name, card, pair, interpolate)
+        msi_order, warnings = np.arange(msi_count), [_stretched(name, card, pair)]
     orders = _same_bands(bands, known, int(card["bands"]), trained)
     if orders is not None:
         if known is None or trained is None:
@@ -46,11 +54,11 @@ def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool)
                 f"The HSI has no wavelengths, so its {bands} bands are taken to be those that {name} was trained on."
             )
         if np.array_equal(*orders):
-            return BandFit(msi_order), warnings
+            return BandFit(msi_order, msi_to_model=msi_to_model), warnings
         here, there = orders
         swap = np.zeros((bands, bands))
         swap[there, here] = 1.0
-        return BandFit(msi_order, swap, swap.T), warnings
+        return BandFit(msi_order, swap, swap.T, msi_to_model=msi_to_model), warnings
     if not interpolate or known is None or trained is None:
         raise HSFusionError(_refusal(name, card, pair, helped=known is not None and trained is not None))
     outside = int(beyond(known, trained).sum())
@@ -59,7 +67,27 @@ def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool)
         f"INTERPOLATE_BANDS: the pair's {bands} bands were interpolated to the {len(trained)} of {name} ({trained.min():.0f} to "
         f"{trained.max():.0f} nm) and its detail back to the pair's{held}. The model was not made for this sensor: compare with hsfusion-base."
     )
-    return BandFit(msi_order, interpolation(known, trained), interpolation(trained, known), True), warnings
+    into, back = interpolation(known, trained), interpolation(trained, known)
+    return BandFit(msi_order, into, back, True, msi_to_model), warnings
+
+
+def _msi_interpolation(name: str, card: Mapping[str, Any], pair: Pair, asked: bool) -> np.ndarray:
+    """(model's l, l): the model's MSI bands out of the pair's, along wavelength; HSFusionError where that is not
+    asked for or cannot be."""
+    found = None if pair.msi.wavelengths is None else _known(pair.msi.wavelengths[pair.msi_bands])
+    centres = _known(card.get("msi_centres"))
+    if not asked or found is None or centres is None or len(centres) != int(card["msi_bands"]):
+        raise HSFusionError(_refusal(name, card, pair, helped=found is not None and centres is not None))
+    return interpolation(found, centres)
+
+
+def _stretched(name: str, card: Mapping[str, Any], pair: Pair) -> str:
+    low, high = card.get("ratios", [1.0, 1e9])
+    ratio = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return (
+        f"INTERPOLATE_BANDS: {name} was trained with {_count(int(card['msi_bands']))} and a ratio of {ratio}; this pair has "
+        f"{_count(len(pair.msi_bands))}, interpolated to these along wavelength, and a ratio of {pair.alignment.ratio:g}."
+    )
 
 
 def _known(wavelengths: Any) -> np.ndarray | None:
@@ -72,7 +100,8 @@ def _known(wavelengths: Any) -> np.ndarray | None:
 def _same_bands(
     bands: int, known: np.ndarray | None, wanted: int, trained: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Both sensors' bands in order of wavelength if they are the same bands (by number alone where wavelengths are unknown), else None."""
+    """Both sensors' bands in order of wavelength if they are the same bands (by number alone where wavelengths are
+    unknown), else None."""
     if bands != wanted:
         return None
     if known is None or trained is None or len(trained) != bands:

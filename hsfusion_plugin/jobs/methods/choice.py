@@ -16,9 +16,12 @@ from ..run.progress import Progress
 from .band_fit import BandFit, fit_bands
 from .classical import CLASSICAL
 from .full_band_model import FULL_BAND_MODE, Published
+from .method import Method
 from .subspace_model import Diffusion
 
 AUTO = "hsfusion-base"
+
+TOLD_FROM_IT = 1.02  # an estimated width cannot be told from one that is nearer
 
 
 def is_closed_form(model: str) -> bool:
@@ -78,8 +81,6 @@ def check_model(
 
 def check_sampler(name: str, sampler: str, full_band: bool) -> None:
     """HSFusionError where a model does not draw in the way that SAMPLER asks for."""
-    if sampler == "gaussian" and not full_band:
-        raise HSFusionError("SAMPLER gaussian is not built yet: set SAMPLER to auto.")
     if sampler == "auto" or (sampler in SAMPLERS) == full_band:
         return
     others = ", ".join(SAMPLERS) if full_band else "diffusion, gaussian"
@@ -93,20 +94,11 @@ def model_method(
     client: Client,
     request: ModelRequest,
     progress: Progress,
-) -> Diffusion | Published:
+) -> Method:
     """The model as a method of a job, behind the client of its backend; `bands` as `check_model` found them."""
     if bands is not None:
-        return Published.of_card(name, card, bands, client, request, progress.cancelled, progress.warn)
-    return Diffusion(
-        name,
-        client,
-        request,
-        int(card.get("halo", 64)),
-        int(card.get("tile_multiple", 8)),
-        progress.cancelled,
-        progress.warn,
-        components=int(card["components"]),
-    )
+        return Published.of_card(card, bands, name, client, request, progress)
+    return Diffusion.of_card(card, name, client, request, progress)
 
 
 def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
@@ -134,7 +126,7 @@ def beyond_training(name: str, card: Mapping[str, Any], fwhm: tuple[float, float
     """Warnings where what was estimated of the pair lies outside what the model has seen: FWHM (y, x) in HSI pixels, SNR of the HSI in dB."""
     warnings = []
     low, high = card.get("fwhm", [0.0, 1e9])
-    outside = [width for width in fwhm if not low <= width <= high]
+    outside = [width for width in fwhm if not low / TOLD_FROM_IT <= width <= high * TOLD_FROM_IT]
     if outside:
         warnings.append(
             f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is {outside[0]:.2f} wide: "

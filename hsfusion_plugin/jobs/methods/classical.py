@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
 from ....models.errors import HSFusionError
 from ....models.scene.block import Block
 from ....models.scene.methods.classical import FULL_BAND, GLOBAL, TILED, FullBand, fit_full_band, memory_needed
+from ....models.scene.model import COMPONENTS, SceneModel
+from ....models.scene.window import Place, Window
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..run.memory import available_memory
 from ..run.progress import Progress
-from .subspace_model import CLOSED_FORMS
+from .closed_form import CLOSED_FORMS, IN_FLIGHT
+from .method import Answer
 
-__all__ = ["CLASSICAL", "FULL_BAND", "FullBand", "full_band_method"]
 CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)  # every method that needs no weights
 
 
-def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Progress) -> FullBand:
+@dataclass(frozen=True)
+class Classical:
+    """A classical method that was fitted to a scene."""
+
+    name: str
+    found: FullBand
+    halo: int = 0
+    multiple: int = 1
+    workers: int = IN_FLIGHT
+    remote: bool = False
+    band_std: np.ndarray | None = None
+    components: int = COMPONENTS
+    filters: bool = False
+    in_coefficients: bool = False
+    weighs: bool = False
+
+    def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Classical:
+        """Itself."""
+        return self
+
+    def fuse(self, block: Block, scene: SceneModel, core: Window) -> Answer:
+        """Spectra of the core."""
+        return Answer(spectra=self.found.window(block, core))
+
+
+def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Progress) -> Classical:
     """`name` of FULL_BAND, ready for the tiles; HSFusionError where a global method does not fit into memory, Cancelled."""
     if name in GLOBAL:
         _check_memory(name, pair)
@@ -25,7 +57,8 @@ def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Prog
         progress.check()
         progress.step(share)
 
-    return fit_full_band(name, estimates.blocks, estimates.scene, lambda: _whole(pair, estimates), tick)
+    found = fit_full_band(name, estimates.blocks, estimates.scene, lambda: _whole(pair, estimates), tick)
+    return Classical(name, found)
 
 
 def _check_memory(name: str, pair: Pair) -> None:
@@ -41,11 +74,11 @@ def _check_memory(name: str, pair: Pair) -> None:
 
 def _whole(pair: Pair, estimates: Estimates) -> Block:
     """All of the overlap; the block that the estimates were made from, where it is that already."""
-    (height, width), (rows, cols) = pair.alignment.scene_shape, pair.alignment.coarse_shape
-    everything = (range(height), range(width), range(rows), range(cols))
+    shape = pair.alignment.scene_shape
+    place = Place(Window.whole(shape), Window.whole(pair.alignment.coarse_shape))
     for block in estimates.blocks:
-        if (block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols) == everything:
+        if block.place == place:
             return block
-    y, y_mask = pair.read_hsi(range(rows), range(cols))
-    z, z_mask = pair.read_msi(range(height), range(width))
-    return Block(y, z, y_mask, z_mask, (height, width), *everything)
+    y, y_mask = pair.read_hsi(*place.coarse.axes)
+    z, z_mask = pair.read_msi(*place.fine.axes)
+    return Block(y, z, y_mask, z_mask, shape, place)

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -22,17 +23,31 @@ from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 import numpy as np
+from osgeo import gdal
 
 from ....models.version import VERSION
+from ....models.wire.full_band import FullBandRequest
+from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client, never
-from ...backend.local.logs import cache_folder
 from ...backend.settings import Settings
+from ...backend.work import work_root
 from ..request import FusionRequest
 from ..run.progress import Progress
 
 OLDEST_DAYS = 7.0
 SPARE_BYTES, SPARE_SHARE = 1_000_000_000, 0.1  # of the disk are left free, whichever is more
-_WRITTEN_ONLY = ("output", "uncertainty", "quality", "report", "options", "data_type", "backend")  # change no tile
+_WRITTEN_ONLY = (
+    "output",
+    "uncertainty",
+    "quality",
+    "ensemble",
+    "report",
+    "options",
+    "data_type",
+    "backend",
+)  # change no tile
+MARKER = "hsfusion-tiles.txt"
+_NAME = re.compile(r"[0-9a-f]{20}")
 M = TypeVar("M")
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -48,7 +63,7 @@ class TileStore:
 
     def find(self, key: str, expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray] | None:
         """The kept tensors of a tile, or None; a damaged file is removed."""
-        path = self._path(key)
+        path = self.path(key)
         try:
             with np.load(path, allow_pickle=False) as file:
                 tensors = {name: file[name] for name in file.files}
@@ -69,14 +84,14 @@ class TileStore:
             return
         part = self.folder / f".part-{os.getpid()}-{next(self._numbers)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            _mark(self.folder)
             disk, size = shutil.disk_usage(self.folder), sum(array.nbytes for array in tensors.values())
             if disk.free < max(SPARE_BYTES, SPARE_SHARE * disk.total) + size:
                 raise OSError(0, "its disk is nearly full, HSFUSION_WORK may name a folder on another one")
             with open(part, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
                 for name, array in tensors.items():
                     _write(archive, name, np.ascontiguousarray(array))
-            os.replace(part, self._path(key))
+            os.replace(part, self.path(key))
         except OSError as error:
             self._off = True
             _remove(part)
@@ -90,9 +105,11 @@ class TileStore:
 
     def remove(self) -> None:
         """Forget the run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if is_ours(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """The file of a tile."""
         return self.folder / f"{key[:40]}.npz"
 
 
@@ -109,7 +126,7 @@ class KeepingClient:
         self,
         model: str,
         tensors: Mapping[str, np.ndarray],
-        request: Mapping[str, Any],
+        request: TileRequest | FullBandRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = never,
         expect: Mapping[str, tuple[int, ...]] | None = None,
     ) -> dict[str, np.ndarray]:
@@ -117,7 +134,8 @@ class KeepingClient:
         sha256 = self._client.sha256(model)
         if not sha256:
             return self._client.infer(model, tensors, request, cancelled, expect)
-        key = tile_key(sha256, tensors, {**request, "replies": getattr(self._client, "replies", "full")})
+        plain = request if isinstance(request, Mapping) else request.to_message()
+        key = tile_key(sha256, tensors, {**plain, "replies": getattr(self._client, "replies", "full")})
         found = self._store.find(key, expect)
         if found is None:
             found = self._client.infer(model, tensors, request, cancelled, expect)
@@ -145,9 +163,9 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     if settings.work == "off" or not sha256:
         yield method
         return
-    root = Path(settings.work).expanduser() if settings.work else cache_folder() / "tiles"
+    root = work_root() if settings.work else work_root() / "tiles"
     _tidy(root)
-    store = TileStore(root / _run_name(request, sha256), progress.warn)
+    store = TileStore(root / run_name(request, sha256), progress.warn)
     waiting = sum(1 for _ in store.folder.glob("*.npz"))
     if waiting:
         progress.info(f"This run was begun before: {waiting} finished tile(s) of it are at hand in {store.folder}.")
@@ -164,32 +182,52 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     store.remove()
 
 
-def _run_name(request: FusionRequest, sha256: str) -> str:
+def run_name(request: FusionRequest, sha256: str) -> str:
     """A name for the run's folder: other inputs or parameters, another model or version, another folder."""
     files = {}
-    for role in ("hsi", "msi", "mask", "srf_file"):
+    for role in ("hsi", "msi", "mask", "srf_file", "model_file"):
         path = getattr(request, role)
-        try:
-            stat = os.stat(path) if path else None
-            files[role] = [str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns] if stat else None
-        except OSError:  # a GDAL string; the keys of the tiles hold its pixels
-            files[role] = [path]
+        files[role] = [path and str(Path(path).resolve()) if path and Path(path).exists() else path, *_facts(path)]
     asked = {name: value for name, value in asdict(request).items() if name not in _WRITTEN_ONLY}
     return hashlib.sha256(f"{VERSION} {sha256} {_text(files)} {_text(asked)}".encode()).hexdigest()[:20]
+
+
+def _facts(path: str) -> list[int]:
+    """Size and time of a file, also one that GDAL alone reaches (/vsizip/, /vsicurl/); [] where there are none."""
+    if path and os.path.isfile(path):
+        found = os.stat(path)
+        return [found.st_size, found.st_mtime_ns]
+    found = gdal.VSIStatL(path) if path else None
+    return [found.size, found.mtime] if found is not None else []
 
 
 def _tidy(root: Path) -> None:
     """Remove what nobody came back for."""
     for folder in root.glob("*"):
         try:
-            if time.time() - folder.stat().st_mtime > OLDEST_DAYS * 86400 and _ours(folder):
+            if time.time() - folder.stat().st_mtime > OLDEST_DAYS * 86400 and is_ours(folder):
                 shutil.rmtree(folder)
         except OSError:  # another run removes it too
             continue
 
 
-def _ours(folder: Path) -> bool:
-    return folder.is_dir() and all(f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is one that a run made: by its name, by the marker in it, and by nothing else being there."""
+    if folder.is_symlink() or not (_NAME.fullmatch(folder.name) and (folder / MARKER).is_file()):
+        return False
+    return all(f.name == MARKER or f.suffix == ".npz" or f.name.startswith(".part-") for f in folder.iterdir())
+
+
+def _mark(folder: Path) -> None:
+    """Make a run's folder, with the marker by which it may be deleted again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / MARKER
+    if not marker.exists():
+        if any(folder.iterdir()):
+            raise OSError(0, "a folder of another's has the name that this run's would have")
+        marker.write_text(
+            "Finished tiles of a run of HSFusion; the folder is deleted when it is not needed.\n", "utf-8"
+        )
 
 
 def _write(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -12,6 +12,7 @@ from ....models.observation import Sampling, Sensor, gaussian_response, load_sen
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.model import COMPONENTS, SceneModel, fit_scene
 from ....models.scene.quality import Flags
+from ....models.scene.sensors.light.find import FoundLight
 from ....models.scene.subspace.subspace import fit_subspace
 from ...paths import RESOURCES
 from ..pair import displacement
@@ -19,10 +20,12 @@ from ..request import PairRequest
 from ..run.progress import Progress
 from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
+from .light import PairLight, light_of
 from .pair import Pair
 from .soft_bands import softness_warning
 
 UNEXPLAINED = 0.05
+NEAR = 3.0  # MSI pixels of a shift that cannot mislead what is found of the light
 LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a thousandth of its values
 
 
@@ -30,12 +33,15 @@ LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a
 class Estimates:
     """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
 
+    pair: as it is to be read from here on, under one light; lit: what was found of the light.
     shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
     nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
     snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and highest value of each MSI band at the
     HSI's resolution, in the pixels that the estimates come from. flags: what was found for the scene and is to be said of pixels in QUALITY.
     """
 
+    pair: Pair
+    lit: PairLight
     scene: SceneModel
     blocks: list[Block]
     sampling: Sampling
@@ -66,15 +72,7 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     sampling = first_sampling(alignment.ratio, (alignment.phase_y, alignment.phase_x), request, alignment.scene_shape)
     progress.phase("Reading what the estimates need")
     blocks = read_blocks(pair, sampling, progress)
-    progress.phase("Estimating the point spread function and the shift")
-    geometry = find_geometry(
-        blocks,
-        sampling,
-        request,
-        progress.check,
-        lambda moved: field_blocks(pair, blocks, moved, progress),
-    )
-    progress.check()
+    pair, blocks, geometry, lit = _placed(pair, blocks, sampling, request, progress)
     sampling = geometry.sampling
     if sampling.displacement is not None:  # other pixels of both images belong together
         blocks = read_blocks(pair, sampling, progress)
@@ -83,18 +81,22 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
     scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
-    warnings = list(geometry.warnings)
+    for note in lit.notes:
+        progress.info(note)
+    warnings = [*lit.warnings, *geometry.warnings]
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
             warnings.append(
                 f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
             )
-    if soft := softness_warning(pair, blocks):
+    if soft := softness_warning(pair, blocks, scene.msi_noise):
         warnings.append(soft)
     for warning in warnings:
         progress.warn(warning)
     warnings = [*pair.notes, *warnings]
     return Estimates(
+        pair=pair,
+        lit=lit,
         scene=scene,
         blocks=blocks,
         sampling=sampling,
@@ -109,6 +111,37 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
         flags=displacement.flags(geometry),
         msi_range=np.stack([samples.low.min(axis=0), samples.low.max(axis=0)], axis=1),
     )
+
+
+def _placed(
+    pair: Pair, blocks: list[Block], start: Sampling, request: PairRequest, progress: Progress
+) -> tuple[Pair, list[Block], Geometry, PairLight]:
+    """Where the HSI lies on the MSI, and pair and blocks under one light: what is found of either serves the other."""
+
+    def geometry_of(pair: Pair, blocks: list[Block]) -> Geometry:
+        progress.phase("Estimating the point spread function and the shift")
+        return find_geometry(
+            blocks, start, request, progress.check, lambda moved: field_blocks(pair, blocks, moved, progress)
+        )
+
+    if request.light == "none":
+        return pair, blocks, geometry_of(pair, blocks), PairLight(FoundLight(None))
+    samplings, first, refused = [start], None, None
+    try:
+        first = geometry_of(pair, blocks)
+    except HSFusionError as error:  # such as a place beyond all limits, which a cloud can make up
+        refused = error
+    if first is not None:
+        near = max(abs(first.sampling.shift_y - start.shift_y), abs(first.sampling.shift_x - start.shift_x)) < NEAR
+        samplings = [first.sampling] if near else [start, first.sampling]
+    lit = light_of(pair, samplings, progress, blocks)
+    if lit.light is None:
+        if first is None:
+            raise refused
+        return pair, blocks, first, lit
+    blocks = [lit.light.block(block) for block in blocks]
+    pair = replace(pair, light=lit.light.measured(blocks))
+    return pair, blocks, geometry_of(pair, blocks), lit
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:

@@ -8,7 +8,9 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.scene.quality import Area
+from ....models.scene.sensors.defects.find import Found
 from ....models.scene.sensors.defects.repair import Repair, Repaired
+from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
 from ...rasters.align import Alignment, align, check_bands
 from ...rasters.bands import usable_bands
@@ -18,10 +20,13 @@ from ...rasters.palette import with_colours
 from ...rasters.raster import Raster
 from ...rasters.unpack import unpacked
 from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
+from .defects import hsi_defects
 from .gaps import hsi_gaps, msi_gaps
-from .soft_bands import sharpening_of
+from .origins import Origin, disagreements
+from .soft_bands import sharpening_of, told_sizes
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Checked:
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
-    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read; msi_areas: where the MSI takes no part although it holds data, such as under its clouds.
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects: what was found in
+    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is
+    done to both so that they are seen under one light, or None.
     """
 
     hsi: Raster
@@ -50,14 +56,18 @@ class Pair:
     msi_bands: list[int]
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
-    repair: Repair = Repair()
+    defects: Found = Found(Repair())
+    light: Light | None = None
     msi_areas: tuple[Area, ...] = ()
+    origins: tuple[Origin, Origin] = (Origin(), Origin())  # of the HSI and of the MSI
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
-        given = Raster.open(request.hsi, "HSI")
-        msi, said_of_palette = with_colours(Raster.open(request.msi, "MSI"))
+        given, msi = open_pair(request.hsi, request.msi, progress)
+        origins = Origin.of(given), Origin.of(msi)
+        disagreeing = disagreements(*origins)
+        msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
         hsi, said = on_grid_of(given, msi)
@@ -67,15 +77,18 @@ class Pair:
         whole, msi = unpacked(given, progress), unpacked(msi, progress)
         hsi, of_hsi = _without_fill(whole, msi, bool(said), alignment, progress)
         of_msi = find_unnamed_fill(msi, progress, alignment.fine_rows, alignment.fine_cols, saturation=False)
-        notes = tuple(filter(None, (*of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings)))
+        notes = tuple(
+            filter(None, (*disagreeing, *of_hsi, *of_msi, said_of_palette, said, said_of_mask, *alignment.warnings))
+        )
         for note in notes:
             progress.warn(note)
         notes += told
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
-        hsi_bands, repair, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        hsi_bands, sample, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        defects, of_defects = hsi_defects(hsi, hsi_bands, sample, alignment, request.defects == "auto", progress)
         msi_bands, of_msi = msi_gaps(msi, msi_bands, alignment, progress)
-        notes = (*of_hsi, *of_msi, *notes)
+        notes = (*of_hsi, *of_defects, *of_msi, *notes)
         if len(hsi_bands) < 2:
             raise HSFusionError(
                 f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
@@ -84,10 +97,11 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
-        if not request.msi_gsd:
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects, origins=origins)
+        sizes = request.msi_gsd or told_sizes(msi)
+        if not sizes:
             return pair
-        sharpening, said = sharpening_of(pair, request.msi_gsd, progress)
+        sharpening, said = sharpening_of(pair, sizes, progress)
         if said:
             progress.info(said)
         return replace(pair, sharpening=sharpening, notes=(*notes, said) if said else notes)
@@ -108,25 +122,43 @@ class Pair:
 
         The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
         """
-        a = self.alignment
-        wanted = _shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols)
+        a, repair = self.alignment, self.defects.repair
+        wide = [range(part.start - repair.reach, part.stop + repair.reach) for part in (rows, cols)]
+        wanted = _shifted(wide[0], a.coarse_rows), _shifted(wide[1], a.coarse_cols)
         held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
         if tuple(held) == wanted:
-            return self.repair(self.hsi.read(*wanted, self.hsi_bands))
-        values = np.full((len(self.hsi_bands), len(rows), len(cols)), np.nan, np.float32)
-        if all(len(h) for h in held):
-            there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
-            values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
-        return self.repair(values)
+            values = self.hsi.read(*wanted, self.hsi_bands)
+        else:
+            values = np.full((len(self.hsi_bands), len(wide[0]), len(wide[1])), np.nan, np.float32)
+            if all(len(h) for h in held):
+                there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+                values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
+        found = repair(values, *wide).part(repair.reach, repair.reach, len(rows), len(cols))
+        return self._lit_hsi(found, rows, cols)
+
+    def _lit_hsi(self, found: Repaired, rows: range, cols: range) -> Repaired:
+        if self.light is None:
+            return found
+        values, mask = self.light.hsi(found.values, found.mask, rows, cols)
+        return replace(found, values=values, mask=mask)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
         """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
         and what is left out, included."""
-        found = self.checked_msi(rows, cols)
-        return found.values, found.mask
+        found = self._sharpened_msi(rows, cols)
+        if self.light is None:
+            return found.values, found.mask
+        return self.light.msi(found.values, found.mask, rows, cols)
 
     def checked_msi(self, rows: range, cols: range) -> Checked:
-        """The same with what was left out."""
+        """The same for a result: what was left out of areas is told pixel by pixel, and filled with what the HSI lets one expect."""
+        found = self._sharpened_msi(rows, cols)
+        if self.light is None:
+            return found
+        values, clouded = self.light.filled(self.light.apply(found.values, rows, cols), rows, cols)
+        return Checked(values * found.mask, found.mask, found.left_out | (clouded & (found.mask > 0)))
+
+    def _sharpened_msi(self, rows: range, cols: range) -> Checked:
         if self.sharpening is None:
             return self._read_msi(rows, cols)
         # As wide as it takes for a pixel to be the same in every window.

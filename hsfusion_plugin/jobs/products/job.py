@@ -15,7 +15,7 @@ from ...rasters.products.writing.files import ProductFiles
 from ...rasters.products.writing.selection import masked_classes, selected_bands
 from ...rasters.products.writing.storage import Storage
 from ...rasters.products.writing.vrt import readable_in_place, virtual_raster
-from ...rasters.staging import check_writable, write_text
+from ...rasters.staging import check_outputs, write_text
 from ...rasters.style import write_style
 from ..run.progress import Progress
 from .folder import work_folder
@@ -42,9 +42,8 @@ class ProductRequest:
 def run(request: ProductRequest, progress: Progress) -> dict[str, Any]:
     """Write OUTPUT and MASK; returns the outputs by name. Raises HSFusionError, Cancelled."""
     inputs = [request.product]
-    for role, path in (("OUTPUT", request.output), ("MASK", request.mask)):
-        if path:
-            check_writable(path, role=role, inputs=inputs)
+    for note in check_outputs({"OUTPUT": request.output, "MASK": request.mask}, inputs):
+        progress.info(note)
     progress.phase("Reading the product")
     with Source.open(request.product, work_folder(), check=progress.check) as source:
         _keep_out_of(source, request)
@@ -58,27 +57,25 @@ def run(request: ProductRequest, progress: Progress) -> dict[str, Any]:
     return {**{k: v for k, v in files.items() if v}, "SENSOR": product.sensor, "TIME": product.time}
 
 
-def tell(product: Product, numbers: list[int], classes: list[str], progress: Progress) -> None:
+def tell(product: Product, numbers: list[int], classes: list[str], progress: Progress, role: str = "") -> None:
     """What was found, for the log."""
+    role = f"{role}: " if role else ""
     grid, bands = product.image.grid, [product.image.bands[i] for i in numbers]
     known = sorted(band.wavelength_nm for band in bands if band.wavelength_nm)
     span = f" from {known[0]:.1f} to {known[-1]:.1f} nm" if known else ""
     bad = sum(band.bad for band in bands)
     progress.info(
-        f"{product.title}, {product.identifier}: {product.quantity or 'numbers as stored'}, {len(bands)} bands{span}"
+        f"{role}{product.title}, {product.identifier}: {product.quantity or 'numbers as stored'}, {len(bands)} bands{span}"
         f"{f', {bad} of them marked bad' if bad else ''}, {grid.cols} x {grid.rows} pixels."
     )
-    missing = sorted({"cloud"} - set(product.classes)) if "cloud" not in classes else []
-    progress.info(
-        f"The mask leaves out: {', '.join(classes) or 'nothing'}"
-        f"{'; the product tells of no clouds' if missing and 'cloud' not in product.classes else ''}."
-    )
+    clouds = "" if "cloud" in product.classes else "; the product tells of no clouds"
+    progress.info(f"{role}the mask leaves out {', '.join(classes) or 'nothing'}{clouds}.")
     if grid.places is not None:
-        progress.info("The image lies as the sensor saw it; the place of every pixel is kept beside it.")
+        progress.info(f"{role}the image lies as the sensor saw it; the place of every pixel is kept beside it.")
     elif grid.geotransform is None:
-        progress.warn("The product does not say where its pixels lie: warp it to a map before it is fused.")
+        progress.warn(f"{role}the product does not say where its pixels lie: warp it to a map before it is fused.")
     for note in product.notes:
-        progress.info(note)
+        progress.info(f"{role}{note}")
 
 
 def product_items(product: Product) -> dict[str, str]:

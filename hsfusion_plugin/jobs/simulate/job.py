@@ -17,6 +17,7 @@ from ...rasters.bands import usable_bands
 from ...rasters.metadata import BandInfo
 from ...rasters.provenance import write_provenance
 from ...rasters.raster import Raster
+from ...rasters.staging import check_outputs
 from ...rasters.style import write_style
 from ...rasters.unpack import unpacked
 from ...rasters.writer import RasterWriter
@@ -125,6 +126,9 @@ class Simulator:
 
 def run(request: SimulationRequest, progress: Progress) -> dict[str, Any]:
     """Write OUTPUT_HSI and OUTPUT_MSI; returns their paths. Raises HSFusionError, Cancelled."""
+    outputs = {"OUTPUT_HSI": request.output_hsi, "OUTPUT_MSI": request.output_msi}
+    for note in check_outputs(outputs, [request.reference, request.srf_file]):
+        progress.info(note)
     progress.phase("Reading the reference")
     simulator = Simulator(request, progress)
     if not simulator.raster.crs_wkt:

@@ -78,7 +78,7 @@ def open_product(source: Source, wanted: Wanted) -> Product:
         level=level,
         identifier=(xml.value("PRODUCT_URI") or files[0].parent.name).removesuffix(".SAFE"),
         sensor=sensor,
-        time=utc(xml.value("DATATAKE_SENSING_START") or xml.value("PRODUCT_START_TIME")),
+        time=utc(xml.value("DATATAKE_SENSING_START") or xml.value("PRODUCT_START_TIME") or xml.value("PRODUCT_URI")),
         quantity="surface reflectance" if level == "L2A" else "top of atmosphere reflectance",
         image=image,
         classes=_classes(tiles, level, image, grid, resolution),

@@ -130,14 +130,19 @@ def maximum_a_posteriori(
     """
     weights, covariance = given_msi(response, z_std, prior_std)
     by_msi = prior + mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
+    return given_hsi(by_msi, y, y_mask, down, covariance, y_std)
+
+
+def given_hsi(x: Any, y: Any, y_mask: Any, down: Degradation, covariance: np.ndarray, y_std: np.ndarray) -> Any:
+    """The HSI's part of the MAP estimate: x (..., K, H, W), whose pixels have the `covariance` (K, K), moved towards D x = y within y_std."""
     # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
     y_mask = down.within(y_mask)
-    residual = (y - down(by_msi)) * y_mask
+    residual = (y - down(x)) * y_mask
     rotated = mix(axes.T / y_std, residual)
     dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
-    return by_msi + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
+    return x + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
 def given_msi(response: np.ndarray, z_std: np.ndarray, prior_std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ from ...observation import Sampling, Upsampling
 from ...observation.axis import like
 from ..block import LEAST_SAMPLES, Block, middle, valid_pixels
 from ..methods.cnmf import SUM_TO_ONE, TINY, spectra_of, unmix
-from ..reduced.windows import upsampling
 from ..subspace.subspace import Subspace
 from .vca import dimensions, vertex_pixels
 
@@ -183,7 +182,7 @@ class _Part:
         """On the fine grid; the mean where no coarse pixel is near."""
         coarse = np.zeros((len(abundances), *self.seen.shape))
         coarse[:, self.seen] = abundances
-        operator = upsampling(self.block, self.sampling, self.block.fine_rows, self.block.fine_cols)
+        operator = self.block.upsampling(self.sampling)
         fine, support = operator.masked(coarse, self.seen.astype(float))
         far = support <= operator.least_support
         fine[:, far] = abundances.mean(axis=1, keepdims=True)

@@ -10,8 +10,9 @@ import numpy as np
 from ..block import Block
 from ..methods import cnmf, hysure
 from ..model import SceneModel
+from ..window import Window
 from .gsa import fit_gsa, gsa_window
-from .low_rank import LowRank, Tick, no_tick
+from .low_rank import Tick, no_tick
 from .sfim import fit_sfim, sfim_window
 
 TILED = ("gsa", "sfim-hs")
@@ -21,13 +22,13 @@ FULL_BAND = (*TILED, *GLOBAL)
 
 @dataclass(frozen=True)
 class FullBand:
-    """A method fitted to a scene: window(block, rows, cols) gives the spectra (L, rows, cols) of absolute fine pixels inside a block.
+    """A method fitted to a scene: window(block, core) gives the spectra (L, rows, cols) of the absolute fine pixels `core` of a block.
 
     halo and multiple (fine pixels), band_std: what the loop over tiles asks of every method.
     """
 
     name: str
-    window: Callable[[Block, range, range], np.ndarray]
+    window: Callable[[Block, Window], np.ndarray]
     halo: int = 0
     multiple: int = 1
     band_std: np.ndarray | None = None
@@ -42,16 +43,14 @@ def fit_full_band(
     """
     if name == "gsa":
         gains = fit_gsa(blocks, scene)
-        return FullBand(name, lambda block, rows, cols: gsa_window(block, scene, gains, rows, cols))
+        return FullBand(name, lambda block, core: gsa_window(block, scene, gains, core))
     if name == "sfim-hs":
         sharp = fit_sfim(blocks, scene)
-        return FullBand(name, lambda block, rows, cols: sfim_window(block, scene, sharp, rows, cols))
+        return FullBand(name, lambda block, core: sfim_window(block, scene, sharp, core))
     block = whole()
     solve = {"cnmf": cnmf.cnmf, "hysure": hysure.hysure}[name]
     found = solve(block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, tick=tick)
-    return FullBand(
-        name, lambda _, rows, cols: _expanded(found, block.fine_rows.start, block.fine_cols.start, rows, cols)
-    )
+    return FullBand(name, lambda _, core: found.expand(*core.inside(block.place.fine)))
 
 
 def memory_needed(name: str, fine_pixels: int, coarse_pixels: int, bands: int, msi_bands: int) -> int:
@@ -60,9 +59,3 @@ def memory_needed(name: str, fine_pixels: int, coarse_pixels: int, bands: int, m
     if name == "cnmf":
         return images + 4 * cnmf.ENDMEMBERS * (4 * fine_pixels + 6 * coarse_pixels)
     return images + 4 * hysure.COMPONENTS * hysure.COPIES * fine_pixels
-
-
-def _expanded(found: LowRank, first_row: int, first_col: int, rows: range, cols: range) -> np.ndarray:
-    return found.expand(
-        slice(rows.start - first_row, rows.stop - first_row), slice(cols.start - first_col, cols.stop - first_col)
-    )

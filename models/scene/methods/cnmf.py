@@ -13,7 +13,6 @@ from ...errors import HSFusionError
 from ...observation import Sampling
 from ..block import Block, valid_pixels
 from ..laws.vca import vertex_pixels
-from ..reduced.windows import upsampling
 from .low_rank import LowRank, Tick, no_tick
 
 ENDMEMBERS = 30
@@ -55,7 +54,7 @@ def cnmf(
     w, h_low = unmix(y, w, h_low, lambda _: tick(0.0))
     maps = np.zeros((endmembers, *block.y_mask.shape), np.float32)
     maps[:, seen] = h_low
-    up, down = upsampling(block, sampling, block.fine_rows, block.fine_cols), block.degradation(sampling)
+    up, down = block.upsampling(sampling), block.degradation(sampling)
     maps = np.maximum(up.masked(maps, block.y_mask)[0], np.float32(TINY))
     y = np.maximum(block.y[:, coupled].astype(np.float64) / size, 0.0)
     for outer in range(OUTER):

@@ -18,7 +18,7 @@ import numpy as np
 from ..block import Block, coarse_samples
 from ..laws.closed_forms import column, mix
 from ..model import SceneModel
-from ..reduced.windows import inner, interpolated
+from ..window import Window
 
 RIDGE = 1e-6  # of the intensities' mean variance; MSI bands may be copies of each other
 
@@ -54,9 +54,9 @@ def gsa(y_up: np.ndarray, z: np.ndarray, fit: GsaFit) -> np.ndarray:
     return y_up + mix(fit.gains, z - intensity)
 
 
-def gsa_window(block: Block, scene: SceneModel, fit: GsaFit, rows: range, cols: range) -> np.ndarray:
-    """GSA (L, rows, cols) on fine pixels rows x cols (absolute) of a block; where the MSI is masked, the interpolated HSI."""
-    y_up = interpolated(block, scene.coefficients.sampling, rows, cols)
-    core = inner(block, rows, cols)
-    known = block.z_mask[core] > 0
-    return np.where(known, gsa(y_up, block.z[(slice(None), *core)], fit), y_up)
+def gsa_window(block: Block, scene: SceneModel, fit: GsaFit, core: Window) -> np.ndarray:
+    """GSA (L, rows, cols) on the fine pixels `core` of a block; where the MSI is masked, the interpolated HSI."""
+    y_up = block.interpolated(scene.coefficients.sampling, core)
+    there = core.inside(block.place.fine)
+    known = block.z_mask[there] > 0
+    return np.where(known, gsa(y_up, block.z[(slice(None), *there)], fit), y_up)

@@ -22,7 +22,6 @@ from ...observation import Degradation, Sampling
 from ...observation.axis import separable
 from ..block import Block
 from ..laws.closed_forms import column, mix
-from ..reduced.windows import upsampling
 from .low_rank import LowRank, Tick, no_tick
 
 COMPONENTS = 10
@@ -76,7 +75,7 @@ def hysure(
         z_mask=block.z_mask.astype(np.float32),
         down=down,
     )
-    up = upsampling(block, sampling, block.fine_rows, block.fine_cols)
+    up = block.upsampling(sampling)
     start = up.masked(problem.y, problem.y_mask)[0] / column(scale, problem.y)
     maps, residuals = admm(problem, start, tick=tick)
     return LowRank(axes * (scale * size), maps, len(residuals))

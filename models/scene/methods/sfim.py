@@ -16,7 +16,7 @@ from ..block import Block, coarse_samples
 from ..laws.closed_forms import column, mix
 from ..model import SceneModel
 from ..pixels.regression import ridge_regression
-from ..reduced.windows import inner, interpolated, upsampling
+from ..window import Window
 
 FLOOR = 0.05  # of a band's root mean square: a low-pass below it is dark, and the ratio would blow noise up
 RIDGE = 1e-6  # of the MSI's mean variance
@@ -48,16 +48,16 @@ def sfim(y_up: np.ndarray, sharp: np.ndarray, low: np.ndarray, floor: np.ndarray
     return y_up * (1.0 + (sharp - low) / np.maximum(low, column(floor, low)))
 
 
-def sfim_window(block: Block, scene: SceneModel, fit: SfimFit, rows: range, cols: range) -> np.ndarray:
-    """SFIM-HS (L, rows, cols) on fine pixels rows x cols (absolute) of a block; where the MSI is masked, the interpolated HSI."""
+def sfim_window(block: Block, scene: SceneModel, fit: SfimFit, core: Window) -> np.ndarray:
+    """SFIM-HS (L, rows, cols) on the fine pixels `core` of a block; where the MSI is masked, the interpolated HSI."""
     sampling = scene.coefficients.sampling
-    y_up = interpolated(block, sampling, rows, cols)
-    core = inner(block, rows, cols)
+    y_up = block.interpolated(sampling, core)
+    there = core.inside(block.place.fine)
     down = block.degradation(sampling)
     z_low, support = down.masked(block.z, block.z_mask)
     seen = (support > down.least_support).astype(z_low.dtype)
-    z_low_up, _ = upsampling(block, sampling, rows, cols).masked(z_low, seen)
+    z_low_up, _ = block.upsampling(sampling, core).masked(z_low, seen)
     intercept = column(fit.intercept, y_up)
-    sharp = mix(fit.weights, block.z[(slice(None), *core)]) + intercept
+    sharp = mix(fit.weights, block.z[(slice(None), *there)]) + intercept
     low = mix(fit.weights, z_low_up) + intercept
-    return np.where(block.z_mask[core] > 0, sfim(y_up, sharp, low, fit.floor), y_up)
+    return np.where(block.z_mask[there] > 0, sfim(y_up, sharp, low, fit.floor), y_up)

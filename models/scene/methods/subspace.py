@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ...observation import Degradation, Upsampling
-from ..block import WHOLE_SUPPORT
+from ..block import WHOLE_SUPPORT, Block
 from ..laws import closed_forms as cf
 from ..model import CoefficientModel
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a tile lies in its scene: absolute ranges of fine (MSI) and coarse (HSI) pixels."""
-
-    fine_rows: range
-    fine_cols: range
-    coarse_rows: range
-    coarse_cols: range
-
-    def operators(self, model: CoefficientModel) -> tuple[Degradation, Upsampling]:
-        """D and the interpolation back, between the tile's windows."""
-        where = (model.sampling, model.scene_shape, self.fine_rows, self.fine_cols, self.coarse_rows, self.coarse_cols)
-        return Degradation(*where), Upsampling(*where)
+from ..window import Place
 
 
 def denoised(z: Any, z_mask: Any, model: CoefficientModel, place: Place) -> tuple[Any, CoefficientModel]:
@@ -40,6 +24,10 @@ def agreed(x: Any, z_mask: Any, model: CoefficientModel, place: Place) -> Any:
     return x - (1.0 - model.agreement) * cf.detail_image(x, z_mask, *place.operators(model))[2]
 
 
+_ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"}  # of ClosedForms
+CLOSED_FORMS = tuple(_ATTRIBUTES)
+
+
 class ClosedForms:
     """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
 
@@ -50,6 +38,14 @@ class ClosedForms:
         self._y, self._z, self._y_mask, self._z_mask, self._model = y, z, y_mask, z_mask, model
         self._down, self._up = place.operators(model)
         self._low, self._support, self._detail = cf.detail_image(z, z_mask, self._down, self._up)
+
+    @classmethod
+    def of(cls, block: Block, model: CoefficientModel, denoise: bool = False) -> ClosedForms:
+        """Of a block of coefficients (`SceneModel.standardised`); denoise: the MSI's noise is filtered first."""
+        z = block.z
+        if denoise:
+            z, model = denoised(z, block.z_mask, model, block.place)
+        return cls(block.y, z, block.y_mask, block.z_mask, model, block.place)
 
     @property
     def y_up(self) -> Any:
@@ -65,6 +61,10 @@ class ClosedForms:
     def laws(self) -> Any:
         """GLP-HS and the detail that the scene's own laws add."""
         return self._laws[0]
+
+    def named(self, name: str) -> Any:
+        """Coefficients (K, H, W) by one of CLOSED_FORMS."""
+        return getattr(self, _ATTRIBUTES[name])
 
     @cached_property
     def loc(self) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 from ...errors import HSFusionError
 from ...observation import Sampling
 from ..block import LEAST_SAMPLES, Block
-from ..methods.subspace import Place
 from ..model import CoefficientModel, SceneModel, fit_scene
+from ..window import Place
 from .held_out import GAP, held_out
 from .wald import reduced_block, reduced_sampling
 
@@ -58,7 +58,7 @@ def reduced_examples(
     judged = 0
     for phase in ((0, 0), (half, half), (0, half), (half, 0)):
         check()
-        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples))
+        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples), check)
         judged = judged or len(examples)
     if not judged:
         raise HSFusionError(
@@ -82,9 +82,11 @@ def _of_phase(
     sampling: Sampling,
     wavelengths: np.ndarray | None,
     seed: int,
+    check: Callable[[], None],
 ) -> list[Reduced]:
     found = []
     for number, (block, role) in enumerate(zip(blocks, roles)):
+        check()
         part = _from(block, phase)
         reduced = reduced_block(part, sampling, scene.subspace.band_noise, scene.msi_noise, seed + number)
         if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES:
@@ -97,6 +99,7 @@ def _of_phase(
         scene.subspace.components,
         scene.subspace,
         wavelengths,
+        check=check,
     )
     return [_example(part, reduced, role, local) for part, reduced, role in found]
 
@@ -108,22 +111,21 @@ def _from(block: Block, phase: tuple[int, int]) -> Block:
         block,
         y=block.y[:, top:, left:],
         y_mask=block.y_mask[top:, left:],
-        coarse_rows=block.coarse_rows[top:],
-        coarse_cols=block.coarse_cols[left:],
+        place=replace(block.place, coarse=block.place.coarse.part(slice(top, None), slice(left, None))),
     )
 
 
 def _example(part: Block, reduced: Block, role: np.ndarray, scene: SceneModel) -> Reduced:
     height, width = reduced.scene_shape
     known = (reduced.z_mask > 0) & (part.y_mask[:height, :width] > 0)
-    project = scene.subspace.project
+    seen = scene.standardised(reduced)
     return Reduced(
         replace(scene.coefficients, scene_shape=reduced.scene_shape),
-        Place(reduced.fine_rows, reduced.fine_cols, reduced.coarse_rows, reduced.coarse_cols),
-        (project(reduced.y) * reduced.y_mask).astype(np.float32),
-        (scene.standardise(reduced.z) * reduced.z_mask).astype(np.float32),
+        reduced.place,
+        seen.y,
+        seen.z,
         reduced.y_mask.astype(np.float32),
         reduced.z_mask.astype(np.float32),
-        project(part.y[:, :height, :width]).astype(np.float32),
+        scene.subspace.project(part.y[:, :height, :width]).astype(np.float32),
         np.where(known, role[:height, :width], GAP).astype(np.uint8),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...observation import Sampling
 from ...observation.axis import coarse_centres
-from ..block import Block
+from ..block import Block, part
 from ..subspace.subspace import fit_subspace
 from .psf_match import FREE, Matching
 
@@ -21,7 +21,7 @@ WHOLE = 0.995  # share of a PSF on valid MSI pixels
 
 def comparison(blocks: list[Block], sampling: Sampling, reach: float) -> Matching | None:
     """The criterion over the pixels whose PSF, moved by `reach` MSI pixels, lies on valid pixels of the scene; None if these are too few."""
-    blocks = thinned(blocks, sampling.ratio)
+    blocks = thinned(blocks, sampling)
     pixels = [comparable(block, sampling, reach) for block in blocks]
     kept = [n for n, good in enumerate(pixels) if good.sum() >= 4]
     blocks, pixels = [blocks[n] for n in kept], [pixels[n] for n in kept]
@@ -53,13 +53,15 @@ def comparable(block: Block, sampling: Sampling, reach: float) -> np.ndarray:
     return good
 
 
-def thinned(blocks: list[Block], ratio: float) -> list[Block]:
+def thinned(blocks: list[Block], sampling: Sampling) -> list[Block]:
     """The blocks, or windows spread evenly over them where they have more than MOST_PIXELS."""
     if sum(block.y_mask.size for block in blocks) <= MOST_PIXELS:
         return blocks
     windows = [(block, r, c) for block in blocks for r in _parts(block.y.shape[1]) for c in _parts(block.y.shape[2])]
     wanted = max(1, MOST_PIXELS // WINDOW**2)
-    return [cut_block(*windows[i], ratio) for i in sorted({int(i) for i in np.linspace(0, len(windows) - 1, wanted)})]
+    return [
+        search_part(*windows[i], sampling) for i in sorted({int(i) for i in np.linspace(0, len(windows) - 1, wanted)})
+    ]
 
 
 def _parts(size: int) -> list[slice]:
@@ -67,23 +69,6 @@ def _parts(size: int) -> list[slice]:
     return [slice(int(start), int(start) + WINDOW) for start in starts]
 
 
-def cut_block(block: Block, rows: slice, cols: slice, ratio: float) -> Block:
-    """A window of a block, with room in the fine image for the widths and shifts of the search."""
-    reach = int(np.ceil(3 * ratio + 8))
-    coarse = [block.coarse_rows[rows], block.coarse_cols[cols]]
-    fine = []
-    for part, window in zip(coarse, (block.fine_rows, block.fine_cols)):
-        first = max(window.start, int(part.start * ratio) - reach)
-        last = min(window.stop, int(np.ceil(part.stop * ratio)) + reach)
-        fine.append(slice(first - window.start, last - window.start))
-    return replace(
-        block,
-        y=block.y[:, rows, cols],
-        y_mask=block.y_mask[rows, cols],
-        z=block.z[:, fine[0], fine[1]],
-        z_mask=block.z_mask[fine[0], fine[1]],
-        fine_rows=block.fine_rows[fine[0]],
-        fine_cols=block.fine_cols[fine[1]],
-        coarse_rows=coarse[0],
-        coarse_cols=coarse[1],
-    )
+def search_part(block: Block, rows: slice, cols: slice, sampling: Sampling) -> Block:
+    """A part of a block, with room in the MSI for the widths and shifts of the search."""
+    return part(block, rows, cols, sampling, reach=int(np.ceil(3 * sampling.ratio + 8)))

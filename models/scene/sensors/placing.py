@@ -126,9 +126,15 @@ def field_windows(blocks: list[Block], sampling: Sampling) -> list[Block]:
 
 
 def spread(length: int, size: int, count: int) -> list[slice]:
-    """`count` windows of `size` evenly over a length, or as many as fit side by side."""
+    """`count` windows of `size` evenly over a length, or as many as fit side by side; none is less than half as long as the others.
+
+    The last one begins earlier where too little would be left for it, so that it says something by itself.
+    """
     if length <= size * count:
-        return [slice(s, min(s + size, length)) for s in range(0, length, size)]
+        starts = list(range(0, length, size))
+        if len(starts) > 1 and 2 * (length - starts[-1]) < size:
+            starts[-1] = length - size
+        return [slice(s, min(s + size, length)) for s in starts]
     return [slice(int(s), int(s) + size) for s in np.linspace(0, length - size, count)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...observation import Sampling
 from ..block import Block
-from .comparable import cut_block
+from .comparable import search_part
 from .registration import local_shift
 
 PARTS = 4  # per axis, of a scene that is one block
@@ -33,7 +33,7 @@ class Trend:
 def find_trend(blocks: list[Block], sampling: Sampling, check: Callable[[], None] = lambda: None) -> Trend | None:
     """The trend of the shift over the scene, None where there is none beyond doubt."""
     places, shifts, spreads = [], [], []
-    for part in _lattice(blocks, sampling.ratio):
+    for part in _lattice(blocks, sampling):
         found = local_shift(part, sampling, check)
         if found is not None:
             places.append([r.start + len(r) / 2 for r in (part.coarse_rows, part.coarse_cols)])
@@ -44,13 +44,13 @@ def find_trend(blocks: list[Block], sampling: Sampling, check: Callable[[], None
     return _fitted(np.array(places), np.array(shifts), np.array(spreads), _half(blocks), sampling.ratio)
 
 
-def _lattice(blocks: list[Block], ratio: float) -> list[Block]:
+def _lattice(blocks: list[Block], sampling: Sampling) -> list[Block]:
     """Several blocks as they are, one cut into PARTS x PARTS."""
     if len(blocks) != 1:
         return blocks
     (block,) = blocks
     rows, cols = (_parts(size) for size in block.y.shape[1:])
-    return [cut_block(block, r, c, ratio) for r in rows for c in cols]
+    return [search_part(block, r, c, sampling) for r in rows for c in cols]
 
 
 def _parts(size: int) -> list[slice]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import HSFusionError
 from ...observation import Sampling, coarse_seen, coarse_shape
-from ..methods.subspace import Place
+from ..window import Place, Window
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Windows:
         last = max(0, length - self.size)
         return [*range(0, last, self.stride), last]
 
+    def window(self, top: int, left: int) -> Window:
+        """The window that starts at this row and column; it may exceed a scene that is smaller."""
+        return Window(range(top, top + self.size), range(left, left + self.size))
+
     def touching(self, core: range, length: int) -> list[int]:
         """Starts of the windows that hold a pixel of `core`."""
         return [s for s in self.starts(length) if s < core.stop and s + self.size > core.start]
@@ -54,20 +58,17 @@ class Windows:
             total[start : start + self.size] += profiles[start]
         return {start: profile / total[start : start + self.size] for start, profile in profiles.items()}
 
-    def place(self, core_rows: range, core_cols: range, scene_shape: tuple[int, int], sampling: Sampling) -> Place:
+    def place(self, core: Window, scene_shape: tuple[int, int], sampling: Sampling) -> Place:
         """What must be seen for a core: all pixels of its windows, and the coarse pixels that interpolation to them takes."""
-        low = coarse_shape(scene_shape, sampling.ratio)
-        fine, coarse = [], []
-        for core, length, count, shift in zip(
-            (core_rows, core_cols), scene_shape, low, (sampling.shift_y, sampling.shift_x)
-        ):
-            starts = self.touching(core, length)
-            seen = range(starts[0], min(length, starts[-1] + self.size))
-            fine.append(seen)
-            coarse.append(_interpolated_from(seen, count, sampling.ratio, shift))
+        starts = [self.touching(axis, length) for axis, length in zip(core.axes, scene_shape)]
+        fine = Window(*(range(s[0], min(length, s[-1] + self.size)) for s, length in zip(starts, scene_shape)))
         if sampling.displacement is not None:
-            coarse = list(coarse_seen((fine[0], fine[1]), scene_shape, sampling))
-        return Place(fine[0], fine[1], coarse[0], coarse[1])
+            return Place(fine, Window(*coarse_seen(fine.axes, scene_shape, sampling)))
+        sizes, shifts = coarse_shape(scene_shape, sampling.ratio), (sampling.shift_y, sampling.shift_x)
+        coarse = (
+            _interpolated_from(axis, size, sampling.ratio, shift) for axis, size, shift in zip(fine.axes, sizes, shifts)
+        )
+        return Place(fine, Window(*coarse))
 
 
 def _interpolated_from(fine: range, count: int, ratio: float, shift: float) -> range:

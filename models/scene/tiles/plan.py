@@ -9,8 +9,8 @@ import numpy as np
 from ...observation import Sampling, coarse_seen
 from ..laws.closed_forms import LOC_REACH, map_kernel
 from ..laws.denoising import REACH
-from ..methods.subspace import Place
 from ..model import CoefficientModel
+from ..window import Place, Window
 
 COARSE_HALO = (
     LOC_REACH + 2
@@ -22,37 +22,33 @@ KERNEL_TAIL = 1e-5  # share of MAP's kernel beyond which the data range no longe
 
 @dataclass(frozen=True)
 class Tile:
-    """core_rows, core_cols: absolute fine pixels that this tile gives; place: what it must see for that, halo included."""
+    """core: the absolute fine pixels that this tile gives; place: what it must see for that, halo included."""
 
-    core_rows: range
-    core_cols: range
+    core: Window
     place: Place
 
     @property
     def inner(self) -> tuple[slice, slice]:
         """The core as slices of the tile's fine window."""
-        return tuple(  # type: ignore[return-value]
-            slice(core.start - seen.start, core.stop - seen.start)
-            for core, seen in ((self.core_rows, self.place.fine_rows), (self.core_cols, self.place.fine_cols))
-        )
+        return self.core.inside(self.place.fine)
 
 
-def plan_tiles(
-    rows: range, cols: range, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1
-) -> list[Tile]:
-    """Tiles over the output window `rows` x `cols`, cut at absolute multiples of `size`.
+def plan_tiles(output: Window, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1) -> list[Tile]:
+    """Tiles over the window `output` of fine pixels, cut at absolute multiples of `size`.
 
-    halo: fine pixels that the network needs around the core. A window holds that and the closed forms' own `coarse_halo` of filtered pixels,
-    whichever is more: where the network's halo ends, the closed forms need not be right to the last digit. Windows start at multiples of `multiple`
-    and end there too, or at the scene's border.
+    halo: fine pixels that the network needs around the core. A window holds that, or the closed forms' own `coarse_halo`
+    of filtered pixels where that is more. Windows start at multiples of `multiple`, and end there or at the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
-    reach = max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)) + REACH)
+    reach = tile_reach(model, halo)
     return [
-        Tile(core_rows, core_cols, place_of(core_rows, core_cols, model.scene_shape, model.sampling, reach, multiple))
-        for core_rows in _cuts(rows, size)
-        for core_cols in _cuts(cols, size)
+        Tile(core, place_of(core, model.scene_shape, model.sampling, reach, multiple)) for core in output.cuts(size)
     ]
+
+
+def tile_reach(model: CoefficientModel, halo: int = 0) -> int:
+    """MSI pixels that a tile must see around its core: the network's halo, or the closed forms' own where that is more."""
+    return max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)) + REACH)
 
 
 def coarse_halo(model: CoefficientModel) -> int:
@@ -68,19 +64,7 @@ def coarse_halo(model: CoefficientModel) -> int:
     return reach if displacement is None else int(np.ceil(reach * (1.0 + displacement.strain))) + SPARE
 
 
-def place_of(
-    core_rows: range, core_cols: range, scene_shape: tuple[int, int], sampling: Sampling, reach: int, multiple: int = 1
-) -> Place:
+def place_of(core: Window, scene_shape: tuple[int, int], sampling: Sampling, reach: int, multiple: int = 1) -> Place:
     """The window around a core: fine pixels with `reach` to each side, coarse pixels whose centres lie within."""
-    fine = [
-        range(
-            max(0, core.start - reach) // multiple * multiple, min(size, -(-(core.stop + reach) // multiple) * multiple)
-        )
-        for core, size in ((core_rows, scene_shape[0]), (core_cols, scene_shape[1]))
-    ]
-    return Place(fine[0], fine[1], *coarse_seen((fine[0], fine[1]), scene_shape, sampling))
-
-
-def _cuts(whole: range, size: int) -> list[range]:
-    edges = [whole.start, *range((whole.start // size + 1) * size, whole.stop, size), whole.stop]
-    return [range(a, b) for a, b in zip(edges[:-1], edges[1:]) if b > a]
+    fine = core.grown(reach, scene_shape, multiple)
+    return Place(fine, Window(*coarse_seen(fine.axes, scene_shape, sampling)))

@@ -21,10 +21,12 @@ from ...errors import HSFusionError, RunCancelled
 from ...networks.inputs import pad_components, target_scale
 from ...networks.subspace_unet import MULTIPLE
 from ...observation import coarse_range
-from ...runners.subspace import Cut, SubspaceRunner
-from ...scene.methods.subspace import ClosedForms, Place, denoised
+from ...runners.subspace import SubspaceRunner
+from ...runners.tile import Cut, TilePixels
+from ...scene.methods.subspace import ClosedForms, denoised
 from ...scene.reduced.examples import Reduced
 from ...scene.reduced.held_out import CHOOSE, TEST, TRAIN
+from ...scene.window import Place, Window
 from ...wire.tile import TileRequest
 from ..subspace.loop import LEAST_WEIGHT
 
@@ -224,20 +226,19 @@ class _Prepared:
 
     def estimate(self) -> tuple[Tensor, Tensor]:
         """The same of the whole block."""
-        return self._crop(range(0, self.truth.shape[1]), range(0, self.truth.shape[2])).estimate()
+        return self._crop(Window.whole(self.truth.shape[1:])).estimate()
 
     def crop(self, rng: np.random.Generator) -> _Crop:
         """A random crop of about CROP pixels, or the whole block where that is hardly larger."""
-        return self._crop(*(_random_range(rng, n) for n in self.truth.shape[1:]))
+        return self._crop(Window(*(_random_range(rng, n) for n in self.truth.shape[1:])))
 
-    def _crop(self, rows: range, cols: range) -> _Crop:
+    def _crop(self, fine: Window) -> _Crop:
         sampling, shape = self.model.sampling, self.truth.shape[1:]
         count = self.y.shape[1:]
         coarse = [
-            coarse_range(fine, size, number, sampling.ratio, 0.0)
-            for fine, size, number in zip((rows, cols), shape, count)
+            coarse_range(axis, size, number, sampling.ratio, 0.0) for axis, size, number in zip(fine.axes, shape, count)
         ]
-        return _Crop(self, Place(rows, cols, *coarse))
+        return _Crop(self, Place(fine, Window(*coarse)))
 
 
 @dataclass(frozen=True)
@@ -250,39 +251,33 @@ class _Crop:
     @property
     def outer(self) -> tuple[slice, slice]:
         """The crop as slices of the block."""
-        return _slice(self.place.fine_rows), _slice(self.place.fine_cols)
+        return self.place.fine.inside(self.block.place.fine)
 
     @property
     def local(self) -> tuple[slice, slice]:
         """What does not feel the cut, as slices of the crop."""
         return tuple(  # type: ignore[return-value]
             slice(0 if r.start == 0 else MARGIN, len(r) if r.stop == size else len(r) - MARGIN)
-            for r, size in zip((self.place.fine_rows, self.place.fine_cols), self.block.truth.shape[1:])
+            for r, size in zip(self.place.fine.axes, self.block.truth.shape[1:])
         )
 
     @property
     def inner(self) -> tuple[slice, slice]:
         """The same as slices of the block."""
         return tuple(  # type: ignore[return-value]
-            slice(r.start + part.start, r.start + part.stop)
-            for r, part in zip((self.place.fine_rows, self.place.fine_cols), self.local)
+            slice(r.start + part.start, r.start + part.stop) for r, part in zip(self.place.fine.axes, self.local)
         )
 
     def estimate(self) -> tuple[Tensor, Tensor]:
         """Mean and log of the expected error in units of `target_scale`, (K, rows, cols) of the crop, as the runner makes them."""
         block, runner = self.block, self.block.runner
-        coarse = (_slice(self.place.coarse_rows), _slice(self.place.coarse_cols))
-        given = (
-            block.y[(slice(None), *coarse)],
-            block.z[(slice(None), *self.outer)],
-            block.y_mask[coarse],
-            block.z_mask[self.outer],
-        )
-        job = TileRequest(block.model, self.place, self.place.fine_rows, self.place.fine_cols)
-        correct = runner.consistency(*given, block.model, self.place)
-        tile = runner.prepare(job, len(block.truth), Cut(block.forms, self.outer), block.model, correct)
+        coarse, fine = self.place.coarse.inside(block.place.coarse), self.outer
+        y, z = block.y[(slice(None), *coarse)], block.z[(slice(None), *fine)]
+        pixels = TilePixels(y, z, block.y_mask[coarse], block.z_mask[fine], block.model, self.place)
+        job = TileRequest(block.model, self.place, self.place.fine)
+        tile = runner.prepare(job, pixels, Cut(block.forms, fine))
         _, _, estimate = runner.mean([tile])
-        return tile.coefficients(estimate.mean[0]), tile.inside(estimate.log_error[0])
+        return pixels.agreed(tile.coefficients(estimate.mean[0])), tile.inside(estimate.log_error[0])
 
 
 def _between(original: dict[str, Tensor], trained: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -300,10 +295,6 @@ def _random_range(rng: np.random.Generator, size: int) -> range:
         return range(size)
     start = int(rng.integers(0, (size - CROP) // MULTIPLE + 1)) * MULTIPLE
     return range(start, start + CROP if start + CROP + MULTIPLE <= size else size)
-
-
-def _slice(part: range) -> slice:
-    return slice(part.start, part.stop)
 
 
 def _heed(cancelled: Callable[[], bool]) -> None:

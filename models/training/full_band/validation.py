@@ -11,7 +11,7 @@ from ...metrics.without_reference import consistency_db, d_lambda
 from ...observation import Degradation, Sampling
 from ...runners.full_band import FullBandRunner
 from ...scene.block import whole_block
-from ...scene.methods.subspace import Place
+from ...scene.window import Place, Window
 from ...trials import Fitted, scores
 from ...wire.full_band import FullBandRequest
 from .data import Observed
@@ -31,19 +31,17 @@ class Trial:
     @classmethod
     def of(cls, pair: Observed, sampling: Sampling) -> Trial:
         """Interpolation and GLP-HS, told the true PSF as the network is by its training."""
-        fused = Fitted.to(whole_block(pair.hsi, pair.msi), sampling).fuse()
+        fused = Fitted.to(whole_block(pair.hsi, pair.msi), sampling, pair.wavelengths).fuse()
         return cls(pair, sampling, {name: fused[name] for name in ("interpolation", "glp-hs")})
 
     def fuse(self, runner: FullBandRunner, **options: Any) -> np.ndarray:
         """(L, H, W) of a network; options of its request are steps, seed, samples."""
         pair, (height, width) = self.pair, self.pair.msi.shape[1:]
-        rows, cols = range(height), range(width)
         request = FullBandRequest(
             sampling=self.sampling,
             scene_shape=(height, width),
-            place=Place(rows, cols, range(pair.hsi.shape[1]), range(pair.hsi.shape[2])),
-            core_rows=rows,
-            core_cols=cols,
+            place=Place(Window.whole((height, width)), Window.whole(pair.hsi.shape[1:])),
+            core=Window.whole((height, width)),
             hsi_scale=pair.scaling.hsi,
             msi_scale=pair.scaling.msi,
             msi_offset=pair.scaling.offset,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...networks.inputs import target_scale
 from ...observation import Degradation
-from ...runners.subspace import CONSISTENCY_SPREAD
+from ...runners.tile import CONSISTENCY_SPREAD
 from ...scene.laws.closed_forms import chebyshev, given_msi, gram_bounds, mix
 from ...scene.methods.subspace import ClosedForms
 from ...scene.model import CoefficientModel

@@ -11,7 +11,7 @@ from ...errors import HSFusionError
 from ...networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars
 from ...observation import Degradation, Sampling, coarse_shape, noise_std
 from ...scene.block import whole_block
-from ...scene.methods.subspace import ClosedForms, Place, denoised
+from ...scene.methods.subspace import ClosedForms, denoised
 from ...scene.model import fit_scene
 from .config import Sensors, TrainingConfig
 from .mismatch import mismatched
@@ -142,7 +142,7 @@ def example(observed: Observed, components: int) -> Example:
     scene = fit_scene([block], observed.assumed, components)
     y = scene.subspace.project(observed.hsi).astype(np.float32)
     truth = scene.subspace.project(observed.truth).astype(np.float32)
-    place = Place(block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    place = block.place
     z, quiet = denoised(scene.standardise(observed.msi), block.z_mask, scene.coefficients, place)
     model = pad_components(quiet, components)
     y, truth = (np.concatenate([a, np.zeros((components - len(a), *a.shape[1:]), np.float32)]) for a in (y, truth))

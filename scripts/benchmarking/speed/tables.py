@@ -20,20 +20,21 @@ from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.windows
 import torch
-from rasterio.windows import Window
 from torch.nn.functional import conv2d
 
 from hsfusion.models.networks.subspace_unet import MULTIPLE
-from hsfusion.models.observation import Sampling, Upsampling
+from hsfusion.models.observation import Sampling
 from hsfusion.models.runners.precision import BFLOAT16, FLOAT32, has_amx
 from hsfusion.models.runners.subspace import SubspaceRunner
 from hsfusion.models.runners.weights import load_state, read_card
-from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import SceneModel, fit_scene
 from hsfusion.models.scene.tiles.plan import Tile, plan_tiles
 from hsfusion.models.scene.tiles.spectra import fused_spectra
+from hsfusion.models.scene.window import Window
 from hsfusion.models.wire.tile import TileRequest
 from hsfusion.scripts.benchmarking.speed.calls import calls_alone, run_lines, some_of
 from hsfusion.scripts.benchmarking.speed.pair import RATIO, write_pair
@@ -81,16 +82,15 @@ class Ground:
     scene: SceneModel
     tiles: list[Tile]
     tile: Tile
-    y: np.ndarray
-    z: np.ndarray
+    block: Block
 
     @property
     def megapixels(self) -> float:
-        return len(self.tile.core_rows) * len(self.tile.core_cols) / 1e6
+        return self.tile.core.pixels / 1e6
 
     @property
     def tensors(self) -> dict[str, np.ndarray]:
-        return _tensors(self.scene, self.y, self.z)
+        return self.scene.standardised(self.block).images
 
     @property
     def request(self) -> TileRequest:
@@ -98,20 +98,20 @@ class Ground:
 
     def call(self, tile: Tile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Tensors and request of any tile."""
-        return _tensors(self.scene, *_read(self.hsi, self.msi, tile)), TileRequest.of(self.scene.coefficients, tile)
+        block = _read(self.hsi, self.msi, self.size, tile)
+        return self.scene.standardised(block).images, TileRequest.of(self.scene.coefficients, tile)
 
 
-def _read(hsi: Path, msi: Path, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
-    p = tile.place
+def _read(hsi: Path, msi: Path, size: int, tile: Tile) -> Block:
+    place = tile.place
     with rasterio.open(hsi) as low, rasterio.open(msi) as high:
-        y = low.read(window=Window.from_slices(_slice(p.coarse_rows), _slice(p.coarse_cols))).astype(np.float32)
-        z = high.read(window=Window.from_slices(_slice(p.fine_rows), _slice(p.fine_cols))).astype(np.float32)
-    return y, z
+        y = low.read(window=_window(place.coarse)).astype(np.float32)
+        z = high.read(window=_window(place.fine)).astype(np.float32)
+    return replace(whole_block(y, z), scene_shape=(size, size), place=place)
 
 
-def _tensors(scene: SceneModel, y: np.ndarray, z: np.ndarray) -> dict[str, np.ndarray]:
-    masks = {"y_mask": np.ones(y.shape[1:], np.float32), "z_mask": np.ones(z.shape[1:], np.float32)}
-    return {"y": scene.subspace.project(y).astype(np.float32), "z": scene.standardise(z), **masks}
+def _window(window: Window) -> rasterio.windows.Window:
+    return rasterio.windows.Window.from_slices(*window.inside(Window.whole((0, 0))))
 
 
 def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> Ground:
@@ -119,17 +119,13 @@ def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> G
     hsi, msi = write_pair(folder, size, size, bands)
     with rasterio.open(hsi) as low, rasterio.open(msi) as high:
         some = min(FITTED, size // RATIO)
-        y = low.read(window=Window(0, 0, some, some)).astype(np.float32)
-        z = high.read(window=Window(0, 0, some * RATIO, some * RATIO)).astype(np.float32)
+        y = low.read(window=_window(Window.whole((some, some)))).astype(np.float32)
+        z = high.read(window=_window(Window.whole((some * RATIO, some * RATIO)))).astype(np.float32)
         scene = fit_scene([whole_block(y, z)], Sampling(float(RATIO), 1.1, 1.1), components)
         scene = replace(scene, coefficients=replace(scene.coefficients, scene_shape=(size, size)))
-        tiles = plan_tiles(range(size), range(size), scene.coefficients, TILE, halo, MULTIPLE)
+        tiles = plan_tiles(Window.whole((size, size)), scene.coefficients, TILE, halo, MULTIPLE)
     tile = tiles[len(tiles) // 2]
-    return Ground(folder, hsi, msi, size, scene, tiles, tile, *_read(hsi, msi, tile))
-
-
-def _slice(whole: range) -> slice:
-    return slice(whole.start, whole.stop)
+    return Ground(folder, hsi, msi, size, scene, tiles, tile, _read(hsi, msi, size, tile))
 
 
 def peaks() -> dict[str, float]:
@@ -151,7 +147,7 @@ def network_alone(runner: SubspaceRunner, given: Ground) -> tuple[Time, float, f
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.inference_mode():
-        without = [replace(runner._prepared(given.tensors, given.request), correct=None)]
+        without = [runner._prepared(given.tensors, replace(given.request, consistency=False))]
         runner.mean(without)
         with FlopCounterMode(display=False) as counter:
             runner.mean(without)
@@ -162,30 +158,27 @@ def network_alone(runner: SubspaceRunner, given: Ground) -> tuple[Time, float, f
 
 def closed_form(given: Ground, name: str) -> None:
     """One tile by a closed form, to spectra."""
-    t, p = given.tensors, given.tile.place
-    forms = ClosedForms(t["y"], t["z"], t["y_mask"], t["z_mask"], given.scene.coefficients, p)
+    forms = ClosedForms.of(given.scene.standardised(given.block), given.scene.coefficients)
     spectra(given, getattr(forms, name)[(slice(None), *given.tile.inner)])
 
 
 def spectra(given: Ground, x: np.ndarray) -> None:
     """Coefficients of the tile's core to spectra, as a job makes them."""
-    t, tile = given.tensors, given.tile
-    fused_spectra(given.scene, x, given.y, t["y_mask"], t["z"], t["z_mask"], tile.place, tile.core_rows, tile.core_cols)
+    fused_spectra(given.scene, x, given.block, given.tile.core)
 
 
 def interpolation(given: Ground) -> None:
     """All bands by cubic interpolation."""
-    c, t = given.scene.coefficients, given.tile
-    Upsampling(c.sampling, c.scene_shape, t.core_rows, t.core_cols, t.place.coarse_rows, t.place.coarse_cols)(given.y)
+    given.block.interpolated(given.scene.coefficients.sampling, given.tile.core)
 
 
 def raster_io(given: Ground) -> None:
     """Read the tile from both rasters and write its core, tiled and compressed as outputs are."""
-    p, rows, cols = given.tile.place, len(given.tile.core_rows), len(given.tile.core_cols)
+    place, (rows, cols) = given.tile.place, given.tile.core.shape
     with rasterio.open(given.hsi) as low, rasterio.open(given.msi) as high:
-        low.read(window=Window.from_slices(_slice(p.coarse_rows), _slice(p.coarse_cols)))
-        high.read(window=Window.from_slices(_slice(p.fine_rows), _slice(p.fine_cols)))
-    core = np.repeat(np.repeat(given.y, RATIO, 1), RATIO, 2)[:, :rows, :cols]
+        low.read(window=_window(place.coarse))
+        high.read(window=_window(place.fine))
+    core = np.repeat(np.repeat(given.block.y, RATIO, 1), RATIO, 2)[:, :rows, :cols]
     core = core + np.random.default_rng(0).standard_normal(core.shape, dtype=np.float32)
     profile = {"driver": "GTiff", "height": rows, "width": cols, "count": len(core), "dtype": "float32", "tiled": True}
     profile["transform"] = rasterio.Affine(10, 0, 5e5, 0, -10, 5.6e6)
@@ -224,7 +217,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
     with tempfile.TemporaryDirectory(prefix="hsfusion-speed-") as name:
         given = ground(Path(name), size, bands, int(card.get("halo", 48)), slow.components)
         everything = size * size / 1e6
-        sent = len(given.tile.place.fine_rows) * len(given.tile.place.fine_cols) / 1e6
+        sent = given.tile.place.fine.pixels / 1e6
         share = 100 * (1 - given.megapixels / sent)
         machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} thread(s) of torch {torch.__version__}"
         raster = f"{size} x {size} pixels, {bands} HSI bands, 4 MSI bands, ratio {RATIO}"
@@ -248,7 +241,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
                 f"{100 * rate / peak[how]:.0f} % | {1000 * whole[how].wall / given.megapixels:.0f} | {1000 * whole[how].cpu / given.megapixels:.0f} |"
             )
         some = some_of(given.tiles)
-        cores = sum(len(t.core_rows) * len(t.core_cols) for t in some) / 1e6
+        cores = sum(t.core.pixels for t in some) / 1e6
         calls = calls_alone(best, [given.call(tile) for tile in some], cores, timed, REPEATS)
         base = Time(*calls.calls)
         rows: dict[str, Time] = {
@@ -261,7 +254,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
             ),
             "raster input and output": lambda: raster_io(given),
             "spectra from coefficients": lambda: spectra(
-                given, np.zeros((slow.components, len(given.tile.core_rows), len(given.tile.core_cols)), np.float32)
+                given, np.zeros((slow.components, *given.tile.core.shape), np.float32)
             ),
             "interpolation (cubic, all bands)": lambda: interpolation(given),
             **{f"{n}, to spectra": lambda n=a: closed_form(given, n) for n, a in FORMS.items()},

@@ -9,6 +9,7 @@ import numpy as np
 from osgeo import gdal, osr
 
 from ...crs import is_geographic, transformed
+from .moved import with_places_beside
 from .places import write_places
 
 NEAR_POLE = 85.0  # degrees of latitude from which a swath may reach around the pole
@@ -19,8 +20,9 @@ def in_one_piece(dataset: gdal.Dataset) -> gdal.Dataset:
 
     GDAL interpolates between neighbouring places, which between 179.9 and -179.9 degrees ends on the other side of the Earth.
     """
+    dataset, placed = with_places_beside(dataset)
     places = dataset.GetMetadata("GEOLOCATION")
-    if "X_DATASET" not in places or not is_geographic(places.get("SRS", "")):
+    if not placed or not is_geographic(places.get("SRS", "")):
         return dataset
     x, y = (_band_of(places, axis) for axis in "XY")
     known = np.isfinite(x) & np.isfinite(y) if x.shape == y.shape else np.zeros(1, bool)

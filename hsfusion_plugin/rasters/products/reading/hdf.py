@@ -162,6 +162,11 @@ class Hdf:
                 return other
         return self._file.GetRootGroup().OpenMDArrayFromFullname(f"/{name}")
 
+    @property
+    def root(self) -> gdal.Group:
+        """GDAL's root group."""
+        return self._file.GetRootGroup()
+
     def attributes(self, group: str = "") -> Mapping[str, Any]:
         """All attributes of a group (default: of the file) that are numbers or texts."""
         with library(), collected_errors():

@@ -7,8 +7,7 @@ dimensions turned, as a virtual raster in memory that also says what the file kn
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,37 +15,42 @@ from typing import Any
 import numpy as np
 from osgeo import gdal
 
+from .....models.errors import HSFusionError
 from ...metadata import BandInfo, write_band_info
 from ...wavelengths import guessed_unit, unit_in_nm
 from ..reading import prisma_attributes as prisma
+from .hdf import Hdf, library
+from .structure import structure_of
 from .swath import geolocate, numbers
 
-_LIBRARY = threading.RLock()
 _SUBDATASET = re.compile(r'^(HDF5|NETCDF):"?(.+?)"?:(?://)?([^:]+)$')
 _SPECTRAL = re.compile(
     r"wavelengths?|wl|lambda|bands?|nbands?|n_?bands?|number_of_bands|channels?|spectral(_bands?)?", re.IGNORECASE
 )
 _CENTRES, _WIDTHS = ("wavelengths", "wavelength"), ("fwhm",)
 _GOOD = ("good_wavelengths", "bbl")
+_TELLING = re.compile(
+    r"wavelengths?|fwhm|good_wavelengths|bbl|lat(?:itude)?(?:_\w+)?|lon(?:gitude)?(?:_\w+)?", re.IGNORECASE
+)
 _AT_ONCE = 64_000_000  # bytes
 
 
 def one_at_a_time(path: str) -> AbstractContextManager[Any]:
     """Held while such a file is read: the HDF5 library is not made for several threads, and GDAL does not guard all of it."""
-    return _LIBRARY if _SUBDATASET.match(path) else nullcontext()
+    return library() if _SUBDATASET.match(path) else nullcontext()
 
 
 @dataclass(frozen=True)
 class Cube:
     """An array of the container: its name there, where its bands lie (None: it is a single band), and what is known of them."""
 
-    file: str
+    hdf: Hdf
     name: str
     array: gdal.MDArray
     axis: int | None
     info: list[BandInfo] | None
     attributes: dict[str, Any]  # PRISMA's
-    arrays: list[tuple[str, gdal.MDArray]]  # all of the container
+    arrays: list[tuple[str, gdal.MDArray]]  # those of the container that may tell of bands and places
 
     @property
     def packed(self) -> bool:
@@ -77,7 +81,7 @@ class Cube:
                 virtual.GetRasterBand(number).SetNoDataValue(0)  # beside the swath
             prisma.place(virtual, self.attributes, self.name)
         if virtual.GetGeoTransform(can_return_null=True) is None:
-            geolocate(virtual, self.arrays, self.name, self.file)
+            geolocate(virtual, self.arrays, self.name, str(self.hdf.path))
         return virtual
 
     @property
@@ -127,30 +131,34 @@ def cube_behind(path: str) -> Cube | None:
     found = _SUBDATASET.match(path)
     if not found:
         return None
-    file, name = found.group(2), found.group(3)
-    container = gdal.OpenEx(file, gdal.OF_MULTIDIM_RASTER, allowed_drivers=["HDF5", "netCDF"])
-    root = container.GetRootGroup() if container is not None else None
-    arrays = list(_arrays(root)) if root is not None else []
-    wanted = name.strip("/").replace(" ", "_")  # in GDAL's names of subdatasets blanks are underscores
-    name, array = next(((full, a) for full, a in arrays if full.replace(" ", "_") == wanted), (name, None))
-    if array is None:
+    hdf = _container(found.group(2))
+    wanted = found.group(3).strip("/").replace(" ", "_")  # in GDAL's names of subdatasets blanks are underscores
+    name = next((full for full in hdf.names if full.replace(" ", "_") == wanted), None) if hdf is not None else None
+    opened = hdf.get(name) if name is not None else None
+    if opened is None:
         return None
-    attributes = prisma.read_attributes(root, name)
+    array, attributes = opened.md, prisma.read_attributes(hdf.root, name)
+    arrays = [
+        (full, hdf.get(full).md) for full in hdf.names if _TELLING.fullmatch(full.rpartition("/")[2]) and hdf.get(full)
+    ]
     if array.GetDimensionCount() == 2 and attributes:
-        return Cube(file, name, array, None, None, attributes, arrays)
+        return Cube(hdf, name, array, None, None, attributes, arrays)
     if array.GetDimensionCount() != 3:
         return None
     axis, info = _spectral_axis(array, arrays, attributes)
+    if axis is None:
+        known = structure_of(hdf, opened)
+        axis, info = (None, None) if known is None else (known.axes[2], known.bands)
     if axis is None or (axis == 0 and info is None):
         return None
-    return Cube(file, name, array, axis, info, attributes, arrays)
+    return Cube(hdf, name, array, axis, info, attributes, arrays)
 
 
-def _arrays(group: gdal.Group, prefix: str = "") -> Iterator[tuple[str, gdal.MDArray]]:
-    for name in group.GetMDArrayNames() or []:
-        yield f"{prefix}{name}", group.OpenMDArray(name)
-    for name in group.GetGroupNames() or []:
-        yield from _arrays(group.OpenGroup(name), f"{prefix}{name}/")
+def _container(file: str) -> Hdf | None:
+    try:
+        return Hdf(file)
+    except HSFusionError:
+        return None
 
 
 def _spectral_axis(

@@ -18,7 +18,12 @@ _GEOTIFF = "GTiff"
 def readable_in_place(product: Product) -> bool:
     """Whether a virtual raster can point to the product's own files, and reading those in windows is quick."""
     image = product.image
-    if not isinstance(image, Stack) or product.fill_in_all or any(part.zoom < 1 for part in image.parts):
+    if (
+        not isinstance(image, Stack)
+        or product.fill_in_all
+        or image.grid.places is not None
+        or any(part.zoom < 1 for part in image.parts)
+    ):
         return False
     return all(opened_file(path).GetDriver().ShortName in (_GEOTIFF, "ENVI") for path in {p.path for p in image.parts})
 
@@ -31,8 +36,13 @@ def virtual_raster(
     items: Mapping[str, str],
     mask: Path | None = None,
     geolocation: Mapping[str, str] | None = None,
+    kinds: Sequence[int] | None = None,
 ) -> str:
-    """The text of a VRT: these bands of files, described; `mask`: a raster whose zeros are no data in any band."""
+    """The text of a VRT: these bands of files, described; `mask`: a raster whose zeros are no data in any band.
+
+    kinds: GDAL's types of the bands, where the files need not exist yet.
+    """
+    kinds = kinds if kinds is not None else [_kind(part) for part in parts]
     lines = [f'<VRTDataset rasterXSize="{grid.cols}" rasterYSize="{grid.rows}">']
     if grid.crs_wkt and grid.geotransform is not None:
         lines.append(f'  <SRS dataAxisToSRSAxisMapping="1,2">{escape(grid.crs_wkt)}</SRS>')
@@ -41,8 +51,8 @@ def virtual_raster(
     lines += _metadata(items, "  ")
     if geolocation:
         lines += _metadata(geolocation, "  ", "GEOLOCATION")
-    for number, (part, info) in enumerate(zip(parts, bands), 1):
-        lines += _band(number, part, info, grid, nodata)
+    for number, (part, info, kind) in enumerate(zip(parts, bands, kinds), 1):
+        lines += _band(number, part, info, grid, nodata, gdal.GetDataTypeName(kind))
     if mask is not None:
         lines.append('  <MaskBand>\n    <VRTRasterBand dataType="Byte">')
         lines += _source(FileBand(str(mask)), grid, "      ")
@@ -50,9 +60,12 @@ def virtual_raster(
     return "\n".join([*lines, "</VRTDataset>", ""])
 
 
-def _band(number: int, part: FileBand, info: BandInfo, grid: Grid, nodata: float | None) -> list[str]:
+def _kind(part: FileBand) -> int:
     file = opened_file(part.path)  # which must live as long as its band
-    kind = gdal.GetDataTypeName(file.GetRasterBand(part.band).DataType)
+    return file.GetRasterBand(part.band).DataType
+
+
+def _band(number: int, part: FileBand, info: BandInfo, grid: Grid, nodata: float | None, kind: str) -> list[str]:
     lines = [f'  <VRTRasterBand dataType="{kind}" band="{number}">']
     lines += _metadata(_items(info), "    ")
     if info.wavelength_nm is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from ....observation import Degradation, Displacement, Sampling, fine_seen
 from ...block import WHOLE_SUPPORT, Block
 from ...subspace.subspace import fit_subspace
+from ...window import Place, Window
 
 SEARCHED = 10  # HSI pixels to each side ...
 ACCEPTED = 8  # ... of which so many are corrected
@@ -84,20 +85,9 @@ def _about_the_middle(blocks: list[Block]) -> list[Block]:
     middle = [range(max(a, (a + b - LARGEST) // 2), min(b, (a + b + LARGEST) // 2)) for a, b in span]
     found = []
     for block in blocks:
-        cut = [
-            range(max(m.start, c.start), min(m.stop, c.stop))
-            for m, c in zip(middle, (block.coarse_rows, block.coarse_cols))
-        ]
-        if not all(len(c) for c in cut):
-            continue
-        at = tuple(
-            slice(c.start - w.start, c.stop - w.start) for c, w in zip(cut, (block.coarse_rows, block.coarse_cols))
-        )
-        found.append(
-            replace(
-                block, y=block.y[(slice(None), *at)], y_mask=block.y_mask[at], coarse_rows=cut[0], coarse_cols=cut[1]
-            )
-        )
+        coarse = Window(*middle) & block.place.coarse
+        if coarse.pixels:
+            found.append(block.cut(Place(block.place.fine, coarse)))
     return found or blocks
 
 

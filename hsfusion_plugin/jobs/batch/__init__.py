@@ -1,0 +1,1 @@
+"""Many pairs in one run: `hsfusion:fusefolder`."""

@@ -1,0 +1,109 @@
+"""LIGHT: the light that the two images were taken under, found once for the scene, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ....models.observation import Sampling
+from ....models.scene.block import Block, coarse_samples
+from ....models.scene.sensors.light.areas import Holder
+from ....models.scene.sensors.light.cells import Cells, CellSums, Components
+from ....models.scene.sensors.light.correction import Light
+from ....models.scene.sensors.light.find import FoundLight, find_light
+from ....models.scene.window import Window
+from ..run.progress import Progress
+from .blocks import LARGEST_WHOLE, read_block, read_blocks
+from .pair import Pair
+
+MOST_CELLS = 96 * 96  # beyond it cells hold several HSI pixels
+WINDOW = (64, 256)  # HSI pixels (rows, columns) that are read at a time
+LEAST_SAID = 0.0005  # share of the scene
+
+
+@dataclass(frozen=True)
+class PairLight:
+    """found: what is done about the light; warnings, notes: sentences about it, of which warnings ask for the user's eyes."""
+
+    found: FoundLight
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def light(self) -> Light | None:
+        """What is applied wherever the pair is read."""
+        return self.found.light
+
+
+def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: list[Block]) -> PairLight:
+    """The light of the whole overlap, at that of the samplings at which the images have most in common.
+
+    A cloud misleads the search for the HSI's place as a wrong place misleads this one, so both are asked. blocks: the pair as the first sampling
+    has it.
+    """
+    progress.phase("Comparing the light of the two images")
+    found = []
+    for sampling in samplings:
+        moved = blocks if sampling.displacement == samplings[0].displacement else read_blocks(pair, sampling, progress)
+        cells = _cells(pair, moved, sampling, progress)
+        found.append(find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check))
+    best = min(found, key=lambda one: one.apart)
+    if best.light is None:
+        return PairLight(best)
+    return PairLight(best, (*_of_seam(best.light), *_of_areas(best.light)), _of_smooth(best.light))
+
+
+def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:
+    """Of the one block that is the scene, or of all of a larger one, read window by window."""
+    rows, cols = pair.alignment.coarse_shape
+    size = max(1, int(np.ceil(np.sqrt(rows * cols / MOST_CELLS))))
+    components = Components.of(coarse_samples(blocks, sampling).spectra)
+    sums = CellSums(components, (rows, cols), size, pair.alignment.scene_shape)
+    if rows * cols <= LARGEST_WHOLE:
+        sums.add(blocks[0], sampling)
+        return sums.cells(sampling)
+    for window in Window.whole((rows, cols)).cuts(*(max(1, side // size) * size for side in WINDOW)):
+        progress.check()
+        sums.add(read_block(pair, sampling, window), sampling)
+    pair.close()
+    return sums.cells(sampling)
+
+
+def _of_seam(light: Light) -> tuple[str, ...]:
+    fields = light.fields
+    if fields is None or fields.seam is None:
+        return ()
+    gains = ", ".join(f"{1 + gain:.2f}" for gain in fields.gain[-1])
+    return (
+        f"The MSI is a mosaic of 2 takes: across a seam its bands change by the factors {gains}, which is taken out before anything is "
+        "estimated; set LIGHT to none if the step is on the ground.",
+    )
+
+
+def _of_smooth(light: Light) -> tuple[str, ...]:
+    fields = light.fields
+    if fields is None or fields.order == 1:
+        return ()
+    height, width = fields.scene_shape
+    gain, _ = fields.at(np.linspace(0, height, 33), np.linspace(0, width, 33))
+    low, high = (np.quantile(gain, q, axis=(1, 2)) / np.median(gain, axis=(1, 2)) for q in (0.02, 0.98))
+    spread = ", ".join(f"{a - 1:+.0%} to {b - 1:+.0%}".replace("%", " %") for a, b in zip(low, high))
+    return (
+        f"The light of the MSI varies over the scene (haze, view angle or illumination): gain per band {spread}, which is taken out before "
+        "anything is estimated.",
+    )
+
+
+def _of_areas(light: Light) -> tuple[str, ...]:
+    if light.areas is None:
+        return ()
+    sentences = {
+        Holder.MSI: "of the scene shows in the MSI alone what the HSI does not (clouds, their shadows or changes): there the result is the "
+        "interpolated HSI.",
+        Holder.HSI: "of the scene shows in the HSI alone what the MSI does not (clouds, their shadows or changes): there the result is nodata.",
+        Holder.UNDECIDED: "of the scene differs between the two images, and which of them changed cannot be told: there the result is the "
+        "interpolated HSI.",
+    }
+    shares = {holder: light.areas.share(holder) for holder in sentences}
+    return tuple(f"{100 * shares[h]:.1f} % {text}" for h, text in sentences.items() if shares[h] > LEAST_SAID)
