@@ -53,15 +53,23 @@ def find_unnamed_fill(
 
 
 def windows(raster: Raster, rows: range, cols: range) -> Iterator[tuple[range, range]]:
-    """Windows that cover the area once, or of a very large one as many as cost is bounded by, spread over it, the corners included."""
+    """Windows that cover the area once, or of a very large one as many as cost is bounded by, in bands across and along it: every row and
+    every column is seen somewhere."""
     down, across = raster.window_shape(AT_ONCE)
     starts = [(r, c) for r in range(rows.start, rows.stop, down) for c in range(cols.start, cols.stop, across)]
-    step = -(-len(rows) * len(cols) * raster.count // MOST_VALUES)
-    chosen = starts[::step] if step > 1 else starts
-    corners = {starts[0], starts[-1]}
-    corners |= {next(s for s in starts if s[0] == starts[-1][0]), [s for s in starts if s[0] == starts[0][0]][-1]}
-    for r, c in sorted({*chosen, *corners}):
+    tops, lefts = sorted({r for r, _ in starts}), sorted({c for _, c in starts})
+    most = MOST_VALUES // (down * across * raster.count)
+    if len(starts) > most:
+        some = _spread(tops, most // (2 * len(lefts))), _spread(lefts, most // (2 * len(tops)))
+        starts = [(r, c) for r, c in starts if r in some[0] or c in some[1]]
+    for r, c in starts:
         yield range(r, min(r + down, rows.stop)), range(c, min(c + across, cols.stop))
+
+
+def _spread(places: list[int], count: int) -> set[int]:
+    """So many of the places, at least two, the first and the last among them."""
+    picks = np.linspace(0, len(places) - 1, min(max(count, 2), len(places))).round().astype(int)
+    return {places[pick] for pick in picks}
 
 
 def copied_without_fill(raster: Raster, progress: Progress) -> Raster:

@@ -20,6 +20,7 @@ from .products.reading.subdatasets import cube_behind, one_at_a_time
 if TYPE_CHECKING:
     from ..jobs.run.progress import Progress
 
+_FEWEST_ROWS = 32  # of a window, so that something can be said of its columns
 _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Float32)
 
 
@@ -208,7 +209,8 @@ class Raster:
         if across < self.cols:
             side = max(1, int(pixels**0.5) // 128) * 128
             return side, side
-        return max(down, pixels // self.cols // down * down), self.cols
+        across = min(self.cols, max(128, 8 * pixels // _FEWEST_ROWS))
+        return max(down, _FEWEST_ROWS, pixels // across // down * down), across
 
     def tell(self, progress: Progress) -> tuple[str, ...]:
         """Say what was and what was not believed of the bands' metadata; returns the warnings among it, for the report."""

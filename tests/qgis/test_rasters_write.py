@@ -157,7 +157,7 @@ def test_a_cancel_while_overviews_are_made_leaves_nothing(tmp_path):
     [
         ("out.tif", {"options": "LZW"}, "OPTIONS"),
         ("out.tif", {"options": "COMPRESS=NOSUCH"}, "OPTIONS"),
-        ("out.tif", {"dtype": "Byte"}, "Float32 or Int16"),
+        ("out.tif", {"dtype": "Float64"}, "Float32 or Int16"),
         ("out.img", {}, r"\.tif"),
         ("missing/out.tif", {}, "does not exist"),
         ("file/out.tif", {}, "does not exist"),

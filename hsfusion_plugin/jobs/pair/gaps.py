@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....models.scene.sensors.defects.gaps import Gaps
-from ....models.scene.sensors.defects.prediction import Prediction
-from ....models.scene.sensors.defects.repair import Repair
 from ...rasters.align import Alignment
 from ...rasters.fill import percent, windows
 from ...rasters.raster import Raster
@@ -22,8 +20,8 @@ _SAMPLE = 64  # pixels per axis that the prediction is fitted to
 
 def hsi_gaps(
     hsi: Raster, bands: list[int], alignment: Alignment, progress: Progress
-) -> tuple[list[int], Repair, list[str]]:
-    """The bands that take part, what predicts their missing pixels, and sentences for log and report."""
+) -> tuple[list[int], np.ndarray, list[str]]:
+    """The bands that take part, some of their pixels (bands, N), and sentences for log and report."""
     gaps, sample = _look(hsi, bands, alignment.coarse_rows, alignment.coarse_cols, progress)
     share = gaps.share()
     keep = np.flatnonzero(share <= MOST_MISSING)
@@ -33,12 +31,7 @@ def hsi_gaps(
             f"HSI: {_named(bands, np.flatnonzero(share > MOST_MISSING), share)} the pixels that the others have: they take no part."
         )
     short = keep[share[keep] > 0]
-    prediction = Prediction.fit(sample[keep]) if short.size else None
-    if short.size and prediction is None:
-        said.append(
-            "HSI: too few pixels are valid in most bands to predict single missing ones: pixels with nodata in any band are lost."
-        )
-    elif short.size:
+    if short.size:
         said.append(
             f"HSI: {_named(bands, short, share)} the pixels that the others have: they are predicted there from the other bands."
         )
@@ -48,7 +41,7 @@ def hsi_gaps(
         )
     for sentence in said:
         progress.warn(sentence)
-    return [bands[k] for k in keep], Repair(prediction), said
+    return [bands[k] for k in keep], sample[keep], said
 
 
 def msi_gaps(msi: Raster, bands: list[int], alignment: Alignment, progress: Progress) -> tuple[list[int], list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.scene.quality import Area
+from ....models.scene.sensors.defects.find import Found
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
@@ -22,6 +23,7 @@ from ...rasters.warp import mask_on_grid_of, on_grid_of
 from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress
+from .defects import hsi_defects
 from .gaps import hsi_gaps, msi_gaps
 from .origins import Origin, disagreements
 from .soft_bands import sharpening_of, told_sizes
@@ -41,9 +43,9 @@ class Checked:
 class Pair:
     """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
 
-    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; repair: what is done to the HSI
-    whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is done to both so that they are seen
-    under one light, or None.
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects: what was found in
+    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is
+    done to both so that they are seen under one light, or None.
     """
 
     hsi: Raster
@@ -54,15 +56,17 @@ class Pair:
     msi_bands: list[int]
     notes: tuple[str, ...] = ()
     sharpening: Sharpening | None = None
-    repair: Repair = Repair()
+    defects: Found = Found(Repair())
     light: Light | None = None
     msi_areas: tuple[Area, ...] = ()
+    origins: tuple[Origin, Origin] = (Origin(), Origin())  # of the HSI and of the MSI
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
         given, msi = open_pair(request.hsi, request.msi, progress)
-        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        origins = Origin.of(given), Origin.of(msi)
+        disagreeing = disagreements(*origins)
         msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
@@ -81,9 +85,10 @@ class Pair:
         notes += told
         hsi_bands = usable_bands(hsi, progress, alignment.coarse_rows, alignment.coarse_cols)
         msi_bands = usable_bands(msi, progress, alignment.fine_rows, alignment.fine_cols)
-        hsi_bands, repair, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        hsi_bands, sample, of_hsi = hsi_gaps(hsi, hsi_bands, alignment, progress)
+        defects, of_defects = hsi_defects(hsi, hsi_bands, sample, alignment, request.defects == "auto", progress)
         msi_bands, of_msi = msi_gaps(msi, msi_bands, alignment, progress)
-        notes = (*of_hsi, *of_msi, *notes)
+        notes = (*of_hsi, *of_defects, *of_msi, *notes)
         if len(hsi_bands) < 2:
             raise HSFusionError(
                 f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
@@ -92,7 +97,7 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, repair=repair)
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects, origins=origins)
         sizes = request.msi_gsd or told_sizes(msi)
         if not sizes:
             return pair
@@ -117,16 +122,19 @@ class Pair:
 
         The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
         """
-        a = self.alignment
-        wanted = _shifted(rows, a.coarse_rows), _shifted(cols, a.coarse_cols)
+        a, repair = self.alignment, self.defects.repair
+        wide = [range(part.start - repair.reach, part.stop + repair.reach) for part in (rows, cols)]
+        wanted = _shifted(wide[0], a.coarse_rows), _shifted(wide[1], a.coarse_cols)
         held = [range(max(w.start, 0), min(w.stop, n)) for w, n in zip(wanted, (self.hsi.rows, self.hsi.cols))]
         if tuple(held) == wanted:
-            return self._lit_hsi(self.repair(self.hsi.read(*wanted, self.hsi_bands)), rows, cols)
-        values = np.full((len(self.hsi_bands), len(rows), len(cols)), np.nan, np.float32)
-        if all(len(h) for h in held):
-            there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
-            values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
-        return self._lit_hsi(self.repair(values), rows, cols)
+            values = self.hsi.read(*wanted, self.hsi_bands)
+        else:
+            values = np.full((len(self.hsi_bands), len(wide[0]), len(wide[1])), np.nan, np.float32)
+            if all(len(h) for h in held):
+                there = tuple(slice(h.start - w.start, h.stop - w.start) for h, w in zip(held, wanted))
+                values[(slice(None), *there)] = self.hsi.read(*held, self.hsi_bands)
+        found = repair(values, *wide).part(repair.reach, repair.reach, len(rows), len(cols))
+        return self._lit_hsi(found, rows, cols)
 
     def _lit_hsi(self, found: Repaired, rows: range, cols: range) -> Repaired:
         if self.light is None:

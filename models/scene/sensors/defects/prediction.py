@@ -26,8 +26,8 @@ class Prediction:
     noise: np.ndarray
 
     @classmethod
-    def fit(cls, spectra: np.ndarray) -> Prediction | None:
-        """Of spectra (L, N), NaN where unknown; None where too few are known for it."""
+    def fit(cls, spectra: np.ndarray, components: int = COMPONENTS) -> Prediction | None:
+        """Of spectra (L, N), NaN where unknown, with so many components, or as many as they allow; None where too few are known for it."""
         known = np.isfinite(spectra)
         use = 2 * known.sum(axis=0) > len(spectra)
         spectra, known = spectra[:, use].astype(np.float64), known[:, use]
@@ -37,12 +37,12 @@ class Prediction:
         scale = np.maximum(np.nanstd(spectra, axis=1), 1e-6 * np.abs(mean) + 1e-30)
         filled = np.where(known, (spectra - mean[:, None]) / scale[:, None], 0.0)
         short = ~known.all(axis=0)
-        found = _factors(filled)
+        found = _factors(filled, components)
         for _ in range(ROUNDS if short.any() else 0):
             filled[:, short] = np.where(
                 known[:, short], filled[:, short], found.expected(filled[:, short], known[:, short])
             )
-            found = _factors(filled)
+            found = _factors(filled, components)
         return cls(mean + scale * found.mean, scale[:, None] * found.loadings, scale * found.noise)
 
     def expected(self, spectra: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -59,6 +59,14 @@ class Prediction:
             x = np.linalg.solve(gram, (off.T @ weighted)[:, :, None])[:, :, 0]
             result[:, part] = self.mean[:, None] + self.loadings @ x.T
         return result
+
+    def without_itself(self, spectra: np.ndarray) -> np.ndarray:
+        """Complete spectra (L, N), each entry as all others of its pixel let one expect it: the identity of leave-one-out residuals."""
+        weighted = self.loadings / self.noise[:, None] ** 2
+        hat = self.loadings @ np.linalg.solve(weighted.T @ self.loadings + np.eye(self.loadings.shape[1]), weighted.T)
+        own = np.minimum(np.diag(hat), 0.999)[:, None]
+        off = spectra - self.mean[:, None]
+        return self.mean[:, None] + (hat @ off - own * off) / (1.0 - own)
 
     def complete(self, values: np.ndarray) -> np.ndarray:
         """Values (L, ...) with unknown entries, NaN, predicted; known ones stay bit for bit as they are."""
@@ -81,10 +89,10 @@ class Prediction:
         return cls(**{name: np.asarray(value, np.float64) for name, value in plain.items()})
 
 
-def _factors(spectra: np.ndarray) -> Prediction:
+def _factors(spectra: np.ndarray, components: int) -> Prediction:
     """The factor model of complete spectra (L, N)."""
     bands, count = spectra.shape
-    components = max(1, min(COMPONENTS, bands // 2, count // 4))
+    components = max(1, min(components, bands // 2, count // 4))
     mean = spectra.mean(axis=1)
     covariance = np.cov(spectra)
     values, vectors = np.linalg.eigh(np.atleast_2d(covariance))

@@ -1,0 +1,122 @@
+"""Defects of a detector, found once for a scene: dead and hot columns and lines, stripes, spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .columns import ColumnSpreads
+from .prediction import Prediction
+from .repair import Repair
+from .spikes import SpikeTest
+from .stripes import COMPONENTS, Gains
+
+LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
+ROUNDS = 4  # of stripes
+SAMPLED = 64  # pixels per axis
+
+Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values."""
+
+    repair: Repair
+    spikes: float = 0.0
+
+    def __bool__(self) -> bool:
+        r = self.repair
+        return any(part is not None for part in (r.columns, r.lines, r.gains, r.spikes))
+
+
+def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -> Found:
+    """Of a scene (rows, cols) that `windows` reads anew at each call: (values (L, h, w), first row, first column), NaN where unknown.
+
+    sample (L, N): some of its pixels, spread evenly. Bands, columns and pixels that are as they should be stay bit for bit as they are.
+    """
+    test = SpikeTest.fit(sample)
+    if test is None:
+        return Found(Repair(Prediction.fit(sample) if np.isnan(sample).any() else None))
+    columns, lines = _columns_and_lines(windows, test, shape)
+    repair = Repair(columns=columns, lines=lines)
+    if columns is not None or lines is not None:
+        sample = _sample(windows, repair, shape)
+    clean = np.where(
+        np.abs(test.apart(test.known(sample))) > np.maximum(8.0 * test.scale, test.least)[:, None], np.nan, sample
+    )
+    gains = _stripes(windows, replace(repair, spikes=test), clean, shape)
+    repair = replace(repair, gains=gains, prediction=Prediction.fit(clean))
+    if gains is not None:
+        test = SpikeTest.fit(_sample(windows, repair, shape)) or test
+    share, certain = _share(windows, replace(repair, spikes=test))
+    few = share < LEAST_SPIKES
+    share = certain if few else share
+    repair = replace(repair, spikes=test if share > 0 else None, certain=few)
+    if columns is None and lines is None and repair.spikes is None and not np.isnan(sample).any():
+        repair = replace(repair, prediction=None)
+    return Found(repair, share)
+
+
+def _columns_and_lines(
+    windows: Windows, test: SpikeTest, shape: tuple[int, int]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    bands = len(test.scale)
+    columns, lines = ColumnSpreads(bands, shape[1]), ColumnSpreads(bands, shape[0])
+    for values, row, col in windows():
+        known, values = np.isfinite(values), test.known(values)
+        expected = test.expected(values)
+        columns.add(values, expected, known, col)
+        lines.add(*(np.swapaxes(image, 1, 2) for image in (values, expected, known)), row)
+    found = columns.bad(), lines.bad()
+    return tuple(bad if bad.any() else None for bad in found)
+
+
+def _stripes(windows: Windows, repair: Repair, sample: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+    """Gains of the columns: each round predicts from what the round before corrected."""
+    gains, striped = None, None
+    for _ in range(ROUNDS):
+        prediction = Prediction.fit(sample, COMPONENTS)
+        if prediction is None:
+            break
+        sums = Gains(prediction, prediction.noise, *shape)
+        for values, rows, cols in _trusted(windows, replace(repair, gains=gains)):
+            sums.add(values, rows.start, cols.start)
+        if striped is None:
+            striped = sums.striped()
+            if not striped.any():
+                break
+        found = sums.of_columns(striped)
+        gains = found if gains is None else gains * found
+        sample = _sample(windows, replace(repair, gains=gains), shape)
+    return gains
+
+
+def _trusted(windows: Windows, repair: Repair) -> Iterator[tuple[np.ndarray, range, range]]:
+    for values, row, col in windows():
+        rows, cols = range(row, row + values.shape[1]), range(col, col + values.shape[2])
+        yield repair.trusted(values, rows, cols), rows, cols
+
+
+def _sample(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndarray:
+    """Some of the scene's pixels as the repair leaves them: (L, N), NaN where bad."""
+    step = [max(1, size // SAMPLED) for size in shape]
+    parts = []
+    for values, rows, cols in _trusted(windows, repair):
+        part = values[:, (-rows.start) % step[0] :: step[0], (-cols.start) % step[1] :: step[1]]
+        parts.append(part.reshape(len(part), -1))
+    return np.concatenate(parts, axis=1)
+
+
+def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
+    """Share of the values that are spikes, and of those that certainly are."""
+    test, spikes, certain, count = repair.spikes, 0, 0, 0
+    for values, _, _ in _trusted(windows, replace(repair, spikes=None)):
+        known = np.isfinite(values)
+        apart = np.where(known, test.apart(test.known(values)), np.float32(0))
+        spikes += int(test.among(apart).sum())
+        certain += int(test.among(apart, certain=True).sum())
+        count += int(known.sum())
+    return spikes / max(count, 1), certain / max(count, 1)
