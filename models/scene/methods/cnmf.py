@@ -25,7 +25,7 @@ TINY = 1e-9
 SMALLEST = 1e-20  # an abundance: zeros stay zero under multiplication, and numbers too small for the processor are slow
 
 
-def cnmf(
+def solve(
     block: Block,
     sampling: Sampling,
     response: np.ndarray,
@@ -135,3 +135,8 @@ def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick) -> np.nd
         h[:, part] = abundances(z[:, part], w, h[:, part])
         tick(min(1.0, (start + CHUNK) / z.shape[1]))
     return h
+
+
+def memory(fine_pixels: int, coarse_pixels: int) -> int:
+    """About how many bytes `solve` holds at its peak beside the images."""
+    return 4 * ENDMEMBERS * (4 * fine_pixels + 6 * coarse_pixels)
