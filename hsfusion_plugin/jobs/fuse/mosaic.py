@@ -92,7 +92,7 @@ def prepare(
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         known = estimates.scene, estimates.blocks
-        verdict = decide(*known, model, pair.wavelengths, progress.check, progress.step)
+        verdict = decide(*known, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:

@@ -77,10 +77,10 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     if sampling.displacement is not None:  # other pixels of both images belong together
         blocks = read_blocks(pair, sampling, progress)
     samples = coarse_samples(blocks, sampling)
-    subspace = fit_subspace(samples.spectra, components, check=progress.check)
+    subspace = fit_subspace(samples.spectra, components, listener=progress)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
-    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress)
     for note in lit.notes:
         progress.info(note)
     warnings = [*lit.warnings, *geometry.warnings]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ..block import Block
 from ..model import SceneModel
 from ..window import Window
-from .low_rank import Tick, no_tick
 from .names import GLOBAL, TILED
 
 
@@ -31,16 +31,18 @@ class FullBand:
 
 
 def fit_full_band(
-    name: str, blocks: list[Block], scene: SceneModel, whole: Callable[[], Block], tick: Tick = no_tick
+    name: str, blocks: list[Block], scene: SceneModel, whole: Callable[[], Block], listener: Listener = SILENT
 ) -> FullBand:
     """`name` of FULL_BAND fitted to a scene whose statistics come from `blocks`; whole() gives all of it, asked for by a GLOBAL method only.
 
-    tick is told the share of the work that is done and may raise to end it.
+    The listener hears the share of the work that is done and may end it.
     """
     if name in TILED:
         return FullBand(name, _module(TILED[name]).fit(blocks, scene))
     block, module = whole(), _module(GLOBAL[name])
-    found = module.solve(block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, tick=tick)
+    found = module.solve(
+        block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, listener=listener
+    )
     return FullBand(name, lambda _, core: found.expand(*core.inside(block.place.fine)))
 
 
