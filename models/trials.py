@@ -10,17 +10,17 @@ import numpy as np
 from .metrics.radiometric import band_statistics, psnr
 from .metrics.spectral import sam
 from .observation import Degradation, Sampling, Upsampling, gaussian_field, noise_std
-from .scene.block import LEAST_SAMPLES, Block, whole_block
-from .scene.methods.subspace import ClosedForms
+from .scene.block import Block, whole_block
+from .scene.methods.subspace import CLOSED_FORMS, ClosedForms
 from .scene.model import COMPONENTS, SceneModel, fit_scene
-from .scene.reduced.wald import excess_rmse, reduced_block, reduced_sampling, verdict
+from .scene.reduced.guard import decide
 from .scene.sensors.response import estimate_psf
 from .scene.subspace.subspace import fit_subspace
 from .scene.tiles.spectra import expand_tile, outside_part
+from .scene.window import Window
 from .wire.tile import TileRequest
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
-CLOSED_FORMS = ("glp-hs", "loc", "map", "average")
 FOUR_BANDS = ((485.0, 70.0), (560.0, 60.0), (660.0, 60.0), (835.0, 120.0))
 EIGHT_BANDS = (
     (490.0, 65.0),
@@ -32,6 +32,7 @@ EIGHT_BANDS = (
     (1610.0, 90.0),
     (2200.0, 175.0),
 )
+NETWORK = "network"  # what a model is called among the methods
 LEAST_FACTOR = 0.1  # on the network's expected errors, even where what lies outside the subspace would cover everything
 PANCHROMATIC = ((650.0, 330.0),)
 
@@ -80,6 +81,7 @@ class Pair:
     hsi: np.ndarray
     msi: np.ndarray
     sampling: Sampling
+    wavelengths: np.ndarray
 
 
 def box_response(wavelengths: np.ndarray, bands: tuple[tuple[float, float], ...]) -> np.ndarray:
@@ -104,7 +106,7 @@ def simulate(scene: Scene, case: Case, seed: int = 0) -> Pair:
     msi = msi + np.float32(case.offset) * msi.mean(axis=(1, 2), keepdims=True)
     if case.snr_db:
         hsi, msi = (_noisy(image, case.snr_db, seed, stream) for stream, image in enumerate((hsi, msi)))
-    return Pair(truth, hsi, msi, sampling)
+    return Pair(truth, hsi, msi, sampling, scene.wavelengths)
 
 
 def _noisy(image: np.ndarray, snr_db: float, seed: int, stream: int) -> np.ndarray:
@@ -121,6 +123,7 @@ class Fitted:
     scene: SceneModel
     block: Block
     seen: Block
+    wavelengths: np.ndarray | None = None
 
     @classmethod
     def to(
@@ -137,17 +140,17 @@ class Fitted:
             fwhm = estimate_psf([block], subspace, nominal).fwhm
             sampling = Sampling(nominal.ratio, fwhm, fwhm)
         scene = fit_scene([block], sampling, components, wavelengths=wavelengths)
-        return cls(scene, block, scene.standardised(block))
+        return cls(scene, block, scene.standardised(block), wavelengths)
 
     def fuse(self, runner: Runner | None = None, denoise: bool = False, **options: Any) -> dict[str, np.ndarray]:
         """Every method: name -> (L, H, W), closed forms of the MSI as it is or, with `denoise`, with its noise filtered; `network` where a
         runner is given, with the options of its request."""
         forms = self.closed_forms(denoise)
         fused = {"interpolation": self.interpolate()}
-        for name, x in zip(CLOSED_FORMS, (forms.glp, forms.loc, forms.map, forms.average)):
-            fused[name] = self.expand(x)
+        for name in CLOSED_FORMS:
+            fused[name] = self.expand(forms.named(name))
         if runner is not None:
-            fused["network"] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
+            fused[NETWORK] = self.expand(self.infer(runner, **options)["x"].mean(axis=0))
         return fused
 
     def closed_forms(self, denoise: bool = False) -> ClosedForms:
@@ -168,19 +171,32 @@ class Fitted:
         return Upsampling.whole(self.scene.coefficients.sampling, self.block.scene_shape)(self.block.y)
 
 
+@dataclass(frozen=True)
+class Network:
+    """A model as the guard takes a method: the runner's mean estimate, in coefficients; options: of its requests."""
+
+    runner: Runner
+    options: dict[str, Any]
+    name: str = NETWORK
+
+    def fuse(self, block: Block, scene: SceneModel, core: Window) -> Estimate:
+        """Coefficients of the core."""
+        request = TileRequest(scene.coefficients, block.place, core, **self.options)
+        reply = self.runner(scene.standardised(block).images, request)
+        return Estimate(reply["x"].mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Coefficients x (K, rows, cols)."""
+
+    x: np.ndarray
+    spectra: None = None
+
+
 def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
     """What hsfusion:fuse would ship: `network`, a closed form that is better one scale down, or `average` where the scene is too small."""
-    scene, sampling = fitted.scene, fitted.scene.coefficients.sampling
-    reduced = reduced_block(fitted.block, sampling, scene.subspace.band_noise, scene.msi_noise)
-    if reduced is None or reduced.y_mask.sum() < LEAST_SAMPLES:
-        return "average"
-    rows, cols = reduced.scene_shape
-    truth = fitted.block.y[:, :rows, :cols]
-    local = Fitted.to(reduced, reduced_sampling(sampling), components=scene.subspace.components)
-    fused = local.fuse(runner, denoise=True, **options)
-    errors = {name: ((fused[name] - truth) ** 2).mean(axis=(1, 2)) for name in (*CLOSED_FORMS, "network")}
-    found = {name: excess_rmse(e, scene.subspace.band_noise) for name, e in errors.items()}
-    return verdict(found, "network", float(reduced.y_mask.sum()))[0]
+    return decide(fitted.scene, [fitted.block], Network(runner, options), fitted.wavelengths).shipped
 
 
 def scores(truth: np.ndarray, fused: np.ndarray) -> dict[str, float]:
@@ -214,7 +230,7 @@ def error_quantile(
     for scene in scenes.values():
         for case in cases:
             pair = simulate(scene, case)
-            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=components)
+            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, pair.wavelengths, components)
             reply = fitted.infer(runner)
             square = (fitted.expand(reply["x"][0]) - pair.truth).astype(np.float64) ** 2
             outside = fitted.scene.outside_std[:, None, None] ** 2
@@ -235,7 +251,7 @@ def validate(
     for name, scene in scenes.items():
         for case in cases:
             pair = simulate(scene, case)
-            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=components)
+            fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, pair.wavelengths, components)
             for method, fused in fitted.fuse(runner, **options).items():
                 rows.append({"scene": name, "case": case.name, "method": method, **scores(pair.truth, fused)})
     return rows

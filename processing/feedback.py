@@ -51,6 +51,7 @@ def interruptible(feedback: QgsProcessingFeedback) -> Iterator[None]:
     def cancel(number: int, frame: Any) -> None:
         feedback.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, cancel)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last where a terminal can be closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), cancel)
     yield  # the process ends with the run, so what was there before need not come back

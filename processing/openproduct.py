@@ -5,12 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qgis.core import QgsProcessingContext, QgsProcessingOutputString
+from qgis.core import QgsProcessingContext, QgsProcessingOutputString, QgsProcessingParameterDefinition
 
 from ..hsfusion_plugin.jobs.run.progress import Progress
 from .base import Algorithm
 from .parameters import advanced, boolean, number, raster_output, text
 from .strings import tr
+
+WIDGET = f"{__package__.rpartition('.')[0]}.hsfusion_plugin.gui.product.ProductWidget"
+
+
+def product() -> QgsProcessingParameterDefinition:
+    """PRODUCT: a text, for which dialogs have buttons for a file and a folder."""
+    parameter = text("PRODUCT", tr("Product (file, folder or archive)"), required=True)
+    parameter.setMetadata({"widget_wrapper": {"class": WIDGET}})
+    return parameter
 
 
 class OpenProduct(Algorithm):
@@ -19,7 +28,7 @@ class OpenProduct(Algorithm):
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
-            text("PRODUCT", tr("Product (file, folder or archive)"), required=True),
+            product(),
             text("BANDS", tr("Bands (all, good, ranges in nm, names)"), "all", ("all", "good", "400-1000")),
             text("MASK_CLASSES", tr("Quality classes to mask (default, none, names)"), "default", ("default", "none")),
             advanced(

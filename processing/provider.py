@@ -17,6 +17,7 @@ from .fuseclassical import FuseClassical
 from .fusefolder import FuseFolder
 from .getmodel import GetModel
 from .openproduct import OpenProduct
+from .propagate import Propagate
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
@@ -30,6 +31,7 @@ ALGORITHMS = (
     Evaluate,
     Assess,
     Compare,
+    Propagate,
     EstimateSensor,
     OpenProduct,
     SetupBackend,

@@ -180,22 +180,24 @@ def run(options: argparse.Namespace) -> int:
 
     from hsfusion.hsfusion_plugin.jobs.fuse.mosaic import Windows, join, prepare, record_of
     from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
+    from hsfusion.models.cards import find_model
 
     began = time.monotonic()
     request, progress = request_of(options.parameters), printing()
     places = [str(place.resolve()) for place in options.models]
-    model = None
+    model, sha256 = None, ""
     if request.method is None:
         if request.model_file:
             places.insert(0, request.model_file)
         name = Path(request.model_file).stem if request.model_file else request.model
         request = replace(request, model="hsfusion-base" if name == "auto" else name)
         model = model_method(request, places, options.device, options.precision)
+        sha256 = find_model(request.model, model.client.engine.places).sha256
     pair = Pair.open(request, progress)
-    mosaic = prepare(request, pair, progress, model)
+    mosaic = prepare(request, pair, progress, model, sha256)
     tiles = mosaic.tiles(pair, mosaic.method or model)
     fitted = time.monotonic()
-    windows = Windows(request)
+    windows = Windows(request, mosaic.sha256)
     windows.open(progress)
     there = windows.finished(len(tiles))
     missing = sorted(set(range(len(tiles))) - set(there))

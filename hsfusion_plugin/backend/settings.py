@@ -78,7 +78,15 @@ def model_folders(environment: Mapping[str, str] | None = None) -> tuple[Path, .
     """The user's own model folders (or files); touches no secret, so it may be asked at any time."""
     environment = os.environ if environment is None else environment
     text = environment.get("HSFUSION_MODELS") or _qgis_values().get("models", "")
-    return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part.strip())
+    return tuple(_at_home(part) for part in text.split(os.pathsep) if part.strip())
+
+
+def _at_home(part: str) -> Path:
+    """A path with `~` as the home folder; as it is where that is nobody's, so that it will simply not be found."""
+    try:
+        return Path(part).expanduser()
+    except RuntimeError:
+        return Path(part)
 
 
 def memory_budget(environment: Mapping[str, str] | None = None) -> int:

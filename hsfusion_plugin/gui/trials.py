@@ -6,12 +6,14 @@ import threading
 import time
 from typing import Any, Callable
 
-from qgis.PyQt.QtCore import QCoreApplication, QTimer
+from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer
 from qgis.PyQt.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from ...models.wire.text import quoted
 from ..errors import HSFusionError
 
 Work = tuple[Any, ...]  # a function (cancelled, *arguments) -> text, and its further arguments
+LONGEST_LIST = 2000  # characters of model names
 _POLL_MS = 100
 
 
@@ -25,6 +27,7 @@ class Trial(QWidget):
         self._stop = threading.Event()
         self.button, self.answer = QPushButton(label), QLabel()
         self.answer.setWordWrap(True)
+        self.answer.setTextFormat(Qt.TextFormat.PlainText)  # it repeats what a server says
         self.answer.setVisible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -107,9 +110,10 @@ def try_endpoint(cancelled: Callable[[], bool], endpoint: str, token: str) -> st
     server = client.server(cancelled)
     answered = time.monotonic() - began
     names = ", ".join(str(model["name"]) for model in client.models(cancelled)) or _tr("none")
-    device = (server.get("hsfusion") or {}).get("device", "?")
+    ours = server.get("hsfusion")
+    device = quoted(ours.get("device", "?")) if isinstance(ours, dict) else "?"
     return _tr("It answers in {:.0f} ms: {} {}, device {}, models: {}.").format(
-        1000 * answered, server.get("name"), server.get("version"), device, names
+        1000 * answered, quoted(server.get("name")), quoted(server.get("version")), device, names[:LONGEST_LIST]
     )
 
 

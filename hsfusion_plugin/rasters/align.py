@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...models.errors import HSFusionError
 from .crs import crs_name, same_crs
+from .edit_advice import edit_advice
 from .raster import Raster
 
 RATIO_TOLERANCE = 1e-3
@@ -153,7 +154,7 @@ def check_both_have_crs(raster: Raster, msi: Raster) -> None:
     if bool(raster.crs_wkt) != bool(msi.crs_wkt):
         bare = msi if raster.crs_wkt else raster
         raise HSFusionError(
-            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it (gdal_edit.py -a_srs)."
+            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it ({edit_advice(bare.path, '-a_srs EPSG:CODE')})."
         )
 
 

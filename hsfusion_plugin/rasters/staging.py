@@ -17,6 +17,7 @@ from .files_behind import files_behind, identity
 from .layout import Layout
 from .sidecars import SUFFIXES, raster_is_ours, sidecar_of
 
+LONGEST_NAME = 220  # bytes, so that what is laid beside a file has a name too: file systems take 255
 _LOCK = ".lock"
 _RASTERS = (".tif", ".tiff")
 _YOUNG_S = 1.0  # between making the lock and holding it lies a moment
@@ -64,6 +65,10 @@ def check_writable(
     go with it, is among the files behind `inputs`, whatever links or names of GDAL's lead there.
     """
     target = Path(path).absolute()
+    if len(os.fsencode(target.name)) > LONGEST_NAME:
+        raise HSFusionError(
+            f"{role}: the name '{target.name[:40]}...' is too long; give one of at most {LONGEST_NAME} bytes."
+        )
     replaced = [target, *(target.with_name(target.name + suffix) for suffix in _COMPANIONS)]
     existing = {key for key in map(identity, replaced) if key is not None}
     if existing and existing & files_behind(inputs):
@@ -86,9 +91,14 @@ def check_writable(
         ) from error
     if free < size:
         raise HSFusionError(
-            f"{role}: '{folder}' has {free / 1e9:.2f} GB left and up to {size / 1e9:.2f} GB are needed; free some space or choose another disk."
+            f"{role}: '{folder}' has {amount(free)} left and up to {amount(size)} are needed; free some space or choose another disk."
         )
     return target
+
+
+def amount(size: float) -> str:
+    """Bytes for people: in GB, or in MB where that would be 0.00."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
 @contextmanager

@@ -76,16 +76,17 @@ def _ratio(hsi: Raster, msi: Raster) -> float:
 
 def mask_on_grid_of(mask: Raster, msi: Raster) -> tuple[Raster, str]:
     """The mask as `align` takes it and a sentence for the log: in another CRS or rotated, it is looked up at the MSI's pixel centres."""
-    check_grid(mask, rotated=True)
+    if not mask.swath:
+        check_grid(mask, rotated=True)
     check_both_have_crs(mask, msi)
     near = in_crs_of(mask, msi)
-    if near.north_up and _same_crs(near, msi):
+    if not mask.swath and near.north_up and _same_crs(near, msi):
         return near, ""
     options = {"resampleAlg": "near", "outputType": gdal.GDT_Float32, "dstNodata": math.nan, "dstAlpha": False}
     warped = _virtual(mask, msi, msi.bounds, (msi.cols, msi.rows), options)
     return (
         warped,
-        f"MASK is in {crs_name(mask.crs_wkt)} or rotated: its nearest pixel decides at each MSI pixel's centre.",
+        f"MASK is in {crs_name(mask.crs_wkt)}, rotated or a swath: its nearest pixel decides at each MSI pixel's centre.",
     )
 
 

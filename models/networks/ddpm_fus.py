@@ -1,17 +1,19 @@
 """DDPM-Fus (arXiv 2307.03423): an SR3-style U-Net on the noisy image with both conditions concatenated.
 
-From the paper: input [X_t, Z, bicubic(Y)], the level embedded into every residual block, convolutional residual blocks, skips, attention;
-1.69 M parameters and 2.66 GMAC per 64 x 64 patch for 31 + 3 bands, 1.93 M for 128 + 4, 1.86 M for 102 + 4. Objective eps, loss l1, linear
-schedule 0 to 0.01 over 2000.
+From the paper: input [X_t, Z, bicubic(Y)], the level embedded into every residual block, convolutional residual
+blocks, skips, attention; 1.69 M parameters and 2.66 GMAC per 64 x 64 patch for 31 + 3 bands, 1.93 M for 128 + 4, 1.86
+M for 102 + 4. Objective eps, loss l1, linear schedule 0 to 0.01 over 2000.
 
-Open in the paper (channel numbers stand only in a figure that the text does not carry) and chosen here: width 72 at all of three
-resolutions, one residual block per level down and two up, one in the middle, single-head attention after each block at the lowest
-resolution, GroupNorm with 8 groups. This gives 1.69 M, 1.88 M and 1.83 M parameters and 2.74 GMAC for the first: it matches the paper's size,
-which does not make it the paper's network. (The paper's other two MAC counts grow too little with the bands for any network whose first
-and last convolutions are 3 x 3 at full resolution; ours grow to 3.5 G.)
+Open in the paper (channel numbers stand only in a figure that the text does not carry) and chosen here: width 72 at
+all of three resolutions, one residual block per level down and two up, one in the middle, single-head attention after
+each block at the lowest resolution, GroupNorm with 8 groups. This gives 1.69 M, 1.88 M and 1.83 M parameters and 2.74
+GMAC for the first: it matches the paper's size, which does not make it the paper's network. (The paper's other two
+MAC counts grow too little with the bands for any network whose first and last convolutions are 3 x 3 at full
+resolution; ours grow to 3.5 G.)
 
-Departures: the level enters as the angle of its amplitudes, not as the integer t (`sr3_layers.noise_angle`); images are expected in
-[-1, 1], which the paper does not state. GroupNorm and attention look at the whole tile: run it on windows of its training size.
+Departure: the level enters as the angle of its amplitudes, not as the integer t (`sr3_layers.noise_angle`). The paper
+does not state the range of the images; here they lie in [0, 1] or little above (`scene.pixels.scaling`). GroupNorm
+and attention look at the whole tile: run it on windows of its training size.
 """
 
 from __future__ import annotations

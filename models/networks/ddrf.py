@@ -1,19 +1,22 @@
-"""DDRF (arXiv 2304.04774; DDIF in Information Fusion 104, 2024): a U-Net whose conditions are injected, not concatenated.
+"""DDRF (arXiv 2304.04774; DDIF in Information Fusion 104, 2024): a U-Net whose conditions are injected, not
+concatenated.
 
-From the paper and its public code (facts, no lines of it): SR3 U-Net of width 32, multipliers 1, 2, 2, 4, three residual blocks per
-level (four on the way up), GroupNorm with one group, attention with 8 heads at the lowest of four resolutions and in the middle, dropout
-0.2 and drop path 0.2, self-conditioning by concatenation. Encoder blocks: style transfer modulation, which turns [upsampled HSI, MSI] into
-scale and shift. Decoder blocks: wavelet modulation, cross-attention with q from the features and k, v from [LL of the upsampled HSI,
-details of the MSI] of one Haar level. A block is injection, residual block, attention, in this order. The injection brings the channels
-(with the skip on the way up) to the block's width: by a 1 x 1 convolution of its own in the style modulation, on the residual path in the
-wavelet modulation. The latter normalises its input first and adds to what it normalised; its feed-forward is 3 x 3, SiLU, 3 x 3, 1 x 1,
-and drop path is on that alone. Objective x0 of the residual to the upsampled HSI (`objectives.Residual`), l1, cosine schedule, 25 steps of
-DDIM. HSI + MSI and MS + PAN (msi_bands = 1) alike.
+From the paper and its public code (facts, no lines of it): SR3 U-Net of width 32, multipliers 1, 2, 2, 4, three
+residual blocks per level (four on the way up), GroupNorm with one group, attention with 8 heads at the lowest of four
+resolutions and in the middle, dropout 0.2 and drop path 0.2, self-conditioning by concatenation. Encoder blocks:
+style transfer modulation, which turns [upsampled HSI, MSI] into scale and shift. Decoder blocks: wavelet modulation,
+cross-attention with q from the features and k, v from [LL of the upsampled HSI, details of the MSI] of one Haar
+level. A block is injection, residual block, attention, in this order. The injection brings the channels (with the
+skip on the way up) to the block's width: by a 1 x 1 convolution of its own in the style modulation, on the residual
+path in the wavelet modulation. The latter normalises its input first and adds to what it normalised; its feed-forward
+is 3 x 3, SiLU, 3 x 3, 1 x 1, and drop path is on that alone. Objective x0 of the residual to the upsampled HSI
+(`objectives.Residual`), l1, cosine schedule, 25 steps of DDIM. HSI + MSI and MS + PAN (msi_bands = 1) alike.
 
-Departures, each where the public code slips or leaves its paper: the level enters as an angle, so that respacing needs no remapping; the
-self-condition follows the sampler's last estimate (`SelfConditioned`); the linear attention's softmaxes run over the channels of q and the
-pixels of k, as the paper has it; the Haar transform averages, so that LL keeps the images' range; self-attention divides by the root of a
-head's channels, not of all. GroupNorm and both attentions look at the whole tile: run it on windows of its training size.
+Departures, each where the public code slips or leaves its paper: the level enters as an angle, so that respacing
+needs no remapping; the self-condition follows the sampler's last estimate (`SelfConditioned`); the linear attention's
+softmaxes run over the channels of q and the pixels of k, as the paper has it; the Haar transform averages, so that LL
+keeps the images' range; self-attention divides by the root of a head's channels, not of all. GroupNorm and both
+attentions look at the whole tile: run it on windows of its training size.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ from .sr3_layers import Grow, LevelEmbedding, ResidualBlock, SelfAttention, Shri
 
 
 def haar(image: Tensor) -> tuple[Tensor, Tensor]:
-    """One level of the averaging Haar transform: (B, C, H, W), even sizes -> LL (B, C, H/2, W/2) and [H, V, D] (B, 3C, H/2, W/2)."""
+    """One level of the averaging Haar transform: (B, C, H, W), even sizes -> LL (B, C, H/2, W/2) and [H, V, D] (B,
+    3C, H/2, W/2)."""
     a, b, c, d = (image[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
     details = torch.cat([a + b - c - d, a - b + c - d, a - b - c + d], dim=1)
     return (a + b + c + d) / 4, details / 4
@@ -45,7 +49,8 @@ def resized(condition: Tensor, like: Tensor) -> Tensor:
 
 
 class StyleModulation(nn.Module):
-    """conv(x) (1 + scale) + shift, both from the condition (the paper's style transfer modulation); starts as conv(x) alone."""
+    """conv(x) (1 + scale) + shift, both from the condition (the paper's style transfer modulation); starts as conv(x)
+    alone."""
 
     def __init__(self, channels_in: int, condition: int, channels: int) -> None:
         super().__init__()
@@ -66,7 +71,8 @@ class StyleModulation(nn.Module):
 
 
 class WaveletModulation(nn.Module):
-    """Cross-attention of memory linear in pixels: q from features, k and v from wavelet coefficients; then a feed-forward."""
+    """Cross-attention of memory linear in pixels: q from features, k and v from wavelet coefficients; then a
+    feed-forward."""
 
     def __init__(self, channels_in: int, condition: int, channels: int, heads: int = 8, drop_path: float = 0.2) -> None:
         super().__init__()
@@ -106,7 +112,8 @@ class WaveletModulation(nn.Module):
 
 
 class ModulatedBlock(nn.Module):
-    """Modulation by the condition, residual block, attention where the resolution is lowest; without a modulation the last two."""
+    """Modulation by the condition, residual block, attention where the resolution is lowest; without a modulation the
+    last two."""
 
     def __init__(
         self,
@@ -133,8 +140,8 @@ class ModulatedBlock(nn.Module):
 class DDRF(nn.Module):
     """(x_t, level, msi, hsi_up, self_condition) -> prediction, shaped as x_t; H and W multiples of `multiple`.
 
-    `style`, `wavelet`: off = that injection is left out. `concatenate`: the network's input holds hsi_up and msi too, as in SR3; with both
-    injections off this is the network without the paper's idea.
+    `style`, `wavelet`: off = that injection is left out. `concatenate`: the network's input holds hsi_up and msi too,
+    as in SR3; with both injections off this is the network without the paper's idea.
     """
 
     tile_invariant = False
@@ -189,7 +196,8 @@ class DDRF(nn.Module):
     def forward(
         self, x: Tensor, level: Tensor, msi: Tensor, hsi_up: Tensor, self_condition: Tensor | None = None
     ) -> Tensor:
-        """x (B, L, H, W), level (B,), msi (B, l, H, W), hsi_up (B, L, H, W), self_condition an earlier x0 estimate -> (B, L, H, W)."""
+        """x (B, L, H, W), level (B,), msi (B, l, H, W), hsi_up (B, L, H, W), self_condition an earlier x0 estimate ->
+        (B, L, H, W)."""
         embedding = self.embed(level)
         style = torch.cat([hsi_up, msi], dim=1)
         wavelet = torch.cat([haar(hsi_up)[0], haar(msi)[1]], dim=1)
@@ -213,7 +221,8 @@ class DDRF(nn.Module):
 
 
 class SelfConditioned:
-    """A denoiser that gives the network its last estimate of x0 (Chen et al. 2023, algorithm 2); make a new one for every run."""
+    """A denoiser that gives the network its last estimate of x0 (Chen et al. 2023, algorithm 2); make a new one for
+    every run."""
 
     def __init__(self, denoiser: Callable[..., Tensor]) -> None:
         self.denoiser, self.last = denoiser, None
@@ -225,7 +234,8 @@ class SelfConditioned:
 
 
 def training_self_condition(denoiser: Callable[..., Tensor], x: Tensor, level: Tensor, share: float = 0.5) -> Tensor:
-    """Self-condition of a training batch: the network's own x0 for a random `share` of the items, zero for the others; no gradient."""
+    """Self-condition of a training batch: the network's own x0 for a random `share` of the items, zero for the
+    others; no gradient."""
     chosen = torch.rand(x.shape[0], 1, 1, 1, device=x.device) < share
     with torch.no_grad():
         return torch.where(chosen, denoiser(x, level, self_condition=torch.zeros_like(x)), torch.zeros_like(x))

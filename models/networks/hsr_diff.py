@@ -1,20 +1,23 @@
-"""CDFormer of HSR-Diff (ICCV 2023, arXiv 2306.12085): two transformer streams at full resolution, one conditioning the other.
+"""CDFormer of HSR-Diff (ICCV 2023, arXiv 2306.12085): two transformer streams at full resolution, one conditioning
+the other.
 
-From the paper: an SR stream (3 x 3 convolution, stacked S2TL, features of every depth F_l^SR) and a denoising stream (stacked NC-S2TL, layer
-l conditioned on F_l^SR), no downsampling, reconstruction by a 3 x 3 convolution added to a residual image. S2TL is window spatial attention
-(Swin), transposed spectral attention (Restormer MDTA) and a gated feed-forward (Restormer GDFN), each after LayerNorm and with a residual;
-NC-S2TL merges a linear transform of the noise embedding and cross-attends to F^SR first. Width 256 in both streams, 31.56 M parameters,
-Kaiming initialisation, x0 objective, `losses.three_terms`, progressive patches with only the second half trained at full size.
+From the paper: an SR stream (3 x 3 convolution, stacked S2TL, features of every depth F_l^SR) and a denoising stream
+(stacked NC-S2TL, layer l conditioned on F_l^SR), no downsampling, reconstruction by a 3 x 3 convolution added to a
+residual image. S2TL is window spatial attention (Swin), transposed spectral attention (Restormer MDTA) and a gated
+feed-forward (Restormer GDFN), each after LayerNorm and with a residual; NC-S2TL merges a linear transform of the
+noise embedding and cross-attends to F^SR first. Width 256 in both streams, 31.56 M parameters, Kaiming
+initialisation, x0 objective, `losses.three_terms`, progressive patches with only the second half trained at full
+size.
 
-Open in the paper and chosen here: 12 layers per stream, 8 heads, window 8 (every second layer shifted by half), relative position bias,
-feed-forward factor 3 (31.7 M parameters for 31 + 3 bands; Restormer's 2.66 fits no even number of layers); the SR stream sees
-[X, bicubic(Y)]; the residual adds to bicubic(Y); cross-attention is transposed (linear in pixels). Defaults are the small network (width 64, 4
-layers, 4 heads), `PAPER` the large one.
+Open in the paper and chosen here: 12 layers per stream, 8 heads, window 8 (every second layer shifted by half),
+relative position bias, feed-forward factor 3 (31.7 M parameters for 31 + 3 bands; Restormer's 2.66 fits no even
+number of layers); the SR stream sees [X, bicubic(Y)]; the residual adds to bicubic(Y); cross-attention is transposed
+(linear in pixels). Defaults are the small network (width 64, 4 layers, 4 heads), `PAPER` the large one.
 
-Departures: the last convolution starts at a hundredth of Kaiming's weights, so that a run begins near bicubic(Y) and not 30 dB below it; the
-embedding is of 1000 sqrt(gamma): as printed, sinusoids of gamma in [0, 1] hardly vary. Shifted windows at the border are partial and
-masked, not rolled around. Windows sit on the scene's grid by `origin`; the transposed attentions average over the whole tile all the same,
-so run it on windows of its training size.
+Departures: the last convolution starts at a hundredth of Kaiming's weights, so that a run begins near bicubic(Y) and
+not 30 dB below it; the embedding is of 1000 sqrt(gamma): as printed, sinusoids of gamma in [0, 1] hardly vary.
+Shifted windows at the border are partial and masked, not rolled around. Windows sit on the scene's grid by `origin`;
+the transposed attentions average over the whole tile all the same, so run it on windows of its training size.
 """
 
 from __future__ import annotations
@@ -77,7 +80,8 @@ class WindowAttention(nn.Module):
 
 
 class SpectralAttention(nn.Module):
-    """Attention between channels (Zamir et al. 2022, MDTA): q from x, k and v from `source`, which is x itself where none is given."""
+    """Attention between channels (Zamir et al. 2022, MDTA): q from x, k and v from `source`, which is x itself where
+    none is given."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -115,7 +119,8 @@ class GatedFeedForward(nn.Module):
 
 
 class S2TL(nn.Module):
-    """Spatial-spectral transformer layer. `noisy`: it merges the noise embedding; `crossed`: it cross-attends to F_l^SR. Both: NC-S2TL."""
+    """Spatial-spectral transformer layer. `noisy`: it merges the noise embedding; `crossed`: it cross-attends to
+    F_l^SR. Both: NC-S2TL."""
 
     def __init__(
         self, channels: int, heads: int, window: int, shift: int, expansion: float, noisy: bool, crossed: bool
@@ -134,7 +139,8 @@ class S2TL(nn.Module):
     def forward(
         self, x: Tensor, origin: tuple[int, int], embedding: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
-        """(B, C, H, W); embedding (B, C) for a noisy layer, condition F_l^SR (B, C, H, W) for a crossed one -> (B, C, H, W)."""
+        """(B, C, H, W); embedding (B, C) for a noisy layer, condition F_l^SR (B, C, H, W) for a crossed one -> (B, C,
+        H, W)."""
         if embedding is not None:
             x = x + self.noise(embedding)[:, :, None, None]
         if condition is not None:
@@ -145,7 +151,8 @@ class S2TL(nn.Module):
 
 
 class ConvolutionLayer(nn.Module):
-    """Two 3 x 3 convolutions in the place of a transformer layer, of about as many parameters (the paper's ablation CD-CNN)."""
+    """Two 3 x 3 convolutions in the place of a transformer layer, of about as many parameters (the paper's ablation
+    CD-CNN)."""
 
     def __init__(self, channels: int, noisy: bool, crossed: bool) -> None:
         super().__init__()
@@ -170,11 +177,12 @@ class ConvolutionLayer(nn.Module):
 
 
 class CDFormer(nn.Module):
-    """(x_t, level, msi, hsi_up) -> x0, shaped as x_t. `encode` runs the SR stream, which knows no level: once per tile for all steps.
+    """(x_t, level, msi, hsi_up) -> x0, shaped as x_t. `encode` runs the SR stream, which knows no level: once per
+    tile for all steps.
 
-    `sr_stream`: off = there is none, nor any cross-attention; the denoising stream's input holds the conditions (the paper's ablation).
-    `layer`: "transformer", or "convolution" (the paper's ablation CD-CNN).
-    `only_second_half`: the first half of both streams is computed without gradients (the paper's training at full size).
+    `sr_stream`: off = there is none, nor any cross-attention; the denoising stream's input holds the conditions (the
+    paper's ablation). `layer`: "transformer", or "convolution" (the paper's ablation CD-CNN). `only_second_half`: the
+    first half of both streams is computed without gradients (the paper's training at full size).
     """
 
     multiple = 1
@@ -220,7 +228,8 @@ class CDFormer(nn.Module):
             self.tail.weight *= FIRST_OUTPUT
 
     def encode(self, msi: Tensor, hsi_up: Tensor, origin: tuple[int, int] = (0, 0)) -> list[Tensor]:
-        """The SR stream: msi (B, l, H, W), hsi_up (B, L, H, W) -> F_l^SR, one (B, C, H, W) per layer; none where it is off."""
+        """The SR stream: msi (B, l, H, W), hsi_up (B, L, H, W) -> F_l^SR, one (B, C, H, W) per layer; none where it
+        is off."""
         features: list[Tensor] = []
         if not self.sr_stream:
             return features
@@ -241,7 +250,8 @@ class CDFormer(nn.Module):
         features: list[Tensor] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> Tensor:
-        """x (B, L, H, W), level (B,), msi (B, l, H, W), hsi_up = bicubic(Y) (B, L, H, W) -> x0; `features` from `encode` spare its work."""
+        """x (B, L, H, W), level (B,), msi (B, l, H, W), hsi_up = bicubic(Y) (B, L, H, W) -> x0; `features` from
+        `encode` spare its work."""
         if features is None:
             features = self.encode(msi, hsi_up, origin)
         embedding = sinusoid(1000 * level, self.width).to(x.dtype)

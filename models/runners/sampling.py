@@ -1,4 +1,5 @@
-"""How a full-band model draws its image: the levels it walks down, the sampler, what keeps an estimate in range; all from its card."""
+"""How a full-band model draws its image: the levels it walks down, the sampler, what keeps an estimate in range; all
+from its card."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """levels (T + 1,): signal amplitudes from clean to noise, of which a run walks a sub-sequence of `default_steps` or as many as are asked for.
+    """levels (T + 1,): signal amplitudes from clean to noise, of which a run walks a sub-sequence of `default_steps`
+    or as many as are asked for.
 
-    sampler: one of SAMPLERS. upper_variance: fresh noise of variance beta_t in `ancestral` (HSR-Diff, eq. 6), not the posterior's.
-    clamp: (least, most) of the normalised image that every estimate is cut to (public code of SR3 and DDRF), or None.
+    sampler: one of SAMPLERS. upper_variance: fresh noise of variance beta_t in `ancestral` (HSR-Diff, eq. 6), not the
+    posterior's. clamp: (least, most) of the normalised image that every estimate is cut to (public code of SR3 and
+    DDRF), or None.
     """
 
     levels: Tensor
@@ -53,7 +56,8 @@ class SamplingPlan:
     def draw(
         self, denoise: Denoise, x: Tensor, base: Residual, noise: Callable[[int], Tensor], sampler: str, steps: int
     ) -> Tensor:
-        """The image that noise x (B, L, H, W) becomes; `noise(step)` is like x and is asked for by `ancestral` alone."""
+        """The image that noise x (B, L, H, W) becomes; `noise(step)` is like x and is asked for by `ancestral`
+        alone."""
         levels, correct = self.walk(steps), self._clamped(base)
         name = self.sampler if sampler == AUTO else sampler
         if name == ANCESTRAL:

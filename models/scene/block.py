@@ -120,15 +120,12 @@ def widened(block: Block, margin: int) -> Block:
     """The block with so many HSI pixels around of which nothing is known, for a displacement that needs room."""
     if margin == 0:
         return block
-    edge = ((margin, margin), (margin, margin))
+    edge, coarse = ((margin, margin), (margin, margin)), block.place.coarse
     return replace(
         block,
         y=np.pad(block.y, ((0, 0), *edge)),
         y_mask=np.pad(block.y_mask, edge),
-        place=replace(
-            block.place,
-            coarse=Window(*(range(a.start - margin, a.stop + margin) for a in block.place.coarse.axes)),
-        ),
+        place=replace(block.place, coarse=Window(*(range(a.start - margin, a.stop + margin) for a in coarse.axes))),
     )
 
 

@@ -33,7 +33,7 @@ class TookTooLong(HSFusionError):
     """A tile was worked on for longer than the server gives to one."""
 
 
-@dataclass
+@dataclass(eq=False)  # a job is itself: what it holds are arrays
 class Job:
     """One tile: what the worker needs of it, and its kind; tiles of the same kind may be worked on together (None = alone).
 

@@ -22,9 +22,11 @@ LARGEST_SCENE = 1 << 20  # fine pixels per axis: the plan of the fixed windows g
 
 @dataclass(frozen=True)
 class FullBandRequest:
-    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off the MSI.
+    """hsi_scale, msi_scale (l,): what both images are divided by, once per scene, after msi_offset (l,) is taken off
+    the MSI.
 
-    core: the absolute fine pixels wanted back. steps 0 = the model's own; samples 0 = one; sampler `auto` = as the card says.
+    core: the absolute fine pixels wanted back. steps 0 = the model's own; samples 0 = one; sampler `auto` = as the
+    card says.
     """
 
     sampling: Sampling
@@ -59,7 +61,8 @@ class FullBandRequest:
         return replace(request, samples=max(1, request.samples))
 
     def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not
+        finite."""
         bands, msi_bands, fine, coarse = (
             card["bands"],
             card["msi_bands"],

@@ -45,7 +45,7 @@ def detail_of(scene: Scene, case: Case, components: int) -> Detail:
     """Of one simulated pair whose PSF is known."""
     pair = simulate(scene, case)
     block = whole_block(pair.hsi, pair.msi)
-    fitted = Fitted.to(block, pair.sampling, components=components)
+    fitted = Fitted.to(block, pair.sampling, pair.wavelengths, components)
     model, subspace = fitted.scene, fitted.scene.subspace
     told = outside_part(model, block)
     error = pair.truth - subspace.expand(subspace.project(pair.truth)) - told

@@ -49,7 +49,7 @@ def against_truth(scene: Scene, case: Case) -> dict[str, np.ndarray]:
     pair = simulate(scene, case)
     clean = np.tensordot(box_response(scene.wavelengths, case.bands), pair.truth.astype(np.float64), axes=1)
     true = noise_std((clean**2).mean(axis=(1, 2)), case.snr_db) if case.snr_db else clean.std(axis=(1, 2))
-    fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling)
+    fitted = Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, pair.wavelengths)
     return {name: estimate(fitted) / true for name, estimate in ESTIMATES.items()}
 
 

@@ -100,10 +100,11 @@ def run_case(
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Every method's cube by name."""
     block, components, name = whole_block(pair.hsi, pair.msi), int(card["components"]), card["name"]
-    told = Fitted.to(block, pair.sampling)
+    known = pair.wavelengths
+    told = Fitted.to(block, pair.sampling, known)
     fused = {YARDSTICK: told.fuse()["glp-hs"], UNGATED: ungated(told)}
     sampling = blind_sampling(block, pair.sampling.ratio)
-    plain, fitted = Fitted.to(block, sampling), Fitted.to(block, sampling, components=components)
+    plain, fitted = Fitted.to(block, sampling, known), Fitted.to(block, sampling, known, components)
     fused.update(plain.fuse())
     fused[FILTERED] = plain.expand(plain.closed_forms(denoise=True).average)
     if job.thorough:
@@ -117,8 +118,8 @@ def run_case(
     if job.samples:
         fused[f"{job.samples} samples"] = fitted.fuse(runner, samples=job.samples, steps=5)["network"]
     if job.thorough:
-        fused[f"{name}, told PSF"] = Fitted.to(block, pair.sampling, components=components).fuse(runner)["network"]
-        fused.update(misjudged(block, pair.sampling, runner, components, name))
+        fused[f"{name}, told PSF"] = Fitted.to(block, pair.sampling, known, components).fuse(runner)["network"]
+        fused.update(misjudged(block, pair, runner, components, name))
     choice = guarded(fitted, runner)
     fused["guarded"] = fused[name] if choice == "network" else fitted.fuse(denoise=True)[choice]
     return {method: cube for method, cube in fused.items() if cube is not None}, trust
@@ -164,10 +165,11 @@ def denoised(plain: Fitted, truth: np.ndarray) -> np.ndarray:
     return best[1]  # type: ignore[index]
 
 
-def misjudged(block: Block, sampling: Sampling, runner: Runner, components: int, name: str) -> dict[str, np.ndarray]:
+def misjudged(block: Block, pair: Pair, runner: Runner, components: int, name: str) -> dict[str, np.ndarray]:
     """The model told a PSF that is a quarter too wide, with data consistency and without."""
-    wrong = replace(sampling, fwhm_y=MISJUDGED * sampling.fwhm_y, fwhm_x=MISJUDGED * sampling.fwhm_x)
-    fitted = Fitted.to(block, wrong, components=components)
+    true = pair.sampling
+    wrong = replace(true, fwhm_y=MISJUDGED * true.fwhm_y, fwhm_x=MISJUDGED * true.fwhm_x)
+    fitted = Fitted.to(block, wrong, pair.wavelengths, components)
     fused = fitted.fuse(runner)
     return {
         "average, PSF +25 %": fused["average"],

@@ -46,7 +46,7 @@ class Variant:
 
 
 ONE_SHOT = {"regression": True, "objective": "x0"}
-FIXED = [{"size": 32, "batch": 4, "steps": 960}]
+FIXED = [{"size": 32, "batch": 4, "steps": 650}]
 REPRODUCTION = (
     Variant("ddpm-fus", "ddpm-fus", "DDPM-Fus, x0, l1", sweep=True),
     Variant("ddpm-fus-one-shot", "ddpm-fus", "DDPM-Fus's network, one-shot regression", ONE_SHOT),
@@ -60,7 +60,19 @@ REPRODUCTION = (
     Variant("ddpm-fus-eps-l2", "ddpm-fus", "eps, l2", {"objective": "eps", "loss": "l2"}),
     Variant("ddrf-no-style", "ddrf", "without style modulation", {"settings": {"style": False}}),
     Variant("ddrf-no-wavelet", "ddrf", "without wavelet modulation", {"settings": {"wavelet": False}}),
+    Variant(
+        "ddrf-concatenated",
+        "ddrf",
+        "conditions concatenated, no injection",
+        {"settings": {"style": False, "wavelet": False, "concatenate": True}},
+    ),
     Variant("hsr-diff-no-sr-stream", "hsr-diff", "without the SR stream", {"settings": {"sr_stream": False}}),
+    Variant(
+        "hsr-diff-convolution",
+        "hsr-diff",
+        "convolutions for transformer layers (CD-CNN)",
+        {"settings": {"layer": "convolution"}},
+    ),
     Variant("hsr-diff-fixed", "hsr-diff", "fixed patches of 32", {"stages": FIXED}),
     Variant("hsr-diff-l1", "hsr-diff", "l1 instead of the three-term loss", {"loss": "l1"}),
 )
@@ -69,8 +81,8 @@ TABLES = (
     ("The systems, and the same networks as one-shot regressions", ("ddpm-fus", "ddpm-fus-one-shot", "hsr-diff", "hsr-diff-one-shot", "ddrf", "ddrf-one-shot")),
     ("eps, x0 and v (DDPM-Fus)", ("ddpm-fus-eps", "ddpm-fus", "ddpm-fus-v")),
     ("l1 and l2 (DDPM-Fus)", ("ddpm-fus", "ddpm-fus-l2", "ddpm-fus-eps", "ddpm-fus-eps-l2")),
-    ("Progressive patches, SR stream, loss (HSR-Diff)", ("hsr-diff", "hsr-diff-fixed", "hsr-diff-no-sr-stream", "hsr-diff-l1")),
-    ("Injections (DDRF)", ("ddrf", "ddrf-no-style", "ddrf-no-wavelet")),
+    ("Progressive patches, SR stream, loss (HSR-Diff)", ("hsr-diff", "hsr-diff-fixed", "hsr-diff-no-sr-stream", "hsr-diff-convolution", "hsr-diff-l1")),
+    ("Injections (DDRF)", ("ddrf", "ddrf-no-style", "ddrf-no-wavelet", "ddrf-concatenated")),
 )  # fmt: skip
 
 
@@ -119,7 +131,7 @@ def scored(variant: Variant, config: FullBandConfig, trials: list[Trial], work: 
         return json.loads(kept.read_text(encoding="utf-8"))
     card = read_card(model)
     runner = FullBandRunner(card, load_state(model))
-    psnr, sam, seconds = {}, {}, {}
+    psnr, sam, seconds, scenes = {}, {}, {}, {}
     for steps in (1,) if config.regression else STEPS if variant.sweep else FEW_STEPS:
         busy, found = time.process_time(), []
         for trial in trials:
@@ -127,7 +139,8 @@ def scored(variant: Variant, config: FullBandConfig, trials: list[Trial], work: 
         seconds[str(steps)] = (time.process_time() - busy) / sum(x[0].size for x in found) * 512**2
         scores = [trial.score(x) for trial, x in zip(trials, found)]
         psnr[str(steps)], sam[str(steps)] = (sum(s[i] for s in scores) / len(scores) for i in (0, 1))
-    result = {"says": variant.says, "psnr": psnr, "sam": sam, "seconds": seconds, **size_of(config)}
+        scenes[str(steps)] = [score[0] for score in scores]
+    result = {"says": variant.says, "scenes": scenes, "psnr": psnr, "sam": sam, "seconds": seconds, **size_of(config)}
     result["training_seconds"] = card["training"]["cpu_seconds"]
     result["steps"], result["default_steps"] = card["training"]["steps"], card["default_steps"]
     kept.write_text(json.dumps(result, indent=1), encoding="utf-8")

@@ -49,7 +49,7 @@ def compared(scene: Scene, case: Case, centres: dict[str, float], how: str) -> d
     images = pair.msi, mixed, mixed[~soft], sharpening(mixed, mask)
     found = {}
     for treatment, msi in zip(TREATMENTS, images):
-        fused = Fitted.to(whole_block(pair.hsi, msi), pair.sampling).fuse()
+        fused = Fitted.to(whole_block(pair.hsi, msi), pair.sampling, pair.wavelengths).fuse()
         found.update({(treatment, method): scores(pair.truth, fused[method])["psnr"] for method in METHODS})
     return found
 

@@ -1,4 +1,5 @@
-"""Files of PanCollection: HDF5 with 4-D arrays gt (N, L, H, W), ms (N, L, h, w), lms and pan (N, l, H, W); gt is absent at full resolution."""
+"""Files of PanCollection: HDF5 with 4-D arrays gt (N, L, H, W), ms (N, L, h, w), lms and pan (N, l, H, W); gt is
+absent at full resolution."""
 
 from __future__ import annotations
 
@@ -15,13 +16,16 @@ KEYS = ("gt", "ms", "pan")
 
 
 def read_pancollection(path: Path, config: FullBandConfig, full_resolution: bool) -> list[Observed]:
-    """Every crop as a pair, all on one scale: one number for both images, as the published code divides both by 2047 or 1023.
+    """Every crop as a pair, all on one scale: one number for both images, as the published code divides both by 2047
+    or 1023.
 
-    lms is not read: the networks get the MS image enlarged by this project's own operator. HSFusionError names file, key and what was expected.
+    lms is not read: the networks get the MS image enlarged by this project's own operator. HSFusionError names file,
+    key and what was expected.
     """
     arrays = _arrays(path, ("ms", "pan") if full_resolution else KEYS)
     ms, pan, gt = arrays["ms"], arrays["pan"], arrays.get("gt")
-    ratio, bands = round(config.observation.ratio), len(config.bands.nanometres("bands")[0])
+    centres = config.bands.nanometres("bands")[0]
+    ratio, bands = round(config.observation.ratio), len(centres)
     count, _, height, width = ms.shape
     fine = (height * ratio, width * ratio)
     _expect(path, "ms", ms, (count, bands, height, width))
@@ -31,7 +35,8 @@ def read_pancollection(path: Path, config: FullBandConfig, full_resolution: bool
     scale = float(np.quantile(ms, config.quantile)) or 1.0
     scaling = Scaling(scale, np.full(pan.shape[1], scale), np.zeros(pan.shape[1]))
     return [
-        Observed(f"{path.stem} {n}", None if gt is None else gt[n], ms[n], pan[n], scaling, True) for n in range(count)
+        Observed(f"{path.stem} {n}", None if gt is None else gt[n], ms[n], pan[n], scaling, True, centres)
+        for n in range(count)
     ]
 
 

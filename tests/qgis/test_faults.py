@@ -25,7 +25,7 @@ from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
 from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
-from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import kept_tiles as tile_store
+from hsfusion.hsfusion_plugin.jobs.methods import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import fault_proxy as faults

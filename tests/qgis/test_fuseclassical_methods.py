@@ -8,7 +8,7 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
-from hsfusion.hsfusion_plugin.jobs.methods.subspace_model import classical as full_band
+from hsfusion.hsfusion_plugin.jobs.methods import classical as full_band
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import pairs

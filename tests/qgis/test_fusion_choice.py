@@ -10,7 +10,7 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse.with_model import _shipped
 from hsfusion.hsfusion_plugin.jobs.methods.choice import beyond_training, check_card
-from hsfusion.hsfusion_plugin.jobs.reduced.guard import Verdict
+from hsfusion.models.scene.reduced.guard import Verdict
 
 CARD = {"fwhm": [0.7, 2.1], "snr_db": [21.0, 50.0]}
 
@@ -19,6 +19,7 @@ def test_a_pair_that_the_card_covers_gives_no_warning():
     assert beyond_training("m", CARD, (0.8, 2.0), 35.0) == []
     assert beyond_training("m", CARD, (1.0, 1.0), 60.0) == []  # cleaner than trained for does no harm
     assert beyond_training("m", {}, (9.0, 9.0), 3.0) == []  # a card that says nothing
+    assert beyond_training("m", {"fwhm": [1.0, 1.0]}, (1.000027, 0.99998), 35.0) == []  # as good as the same
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def wanted(tmp_path_factory) -> FusionRequest:
     """A mosaic in four windows."""
     folder = tmp_path_factory.mktemp("pair")
     made = make_pair(folder)
-    return FusionRequest(str(made.hsi), str(made.msi), str(folder / "mosaic.tif"), method="loc", tile_size=64)
+    return FusionRequest(str(made.hsi), str(made.msi), output=str(folder / "mosaic.tif"), method="loc", tile_size=64)
 
 
 @pytest.fixture
@@ -70,6 +70,9 @@ def test_finished_windows_are_kept_for_the_same_run_only(wanted, mosaic):
     assert windows.finished(4) == [1]
     Windows(replace(wanted, data_type="Int16")).open(Progress())
     assert windows.finished(4) == [1], "how values are stored changes no window"
+    Windows(wanted, "a" * 64).open(Progress())
+    assert windows.finished(4) == [], "another model's windows are not mixed with these"
+    worker.fuse(1)
     Windows(replace(wanted, psf_fwhm=1.3)).open(Progress())
     assert windows.finished(4) == []
 
@@ -77,6 +80,7 @@ def test_finished_windows_are_kept_for_the_same_run_only(wanted, mosaic):
 def test_a_damaged_window_is_said_and_made_anew(wanted, mosaic, pair):
     windows = Windows(wanted)
     windows.open(Progress())
+    windows.path(0).parent.mkdir(parents=True, exist_ok=True)
     windows.path(0).write_bytes(b"half a fi")
     with pytest.raises(HSFusionError, match="run again"):
         join(mosaic, pair, Worker(mosaic, no_model).tiles, [0], record_of(mosaic, pair))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.hsfusion_plugin.rasters.align import align
 from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.warp import mask_on_grid_of
 from hsfusion.tests.qgis import pairs, products
 from hsfusion.tests.qgis.miniatures import commercial, dlr, envi, hdf, tiles
 from hsfusion.tests.qgis.miniatures.truth import Truth, write_tiff
@@ -121,7 +123,11 @@ def test_two_products_are_fused_as_they_are(tmp_path):
             heard.append(text)
 
     request = FusionRequest(
-        hsi=str(hsi), msi=str(msi / "MTD_MSIL2A.xml"), output=str(tmp_path / "f.tif"), method="glp-hs"
+        hsi=str(hsi),
+        msi=str(msi / "MTD_MSIL2A.xml"),
+        output=str(tmp_path / "f.tif"),
+        report=str(tmp_path / "f.html"),
+        method="glp-hs",
     )
     with_closed_form.run(request, Listener())
     fused = physical(tmp_path / "f.tif") * 2500  # reflectance of four times the pair's numbers
@@ -129,6 +135,8 @@ def test_two_products_are_fused_as_they_are(tmp_path):
     log = "\n".join(heard)
     assert "EnMAP L2A of 2022-07-24" in log and "Sentinel-2 L2A" in log and "kept in" in log
     assert "days apart" in log
+    report = (tmp_path / "f.html").read_text(encoding="utf-8")
+    assert "EnMAP L2A 2022-07-24" in report and "Sentinel-2 L2A 2023-06-01" in report
     heard.clear()
     with_closed_form.run(request, Listener())
     assert sum("was opened before" in text for text in heard) == 2
@@ -315,3 +323,69 @@ def test_qgis_process_opens_a_product(qgis_process, tmp_path):
     np.testing.assert_allclose(physical(tmp_path / "out.tif"), truth.values[~truth.bad], rtol=1e-6)
     failed = qgis_process("hsfusion:openproduct", check=False, PRODUCT=tmp_path / "none", OUTPUT=tmp_path / "o.tif")
     assert failed.code == 1 and "does not exist" in failed.error
+
+
+def test_the_dialog_has_buttons_for_a_file_and_a_folder(provider):
+    from processing.gui.wrappers import WidgetWrapperFactory
+    from qgis.PyQt.QtWidgets import QDialog, QToolButton
+
+    algorithm, dialog = provider.algorithm("openproduct"), QDialog()
+    wrapper = WidgetWrapperFactory.create_wrapper(algorithm.parameterDefinition("PRODUCT"), dialog)
+    widget = wrapper.createWidget()
+    assert len(widget.findChildren(QToolButton)) == 2
+    wrapper.setValue("/a/product.SAFE")
+    assert wrapper.value() == "/a/product.SAFE"
+    dialog.close()
+
+
+def test_a_mask_of_a_swath_is_a_mask(tmp_path):
+    """OUTPUT and MASK of a swath lie together on the MSI's grid; both may be moved together."""
+    truth = hdf.prisma_l1(tmp_path)
+    opened(truth, tmp_path)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in ("out.tif", "mask.tif", "out_places.tif", "mask_places.tif"):
+        (tmp_path / file).rename(moved / file)
+    lon, lat = truth.places
+    grid = (lon.min(), 0.0001, 0.0, lat.max(), 0.0, -0.0001)
+    msi = Raster.open(write_tiff(tmp_path / "msi.tif", np.ones((1, 16, 25), np.uint16), grid, 4326), "MSI")
+    mask, said = mask_on_grid_of(Raster.open(moved / "mask.tif", "MASK"), msi)
+    assert "swath" in said
+    found = mask.read(range(16), range(25))[0]
+    assert found[3, 4] == 0 and found[0, 10] == 1 and found[10, 14] == 1, "row 1, column 1 of the swath is cloud"
+
+
+# Cubes that no family knows
+
+
+def test_a_cube_is_recognised_by_its_structure(tmp_path):
+    """Bands in the middle, a list of wavelengths in micrometres under another name, rows that run north."""
+    import h5py
+
+    values = np.random.default_rng(0).uniform(0, 1, (6, 5, 7)).astype("f4")  # band, row, column
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file.create_dataset("data/cube", data=values[:, ::-1].transpose(1, 0, 2))
+        file.create_dataset("data/northing", data=5000.0 + 30 * np.arange(5))
+        file.create_dataset("data/easting", data=400.0 + 30 * np.arange(7))
+        file.create_dataset("info/center_wavelengths", data=np.linspace(0.45, 2.2, 6))
+        file.attrs["epsg"] = 32633
+        for number in range(300):
+            file.create_dataset(f"logs/run_{number}/angle", data=float(number))
+    began = time.monotonic()
+    run(ProductRequest(str(tmp_path / "cube.h5"), str(tmp_path / "out.tif")), Progress())
+    assert time.monotonic() - began < 10
+    np.testing.assert_allclose(physical(tmp_path / "out.tif"), values, rtol=1e-6)
+    np.testing.assert_allclose(items(tmp_path / "out.tif", "wavelength"), np.linspace(450, 2200, 6))
+    found = gdal.Open(str(tmp_path / "out.tif"))
+    assert found.GetGeoTransform() == pytest.approx((385, 30, 0, 5135, 0, -30))
+    assert found.GetSpatialRef().GetAuthorityCode(None) == "32633"
+
+
+def test_a_cube_without_wavelengths_is_told_what_it_lacks(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file.create_dataset("a/cube", data=np.ones((4, 5, 6)))
+        file.create_dataset("a/other", data=np.ones((5, 6)))
+    with pytest.raises(HSFusionError, match=r"a/cube \(4 x 5 x 6\).*wavelength.*subdataset HDF5:"):
+        run(ProductRequest(str(tmp_path / "cube.h5"), str(tmp_path / "out.tif")), Progress())

@@ -62,8 +62,14 @@ INTERFACE = {
         ["FUSED", "HSI", "MSI", "MASK", *SENSOR_SET, "INCONSISTENCY", "REPORT", "TABLE"],
         ["HSI_CONSISTENCY", "MSI_CONSISTENCY", "D_LAMBDA", "D_S", "HQNR", "INCONSISTENCY", "REPORT", "TABLE"],
     ),
+    "propagate": (
+        ["HSI", "MSI", "ENSEMBLE", "MASK", "MODEL", "MODEL_FILE", "BACKEND", *SENSOR_SET, "SAMPLER", "SAMPLES", "SEED"]
+        + ["WHAT", "FORMULA", "SPECTRA", "TRAINING", "POLYGONS", "THRESHOLD", "CLASS", "ALGORITHM"]
+        + ["ALGORITHM_PARAMETERS", "QUANTILES", "OUTPUT_MEAN", "OUTPUT_STD", "OUTPUT_QUANTILES", "TABLE", "REPORT"],
+        ["OUTPUT_MEAN", "OUTPUT_STD", "OUTPUT_QUANTILES", "TABLE", "REPORT"],
+    ),
     "compare": (
-        ["HSI", "MSI", "METHODS", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
+        ["HSI", "MSI", "PRESET", "METHODS", "CRITERION", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (

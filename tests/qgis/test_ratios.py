@@ -12,7 +12,7 @@ from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evalua
 from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest, SimulationRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.jobs.simulate.job import job as simulate
+from hsfusion.hsfusion_plugin.jobs.simulate import job as simulate
 from hsfusion.models.observation import Degradation, Sampling, gaussian_response
 from hsfusion.tests.qgis import pairs
 

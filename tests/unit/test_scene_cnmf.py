@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.errors import HSFusionError
+from hsfusion.models.listener import Listener
 from hsfusion.models.scene.laws.vca import dimensions, signal_to_noise_db, vertex_pixels
 from hsfusion.models.scene.methods import cnmf
 from hsfusion.models.scene.methods.classical import fit_full_band
@@ -143,9 +144,10 @@ def test_it_can_be_ended():
     class Ended(Exception):
         pass
 
-    def tick(share: float) -> None:
-        raise Ended
+    class Impatient(Listener):
+        def check(self):
+            raise Ended
 
     scene = mixture()
     with pytest.raises(Ended):
-        cnmf.cnmf(scene.block, SAMPLING, scene.response, scene.offset, tick=tick)
+        cnmf.cnmf(scene.block, SAMPLING, scene.response, scene.offset, listener=Impatient())

@@ -111,3 +111,12 @@ def test_of_many_bands_the_leading_components_are_taken() -> None:
     assert fit.axes.shape == (13, AXES)
     pixels = z.reshape(13, -1)
     assert (fit.axes[:, -3:].T @ pixels).var() > 0.9 * pixels.var() * 13 / 3
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_windows_of_a_row_or_two(z, rows):
+    """The last block of a scene may be as narrow as that; a mean of 2 x 2 then has no pixel."""
+    law = np.stack([z[0] * z[1], z[0] ** 2]).astype(np.float32)
+    narrow = window(z[:, : rows * RATIO], law[:, : rows * RATIO])
+    fit = fit_kernel([window(z, law), narrow], np.ones(2))
+    assert np.isfinite(fit(z)).all() and left(fit, z, law).max() < 0.5

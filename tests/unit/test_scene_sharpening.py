@@ -80,6 +80,20 @@ def test_softness_is_seen_and_only_there(sharp_msi, soft_msi):
     assert 1.2 <= found.max() <= 3.5
 
 
+def test_noise_is_no_softness(sharp_msi, soft_msi):
+    """A blur takes the noise of a band away, so that it explains the others better; that says nothing of how sharp these are."""
+    mask, rng = np.ones(soft_msi.shape[1:], np.float32), np.random.default_rng(1)
+    smooth = blurred(sharp_msi, mask, 4.0)  # large fields: all bands are alike, and little detail is lost by a blur
+    noise = smooth.std(axis=(1, 2)) * np.linspace(0.25, 0.02, len(smooth))
+    field = rng.standard_normal(smooth.shape) * noise[:, None, None]
+    noisy = (smooth + field).astype(np.float32)
+    assert softness([(noisy, mask)]).any(), "what the noise would be taken for"
+    for known in (0.9, 1.0, 1.1):
+        assert not softness([(noisy, mask)], known * noise).any()
+    found = softness([(soft_msi, mask)], 0.1 * noise)
+    assert not found[SHARP].any() and found[SOFT].any()
+
+
 def test_blur_keeps_the_mean_and_reaches_as_far_as_it_says():
     image = np.zeros((1, 41, 41), np.float32)
     image[0, 20, 20] = 1

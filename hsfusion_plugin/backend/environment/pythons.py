@@ -68,16 +68,37 @@ def requirements() -> list[str]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise HSFusionError(f"The plugin lacks {path}: install HSFusion again.") from error
-    wanted: list[str] = []
-    for key in ("dependencies", "serve"):
-        listed = re.search(rf"^{key} = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
-        wanted += re.findall(r'"([^"]+)"', listed.group(1)) if listed else []
-    return wanted
+    return [*_listed(text, "dependencies"), *_listed(text, "serve")]
+
+
+def _listed(text: str, key: str) -> list[str]:
+    """The texts of a list `key = [...]` of pyproject.toml; brackets and quotes within a text are part of it (`ray[serve]; extra == "x"`).
+
+    Python 3.9 has no parser of TOML.
+    """
+    start = next((match.end() for match in re.finditer(rf"^{re.escape(key)}\s*=\s*\[", text, re.MULTILINE)), None)
+    found: list[str] = []
+    while start is not None and start < len(text) and text[start] != "]":
+        sign = text[start]
+        if sign == "#":
+            start = text.find("\n", start) + 1 or len(text)
+        elif sign in "\"'":
+            end = text.index(sign, start + 1)
+            found.append(text[start + 1 : end])
+            start = end + 1
+        else:
+            start += 1
+    return found
+
+
+def _applies(line: str) -> bool:
+    """Whether a requirement is one of the backend's own: what stands behind a marker is for other systems or other extras."""
+    return not line.partition(";")[2].strip()
 
 
 def inspect(python: Path, cancelled: Callable[[], bool]) -> Found:
     """What `python` has; NoBackend, in one sentence, if it cannot run the backend. Raises RunCancelled."""
-    wanted = {re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0]: line for line in requirements()}
+    wanted = {re.split(r"[<>=!~\[;@ (]", line, maxsplit=1)[0]: line for line in requirements() if _applies(line)}
     modules = {name: _IMPORTED_AS.get(name, name.replace("-", "_")) for name in wanted}
     code, found = _asked(python, _LOOK, cancelled, json.dumps(modules))
     if not found:
@@ -87,7 +108,7 @@ def inspect(python: Path, cancelled: Callable[[], bool]) -> Found:
     if found["missing"]:
         raise NoBackend(f"The interpreter {python} lacks what the backend needs: {'; '.join(found['missing'])}")
     for name, line in wanted.items():
-        least = re.search(r">=([\d.]+)", line)
+        least = re.search(r">=\s*([\d.]+)", line.partition(";")[0])
         if least and _numbers(found["versions"][name]) < _numbers(least.group(1)):
             raise NoBackend(f"The interpreter {python} has {name} {found['versions'][name]}, and {line} is needed")
     return Found(python, found["python"], found["versions"], found["device"])

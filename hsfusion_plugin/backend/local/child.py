@@ -149,7 +149,15 @@ class LocalBackend:
     def _start(self) -> Transport:
         if self._process is None:
             self._launch()
-        greeting = self._greeting(self._python, self._greetings)
+        try:
+            greeting = self._greeting(self._python, self._greetings)
+        except KilledAtStart as error:
+            self._tell(error)
+            if self._progress is not None:
+                self._progress.warn(f"{error} It is started once more.")
+            self.close()
+            self._launch()
+            greeting = self._greeting(self._python, self._greetings)
         if greeting.get("version") != VERSION:
             raise BackendRefused(
                 f"The backend is HSFusion {greeting.get('version')}, the plugin is {VERSION}: restart QGIS, so that both are the same."
@@ -198,6 +206,11 @@ class LocalBackend:
             code = self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
             return f"The interpreter {python} runs but says nothing"
+        if was_killed(code):
+            raise KilledAtStart(
+                f"The backend {describe_exit(code, 'close other programs')} before it was ready; its log is {self.log}.",
+                code == -9,
+            )
         last = tail(self.log, 1)
         return f"The backend {describe_exit(code)} before it was ready, run by {python}" + (
             f" (it said: {last[:200]})" if last else ""
@@ -212,10 +225,19 @@ class LocalBackend:
             self._progress.debug(text)
 
 
-def describe_exit(code: int) -> str:
+class KilledAtStart(BackendDied):
+    """The child was ended by a signal before it said that it is ready: another try may do."""
+
+
+def was_killed(code: int) -> bool:
+    """Whether a process did not end by itself."""
+    return code < 0 or code > 0x40000000
+
+
+def describe_exit(code: int, advice: str = "choose a smaller TILE_SIZE or close other programs") -> str:
     """What a process's exit code means, as the end of a sentence about it."""
     if code == -9:
-        return "was killed, most likely because memory ran out (choose a smaller TILE_SIZE or close other programs)"
+        return f"was killed, most likely because memory ran out ({advice})"
     if code < 0:
         try:
             return f"crashed ({signal.Signals(-code).name})"

@@ -45,7 +45,10 @@ def find_python(settings: Settings) -> Path:
     The path is not resolved: a virtual environment's interpreter is a link, and knows its packages by its own place.
     """
     if settings.python:
-        named = Path(settings.python).expanduser()
+        try:
+            named = Path(settings.python).expanduser()
+        except RuntimeError:  # ~nobody
+            named = Path(settings.python)
         python = python_in(named) if named.is_dir() else named
         if not python.is_file():
             raise NoBackend(

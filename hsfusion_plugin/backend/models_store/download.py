@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from ....models.files import continued_file, new_file, open_regular, size_of_own
 from ...backend import qgis_network
 from ..client.errors import HSFusionError
 from ..client.transport import CONNECT_S, POLL_S, _Adapter
@@ -37,11 +38,11 @@ def download(entry: Entry, folder: Path, progress: Any) -> Path:
 def copy(entry: Entry, source: Path, folder: Path, progress: Any) -> Path:
     """The same from a folder that holds the file already."""
     found = source / entry.file_name
-    if not found.is_file():
+    if not found.exists():
         raise HSFusionError(f"SOURCE {source} has no file {entry.file_name}: copy it there, or choose another folder.")
     part = folder / f".{entry.name}-{entry.sha256[:16]}.copy"
     try:
-        with found.open("rb") as reader, part.open("wb") as writer:
+        with open_regular(found) as reader, new_file(part) as writer:
             for block in iter(lambda: reader.read(_BLOCK), b""):
                 progress.check()
                 writer.write(block)
@@ -78,7 +79,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _receive(session: requests.Session, entry: Entry, part: Path, progress: Any) -> None:
-    begun = part.stat().st_size if part.is_file() else 0
+    begun = size_of_own(part)
     if begun >= entry.size:
         return
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={begun}-"} if begun else {})}
@@ -95,7 +96,7 @@ def _receive(session: requests.Session, entry: Entry, part: Path, progress: Any)
         )
         if begun and resumed:
             progress.info(f"Going on at {begun / 1e6:.1f} of {entry.size / 1e6:.1f} MB.")
-        with part.open("ab" if resumed else "wb") as file:
+        with continued_file(part) if resumed else new_file(part) as file:
             for block in _blocks(response):
                 progress.check()
                 file.write(block)
@@ -164,7 +165,7 @@ def _said(error: Exception) -> Exception:
 
 def _keep(part: Path, entry: Entry, folder: Path) -> Path:
     """Under its name, if it is what the manifest promises; otherwise it goes."""
-    size = part.stat().st_size if part.is_file() else 0
+    size = size_of_own(part)
     if size < entry.size and not part.name.endswith(".copy"):
         raise HSFusionError(
             f"Only {size / 1e6:.1f} of {entry.size / 1e6:.1f} MB came: run again, which goes on where it stopped."

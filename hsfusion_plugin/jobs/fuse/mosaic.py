@@ -5,9 +5,7 @@ The windows are the tiles of `fuse` and `fuseclassical`, pure functions of their
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import contextlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,10 +13,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-from osgeo import gdal
 
 from ....models.scene.methods.classical import TILED, fit_full_band
 from ....models.scene.model import SceneModel
+from ....models.scene.reduced.guard import decide
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.scene.window import Window
@@ -29,10 +27,10 @@ from ...rasters.staging import check_outputs
 from ...rasters.writer import RasterWriter, stored_scale
 from ..methods.classical import Classical
 from ..methods.closed_form import CLOSED_FORMS, ClosedForm
+from ..methods.kept_tiles import TileStore, is_ours, run_name
 from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..reduced.guard import decide
 from ..request import FusionRequest
 from ..run.progress import Progress
 from .consistency import Consistency
@@ -40,14 +38,14 @@ from .tiles import fused_tiles
 
 WINDOW = 512  # fine pixels, two blocks of the output
 METHODS = (*CLOSED_FORMS, *TILED)
-_ELSEWHERE = ("output", "options", "data_type", "tile_size")  # change no pixel of a window
 
 
 @dataclass(frozen=True)
 class Mosaic:
     """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
 
-    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard.
+    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard;
+    sha256: the model's.
     """
 
     request: FusionRequest
@@ -56,6 +54,7 @@ class Mosaic:
     largest: float
     light: Light | None
     about: dict[str, Any]
+    sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -69,8 +68,13 @@ class Mosaic:
         return plan_tiles(output, self.scene.coefficients, size, method.halo, method.multiple)
 
 
-def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Method | None = None) -> Mosaic:
-    """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the guard may replace."""
+def prepare(
+    request: FusionRequest, pair: Pair, progress: Progress, model: Method | None = None, sha256: str = ""
+) -> Mosaic:
+    """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the guard may replace.
+
+    sha256: of the model's file.
+    """
     if model is None and request.method not in METHODS:
         raise HSFusionError(
             f"METHOD is {request.method}, which does not work in windows: choose {', '.join(METHODS)}, or give MODEL."
@@ -86,12 +90,13 @@ def prepare(request: FusionRequest, pair: Pair, progress: Progress, model: Metho
     if model is None:
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
-        verdict = decide(estimates, model, pair.wavelengths, progress)
+        known = estimates.scene, estimates.blocks
+        verdict = decide(*known, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
-            return Mosaic(request, estimates.scene, verdict.closed_form(), largest, light, about)
-    return Mosaic(request, estimates.scene, None, largest, light, about)
+            return Mosaic(request, estimates.scene, ClosedForm(verdict.shipped, filters=True), largest, light, about)
+    return Mosaic(request, estimates.scene, None, largest, light, about, sha256)
 
 
 def _method(name: str, estimates: Estimates) -> Method:
@@ -105,51 +110,54 @@ def _method(name: str, estimates: Estimates) -> Method:
 
 
 class Windows:
-    """The folder of finished windows beside the output: `NUMBER.npz` each, for one run only, whose `run.json` says which."""
+    """The finished windows of one run, kept beside the output as a run of `fuse` keeps its tiles; another run's are not used.
 
-    def __init__(self, request: FusionRequest) -> None:
+    sha256: of the model that makes them, "" for a closed form.
+    """
+
+    def __init__(self, request: FusionRequest, sha256: str = "") -> None:
         output = Path(request.output).absolute()
         self.folder = output.with_name(f".{output.name}.windows")
-        self._run = _run(request)
+        self._store = TileStore(self.folder / run_name(request, sha256), _not_kept)
 
     def open(self, progress: Progress) -> None:
-        """Make the folder; windows of a run with other inputs, parameters or version are removed."""
-        note = self.folder / "run.json"
-        if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != self._run:
-            progress.warn("Windows of a run with other inputs or parameters are removed.")
-            self.remove()
-        self.folder.mkdir(exist_ok=True)
-        note.write_text(json.dumps(self._run), encoding="utf-8")
+        """Remove windows of runs with other inputs, parameters, model or version."""
+        for other in self.folder.glob("*"):
+            if other != self._store.folder and is_ours(other):
+                progress.warn("Windows of a run with other inputs, parameters or another model are removed.")
+                shutil.rmtree(other, ignore_errors=True)
 
     def path(self, number: int) -> Path:
         """The file of a window."""
-        return self.folder / f"{number}.npz"
+        return self._store.path(str(number))
 
     def finished(self, count: int) -> list[int]:
         """Numbers of the windows that are there."""
         return [number for number in range(count) if self.path(number).is_file()]
 
     def keep(self, number: int, values: np.ndarray, sums: np.ndarray) -> None:
-        """Write a window, whole or not at all."""
-        part = self.folder / f".{number}.{os.getpid()}.part"
-        with part.open("wb") as stream:
-            np.savez(stream, values=values, sums=sums)
-        part.replace(self.path(number))
+        """Write a window, whole or not at all; HSFusionError where that cannot be."""
+        self._store.keep(str(number), {"values": values, "sums": sums})
 
     def load(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Values (L, rows, cols) and the sums of its consistency; HSFusionError where the file is damaged."""
-        try:
-            with np.load(self.path(number), allow_pickle=False) as file:
-                return file["values"], file["sums"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            self.path(number).unlink(missing_ok=True)
+        found = self._store.find(str(number), None)
+        if found is None or set(found) != {"values", "sums"}:
             raise HSFusionError(
                 f"The window {self.path(number)} was damaged and is removed: run again, finished windows are kept."
-            ) from error
+            )
+        return found["values"], found["sums"]
 
     def remove(self) -> None:
         """Forget the windows."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._store.remove()
+        with contextlib.suppress(OSError):  # there is something else in it
+            self.folder.rmdir()
+
+
+def _not_kept(sentence: str) -> None:
+    """A window that cannot be kept is lost: what joins them would wait for it."""
+    raise HSFusionError(sentence)
 
 
 class Worker:
@@ -160,7 +168,7 @@ class Worker:
         self.method = mosaic.method or make_model(mosaic)
         self.pair = replace(Pair.open(mosaic.request, Progress()), light=mosaic.light)
         self.tiles = mosaic.tiles(self.pair, self.method)
-        self.windows = Windows(mosaic.request)
+        self.windows = Windows(mosaic.request, mosaic.sha256)
 
     def fuse(self, number: int) -> None:
         """Make one window."""
@@ -172,7 +180,7 @@ class Worker:
 
 def join(mosaic: Mosaic, pair: Pair, tiles: list[Tile], numbers: Iterable[int], record: dict[str, Any]) -> Consistency:
     """Write the output from windows, in the order in which `numbers` gives them; it appears when all are in it."""
-    request, alignment, windows = mosaic.request, pair.alignment, Windows(mosaic.request)
+    request, alignment, windows = mosaic.request, pair.alignment, Windows(mosaic.request, mosaic.sha256)
     rows, cols = alignment.output_rows, alignment.output_cols
     bands = [replace(info, bad=number not in pair.hsi_bands) for number, info in enumerate(pair.hsi.bands)]
     consistency = Consistency(mosaic.scene)
@@ -213,16 +221,3 @@ def record_of(mosaic: Mosaic, pair: Pair) -> dict[str, Any]:
         "hsi_bands": [band + 1 for band in pair.hsi_bands],
         **mosaic.about,
     }
-
-
-def _run(request: FusionRequest) -> dict[str, Any]:
-    """What makes a run the same as an earlier one."""
-    files = {}
-    for role in ("hsi", "msi", "mask", "srf_file", "model_file"):
-        path = getattr(request, role)
-        stat = gdal.VSIStatL(path) if path else None
-        files[role] = [path, stat.size, stat.mtime] if stat else [path]
-    asked = {name: value for name, value in vars(request).items() if name not in _ELSEWHERE}
-    size = request.tile_size or WINDOW
-    text = json.dumps([VERSION, files, asked, size], sort_keys=True, default=str)
-    return {"run": hashlib.sha256(text.encode("utf-8")).hexdigest(), "window": size}

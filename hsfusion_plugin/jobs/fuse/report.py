@@ -10,6 +10,7 @@ import numpy as np
 from ....hsfusion_plugin import reports
 from ..pair import displacement
 from ..pair.estimates import Estimates
+from ..pair.light import gain_maps
 from ..pair.pair import Pair
 from ..pair.quantities import msi_quantities
 from ..request import FusionRequest
@@ -33,6 +34,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
         maps.append(
             reports.Map("Expected error (one standard deviation, mean over bands)", gallery.std, "raster units")
         )
+    maps += gain_maps(pair)
     names = [Path(text).name for text in (request.hsi, request.msi)]
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
     report = reports.FusionReport(
@@ -44,7 +46,13 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
             {**_model(record), **reports.software_versions()},
             {name: record[name] for name in ("method", "model", "backend") if name in record},
         ),
-        estimates=[*_estimates(pair, estimates), *_filtered(record), *_kept(record), *_flagged(record)],
+        estimates=[
+            *_products(pair),
+            *_estimates(pair, estimates),
+            *_filtered(record),
+            *_kept(record),
+            *_flagged(record),
+        ],
         numbers=(
             reports.Quantity(
                 "Agreement with the HSI",
@@ -121,6 +129,17 @@ def _kept(record: dict[str, Any]) -> list[reports.Quantity]:
     share = record.get("detail_kept", 1.0)
     text = "the images disagree by more than their noise (registration, another moment, other optics), so some is given back"
     return [reports.Quantity("Detail that is kept", f"{100 * share:.0f}", "%", text)] if share < 1.0 else []
+
+
+def _products(pair: Pair) -> list[reports.Quantity]:
+    """The products that the rasters were made of, where they tell it."""
+    return [
+        reports.Quantity(
+            f"Product of the {role}", origin.title, "", f"{origin.identifier}, {origin.quantity}".strip(", ")
+        )
+        for role, origin in zip(("HSI", "MSI"), pair.origins)
+        if origin.title
+    ]
 
 
 def _flagged(record: dict[str, Any]) -> list[reports.Quantity]:

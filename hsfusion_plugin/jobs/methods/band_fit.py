@@ -19,10 +19,11 @@ MSI_TOLERANCE_NM = 40.0
 
 @dataclass(frozen=True)
 class BandFit:
-    """msi_order (l,): the pair's MSI bands in the model's order. msi_to_model (model's l, l): from them, normalised, to the model's, None where
-    they are its bands.
+    """msi_order (l,): the pair's MSI bands in the model's order. msi_to_model (model's l, l): from them, normalised,
+    to the model's, None where they are its bands.
 
-    to_model (model's L, L), back (L, model's L): from the pair's HSI bands to the model's and back, None where they are the same.
+    to_model (model's L, L), back (L, model's L): from the pair's HSI bands to the model's and back, None where they
+    are the same.
     """
 
     msi_order: np.ndarray
@@ -33,7 +34,8 @@ class BandFit:
 
 
 def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool) -> tuple[BandFit, list[str]]:
-    """How the pair fits a full-band card, and warnings; HSFusionError, in one sentence that says what the model wants, where it does not."""
+    """How the pair fits a full-band card, and warnings; HSFusionError, in one sentence that says what the model
+    wants, where it does not."""
     ratio, msi_count, bands = pair.alignment.ratio, len(pair.msi_bands), len(pair.hsi_bands)
     low, high = card.get("ratios", [1.0, 1e9])
     known = _known(pair.wavelengths)
@@ -70,7 +72,8 @@ def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool)
 
 
 def _msi_interpolation(name: str, card: Mapping[str, Any], pair: Pair, asked: bool) -> np.ndarray:
-    """(model's l, l): the model's MSI bands out of the pair's, along wavelength; HSFusionError where that is not asked for or cannot be."""
+    """(model's l, l): the model's MSI bands out of the pair's, along wavelength; HSFusionError where that is not
+    asked for or cannot be."""
     found = None if pair.msi.wavelengths is None else _known(pair.msi.wavelengths[pair.msi_bands])
     centres = _known(card.get("msi_centres"))
     if not asked or found is None or centres is None or len(centres) != int(card["msi_bands"]):
@@ -97,7 +100,8 @@ def _known(wavelengths: Any) -> np.ndarray | None:
 def _same_bands(
     bands: int, known: np.ndarray | None, wanted: int, trained: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Both sensors' bands in order of wavelength if they are the same bands (by number alone where wavelengths are unknown), else None."""
+    """Both sensors' bands in order of wavelength if they are the same bands (by number alone where wavelengths are
+    unknown), else None."""
     if bands != wanted:
         return None
     if known is None or trained is None or len(trained) != bands:

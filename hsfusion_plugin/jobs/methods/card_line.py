@@ -1,4 +1,5 @@
-"""One line of a full-band model's card for log, record and report: what it learnt from, how long, and how good it is."""
+"""One line of a full-band model's card for log, record and report: what it learnt from, how long, and how good it
+is."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from typing import Any
 
 
 def card_line(card: Mapping[str, Any]) -> str:
-    """Scenes, hours and scores on scenes left out against interpolation and GLP-HS, at the noisiest case of the card; "" where it tells none."""
+    """Scenes, hours and scores on scenes left out against interpolation and GLP-HS, at the noisiest case of the card;
+    "" where it tells none."""
     training, scores = card.get("training") or {}, card.get("scores") or {}
     scenes, seconds = training.get("scenes"), training.get("seconds")
     if not scenes or seconds is None:

@@ -52,12 +52,7 @@ def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Prog
     if name in GLOBAL:
         _check_memory(name, pair)
         progress.phase(f"Solving {name} for the whole scene")
-
-    def tick(share: float) -> None:
-        progress.check()
-        progress.step(share)
-
-    found = fit_full_band(name, estimates.blocks, estimates.scene, lambda: _whole(pair, estimates), tick)
+    found = fit_full_band(name, estimates.blocks, estimates.scene, lambda: _whole(pair, estimates), progress)
     return Classical(name, found)
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....models.scene.block import Block
-from ....models.scene.methods.subspace import ClosedForms
+from ....models.scene.methods.subspace import CLOSED_FORMS, ClosedForms
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.window import Window
 from .method import Answer
 
-ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"}  # of ClosedForms
-CLOSED_FORMS = tuple(ATTRIBUTES)
+__all__ = ("CLOSED_FORMS", "IN_FLIGHT", "ClosedForm")
+
 IN_FLIGHT = min(2, os.cpu_count() or 1)
 
 
@@ -41,8 +41,4 @@ class ClosedForm:
     def fuse(self, block: Block, scene: SceneModel, core: Window) -> Answer:
         """Coefficients of the core."""
         forms = ClosedForms.of(scene.standardised(block), scene.coefficients, self.filters)
-        return Answer(self.of(forms)[(slice(None), *core.inside(block.place.fine))])
-
-    def of(self, forms: ClosedForms) -> np.ndarray:
-        """Its coefficients (K, H, W) among all closed forms of a block."""
-        return getattr(forms, ATTRIBUTES[self.name])
+        return Answer(forms.named(self.name)[(slice(None), *core.inside(block.place.fine))])

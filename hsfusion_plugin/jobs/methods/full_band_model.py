@@ -1,4 +1,5 @@
-"""A full-band model in the backend as a method of a job: the papers' own form, for the sensor that its weights were trained on."""
+"""A full-band model in the backend as a method of a job: the papers' own form, for the sensor that its weights were
+trained on."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ class Published(RemoteMethod):
         return cls(name, client, request, progress, windows, bands, quantile, kind)
 
     def fitted(self, blocks: Sequence[Block], scene: SceneModel) -> Published:
-        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the scene's response and gain."""
+        """The same with the scale of a scene's images; a model that was trained on Z = R X gets the MSI by the
+        scene's response and gain."""
         scaling = scene_scaling([self._on_model_bands(block) for block in blocks], self.quantile)
         if self.normalisation == JOINT:
             scaling = scaling.joint(scene.spectral_response, scene.spectral_offset, scene.unexplained)
@@ -129,7 +131,8 @@ class Published(RemoteMethod):
     def _bands_back(
         self, x: np.ndarray, std: np.ndarray | None, seen: Block, core: Window, sampling: Sampling
     ) -> Answer:
-        """From the model's bands to the pair's: what the model adds to the interpolated HSI is carried over, the HSI's spectra stay."""
+        """From the model's bands to the pair's: what the model adds to the interpolated HSI is carried over, the
+        HSI's spectra stay."""
         fit = self.bands
         if fit.to_model is None or fit.back is None:
             return Answer(spectra=x, std=std)
@@ -140,7 +143,8 @@ class Published(RemoteMethod):
 
 
 def _mixed(z: np.ndarray, mix: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, Scaling]:
-    """The MSI (l, H, W) as bands of another sensor, mix (l', l), each band in its own normalised unit; with the scaling that is left to do."""
+    """The MSI (l, H, W) as bands of another sensor, mix (l', l), each band in its own normalised unit; with the
+    scaling that is left to do."""
     offset, scale = (values[:, None, None] for values in (scaling.offset, scaling.msi))
     mixed = np.tensordot(mix, (z - offset) / scale, axes=1)
     return mixed, Scaling(scaling.hsi, np.ones(len(mixed)), np.zeros(len(mixed)))

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 import numpy as np
+from osgeo import gdal
 
 from ....models.version import VERSION
 from ....models.wire.full_band import FullBandRequest
 from ....models.wire.tile import TileRequest
 from ...backend.client.client import Client, never
-from ...backend.local.logs import cache_folder
 from ...backend.settings import Settings
+from ...backend.work import work_root
 from ..request import FusionRequest
 from ..run.progress import Progress
 
@@ -62,7 +63,7 @@ class TileStore:
 
     def find(self, key: str, expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray] | None:
         """The kept tensors of a tile, or None; a damaged file is removed."""
-        path = self._path(key)
+        path = self.path(key)
         try:
             with np.load(path, allow_pickle=False) as file:
                 tensors = {name: file[name] for name in file.files}
@@ -90,7 +91,7 @@ class TileStore:
             with open(part, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
                 for name, array in tensors.items():
                     _write(archive, name, np.ascontiguousarray(array))
-            os.replace(part, self._path(key))
+            os.replace(part, self.path(key))
         except OSError as error:
             self._off = True
             _remove(part)
@@ -107,7 +108,8 @@ class TileStore:
         if is_ours(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """The file of a tile."""
         return self.folder / f"{key[:40]}.npz"
 
 
@@ -161,9 +163,9 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     if settings.work == "off" or not sha256:
         yield method
         return
-    root = Path(settings.work).expanduser() if settings.work else cache_folder() / "tiles"
+    root = work_root() if settings.work else work_root() / "tiles"
     _tidy(root)
-    store = TileStore(root / _run_name(request, sha256), progress.warn)
+    store = TileStore(root / run_name(request, sha256), progress.warn)
     waiting = sum(1 for _ in store.folder.glob("*.npz"))
     if waiting:
         progress.info(f"This run was begun before: {waiting} finished tile(s) of it are at hand in {store.folder}.")
@@ -180,18 +182,23 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     store.remove()
 
 
-def _run_name(request: FusionRequest, sha256: str) -> str:
+def run_name(request: FusionRequest, sha256: str) -> str:
     """A name for the run's folder: other inputs or parameters, another model or version, another folder."""
     files = {}
-    for role in ("hsi", "msi", "mask", "srf_file"):
+    for role in ("hsi", "msi", "mask", "srf_file", "model_file"):
         path = getattr(request, role)
-        try:
-            stat = os.stat(path) if path else None
-            files[role] = [str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns] if stat else None
-        except OSError:  # a GDAL string; the keys of the tiles hold its pixels
-            files[role] = [path]
+        files[role] = [path and str(Path(path).resolve()) if path and Path(path).exists() else path, *_facts(path)]
     asked = {name: value for name, value in asdict(request).items() if name not in _WRITTEN_ONLY}
     return hashlib.sha256(f"{VERSION} {sha256} {_text(files)} {_text(asked)}".encode()).hexdigest()[:20]
+
+
+def _facts(path: str) -> list[int]:
+    """Size and time of a file, also one that GDAL alone reaches (/vsizip/, /vsicurl/); [] where there are none."""
+    if path and os.path.isfile(path):
+        found = os.stat(path)
+        return [found.st_size, found.st_mtime_ns]
+    found = gdal.VSIStatL(path) if path else None
+    return [found.size, found.mtime] if found is not None else []
 
 
 def _tidy(root: Path) -> None:

@@ -59,12 +59,14 @@ class Pair:
     defects: Found = Found(Repair())
     light: Light | None = None
     msi_areas: tuple[Area, ...] = ()
+    origins: tuple[Origin, Origin] = (Origin(), Origin())  # of the HSI and of the MSI
 
     @classmethod
     def open(cls, request: PairRequest, progress: Progress) -> Pair:
         """Open and align; HSFusionError in one sentence for everything that cannot be fused."""
         given, msi = open_pair(request.hsi, request.msi, progress)
-        disagreeing = disagreements(Origin.of(given), Origin.of(msi))
+        origins = Origin.of(given), Origin.of(msi)
+        disagreeing = disagreements(*origins)
         msi, said_of_palette = with_colours(msi)
         mask = Raster.open(request.mask, "MASK") if request.mask else None
         check_bands(given, msi)
@@ -95,7 +97,7 @@ class Pair:
             raise HSFusionError(
                 f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
             )
-        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects)
+        pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects, origins=origins)
         sizes = request.msi_gsd or told_sizes(msi)
         if not sizes:
             return pair

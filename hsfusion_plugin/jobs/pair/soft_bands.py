@@ -10,6 +10,7 @@ from osgeo import osr
 
 from ....models.errors import HSFusionError
 from ....models.scene.block import Block
+from ....models.scene.sensors.placing import spread
 from ....models.scene.sensors.soft_bands import SHARP, Sharpening, fit_sharpening, softness
 from ...rasters.raster import Raster
 from ..run.progress import Progress
@@ -78,8 +79,8 @@ def sharpening_of(pair: Pair, text: str, progress: Progress) -> tuple[Sharpening
 
 
 def _parts(pair: Pair) -> list[tuple[np.ndarray, np.ndarray]]:
-    rows, cols = (_spread(size) for size in pair.alignment.scene_shape)
-    parts = [pair.read_msi(r, c) for r in rows for c in cols]
+    rows, cols = (spread(size, WINDOW, WINDOWS_PER_AXIS) for size in pair.alignment.scene_shape)
+    parts = [pair.read_msi(range(r.start, r.stop), range(c.start, c.stop)) for r in rows for c in cols]
     if not any((mask > 0).any() for _, mask in parts):
         raise HSFusionError(
             "MSI holds no pixel that is valid in all bands: check nodata values, the mask and the area."
@@ -87,17 +88,14 @@ def _parts(pair: Pair) -> list[tuple[np.ndarray, np.ndarray]]:
     return parts
 
 
-def _spread(size: int) -> list[range]:
-    if size <= WINDOW * WINDOWS_PER_AXIS:
-        return [range(start, min(start + WINDOW, size)) for start in range(0, size, WINDOW)]
-    return [range(int(s), int(s) + WINDOW) for s in np.linspace(0, size - WINDOW, WINDOWS_PER_AXIS)]
+def softness_warning(pair: Pair, blocks: list[Block], noise: np.ndarray) -> str:
+    """One sentence where bands are clearly softer than others that resemble them, which nobody has said; "" otherwise.
 
-
-def softness_warning(pair: Pair, blocks: list[Block]) -> str:
-    """One sentence where bands are clearly softer than others that resemble them, which nobody has said; "" otherwise."""
+    noise (l,): std of the noise of the MSI's bands.
+    """
     if pair.sharpening is not None or len(pair.msi_bands) < 2:
         return ""
-    blurs = softness([_middle(block) for block in blocks[:: max(1, len(blocks) // 3)]])
+    blurs = softness([_middle(block) for block in blocks[:: max(1, len(blocks) // 3)]], noise)
     soft = [str(number + 1) for number, blur in zip(pair.msi_bands, blurs) if blur > 0]
     if not soft:
         return ""

@@ -50,8 +50,8 @@ class Features:
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """(n, h, w) of standardised MSI pixels z (l, h, w)."""
-        pixels = z.reshape(len(z), -1)
-        return np.concatenate([self.gaussians(pixels), self.products(pixels)]).reshape(-1, *z.shape[1:])
+        pixels = z.reshape(len(z), z[0].size)  # a window may hold none
+        return np.concatenate([self.gaussians(pixels), self.products(pixels)]).reshape(self.count, *z.shape[1:])
 
     def gaussians(self, z: Any) -> Any:
         """exp(-|z - m|^2 / 2 w^2) (m, N) of pixels z (l, N), numpy or torch, multiplied out and made in place."""

@@ -111,7 +111,9 @@ def _folds(windows: list[Window], kernel: KernelFit) -> list[NormalEquations]:
 def _regressors(detail: np.ndarray, around: np.ndarray) -> np.ndarray:
     """(l (1 + k), h, w): every band's detail, alone and times each coefficient around."""
     factors = np.concatenate([np.ones_like(around[:1]), around])
-    return (detail[:, None] * factors).reshape(-1, *detail.shape[1:])
+    return (detail[:, None] * factors).reshape(
+        len(detail) * len(factors), *detail.shape[1:]
+    )  # a window may hold no pixel
 
 
 def _parts(shape: tuple[int, ...]) -> np.ndarray:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ..block import Block
 from ..methods import cnmf, hysure
 from ..model import SceneModel
 from ..window import Window
 from .gsa import fit_gsa, gsa_window
-from .low_rank import Tick, no_tick
 from .sfim import fit_sfim, sfim_window
 
 TILED = ("gsa", "sfim-hs")
@@ -35,11 +35,11 @@ class FullBand:
 
 
 def fit_full_band(
-    name: str, blocks: list[Block], scene: SceneModel, whole: Callable[[], Block], tick: Tick = no_tick
+    name: str, blocks: list[Block], scene: SceneModel, whole: Callable[[], Block], listener: Listener = SILENT
 ) -> FullBand:
     """`name` of FULL_BAND fitted to a scene whose statistics come from `blocks`; whole() gives all of it, asked for by a GLOBAL method only.
 
-    tick is told the share of the work that is done and may raise to end it.
+    The listener hears the share of the work that is done and may end it.
     """
     if name == "gsa":
         gains = fit_gsa(blocks, scene)
@@ -49,7 +49,7 @@ def fit_full_band(
         return FullBand(name, lambda block, core: sfim_window(block, scene, sharp, core))
     block = whole()
     solve = {"cnmf": cnmf.cnmf, "hysure": hysure.hysure}[name]
-    found = solve(block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, tick=tick)
+    found = solve(block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, listener=listener)
     return FullBand(name, lambda _, core: found.expand(*core.inside(block.place.fine)))
 
 

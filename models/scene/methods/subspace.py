@@ -24,6 +24,10 @@ def agreed(x: Any, z_mask: Any, model: CoefficientModel, place: Place) -> Any:
     return x - (1.0 - model.agreement) * cf.detail_image(x, z_mask, *place.operators(model))[2]
 
 
+_ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"}  # of ClosedForms
+CLOSED_FORMS = tuple(_ATTRIBUTES)
+
+
 class ClosedForms:
     """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
 
@@ -57,6 +61,10 @@ class ClosedForms:
     def laws(self) -> Any:
         """GLP-HS and the detail that the scene's own laws add."""
         return self._laws[0]
+
+    def named(self, name: str) -> Any:
+        """Coefficients (K, H, W) by one of CLOSED_FORMS."""
+        return getattr(self, _ATTRIBUTES[name])
 
     @cached_property
     def loc(self) -> Any:

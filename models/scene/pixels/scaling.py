@@ -1,7 +1,7 @@
 """The scale of a scene's images, once for all of it: full-band networks see values near [0, 1].
 
-PER_BAND divides every MSI band by its own quantile. JOINT puts the MSI on the HSI's scale, as the papers have it: Z = R X with rows of R that
-sum to 1, once gain and offset of the MSI are taken out.
+PER_BAND divides every MSI band by its own quantile. JOINT puts the MSI on the HSI's scale, as the papers have it: Z =
+R X with rows of R that sum to 1, once gain and offset of the MSI are taken out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOST_UNEXPLAINED = 0.5  # of a band's variance, above which its gain says nothin
 
 @dataclass(frozen=True)
 class Scaling:
-    """What images are divided by, in their own units: one number for the HSI, one per band (l,) for the MSI; offset (l,) is taken off first."""
+    """What images are divided by, in their own units: one number for the HSI, one per band (l,) for the MSI; offset
+    (l,) is taken off first."""
 
     hsi: float
     msi: np.ndarray
@@ -34,7 +35,8 @@ class Scaling:
         return Scaling(self.hsi, self.msi[order], self.offset[order])
 
     def joint(self, response: np.ndarray, offset: np.ndarray, unexplained: np.ndarray) -> Scaling:
-        """The MSI on the HSI's scale by its estimated response (l, L), offset (l,) and unexplained share of variance (l,).
+        """The MSI on the HSI's scale by its estimated response (l, L), offset (l,) and unexplained share of variance
+        (l,).
 
         A band that the response does not explain keeps its quantile.
         """

@@ -33,7 +33,9 @@ def reduced_block(
     be compared. The truth of the result is `block.y`, cut to the reduced block's fine window.
     """
     # In double precision, rounded at the end: in single the last digit differs from machine to machine, and endmembers can hang on it.
-    low, support = block.degradation(sampling).masked(block.z.astype(np.float64), block.z_mask)
+    through = block.degradation(sampling)
+    bands, (support, *_) = zip(*(through.masked(band.astype(np.float64), block.z_mask) for band in block.z))
+    low = np.stack(bands)
     shape = height, width = tuple(_whole_pixels(n, sampling.ratio) for n in block.y.shape[-2:])
     if min(shape) < LEAST_SIZE:
         return None

@@ -32,6 +32,7 @@ SOFTER, CLEARLY = (
 )  # a band is softer: least extra blur (FWHM, fine pixels), share of the unexplained that must remain at most
 REPEATED = 0.4  # share of equal neighbours from which pixels were made of larger ones
 RELATED = 0.9  # squared correlation of two bands from which they are compared
+LEAST_SIGNAL = 0.1  # share of a band's variance that is taken for signal at least
 PROBES = (0.0, 1.2, 1.7, 2.4, 3.4, 4.8, 6.8)  # FWHM of blurs, fine pixels
 
 
@@ -120,11 +121,12 @@ def _blur(size: int, fwhm: float) -> np.ndarray:
     return np.exp(-0.5 * (distance / (SIGMA_PER_FWHM * fwhm)) ** 2) * (np.abs(distance) <= blur_reach(fwhm))
 
 
-def softness(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def softness(parts: list[tuple[np.ndarray, np.ndarray]], noise: np.ndarray | None = None) -> np.ndarray:
     """How much softer each band is than the sharpest band that resembles it: FWHM (l,) of the blur between them, 0 = as sharp.
 
     Band b is softer than band j where j, blurred, explains b clearly better than j does; and where its pixels come in blocks of one value,
-    as nearest-neighbour resampling leaves them, and those of another band do not.
+    as nearest-neighbour resampling leaves them, and those of another band do not. noise (l,): std of the bands' noise, None = none. A blur
+    takes the noise of j away, which alone makes it explain more, so j is judged by its variance without noise at every width.
     """
     bands = len(parts[0][0])
     squared = np.zeros((len(PROBES), bands, bands))
@@ -136,6 +138,10 @@ def softness(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
             other.append(blurred(z, mask, fwhm)[:, known])
         both = np.concatenate([np.concatenate(one, axis=1), np.concatenate(other, axis=1)]).astype(np.float64)
         squared[n] = _correlation(both)[:bands, bands:] ** 2
+        if noise is not None:
+            variance = both[bands:].var(axis=1)
+            left = 1.0 - _noise_power(fwhm) * noise**2 / np.maximum(variance, 1e-30)
+            squared[n] = np.minimum(squared[n] / np.maximum(left, LEAST_SIGNAL), 1.0)
     best = squared.argmax(axis=0)
     left = (1 - squared.max(axis=0)) / np.maximum(1 - squared[0], 1e-12)
     blur = np.where((left < CLEARLY) & (squared.max(axis=0) > RELATED), np.array(PROBES)[best], 0.0)
@@ -143,6 +149,13 @@ def softness(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     equal = _equal_neighbours(parts)
     repeated = (equal > REPEATED) & (equal.min() < REPEATED / 2)
     return np.where(repeated, np.maximum(blurs, 1.0 / np.maximum(1.0 - equal, 0.05)), blurs)
+
+
+def _noise_power(fwhm: float) -> float:
+    """Share of the variance of white noise that a blur leaves."""
+    size = 2 * blur_reach(fwhm) + 1
+    weights = _blur(size, fwhm)[size // 2]
+    return float(((weights / weights.sum()) ** 2).sum() ** 2)
 
 
 def _equal_neighbours(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

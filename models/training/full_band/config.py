@@ -1,4 +1,5 @@
-"""The configuration of a full-band model, the papers' own form: which network, which scenes and sensors, how it is trained."""
+"""The configuration of a full-band model, the papers' own form: which network, which scenes and sensors, how it is
+trained."""
 
 from __future__ import annotations
 
@@ -57,9 +58,11 @@ class Source:
 @nested
 @dataclass(frozen=True)
 class Bands:
-    """Band centres and widths in nm: `count` of them evenly from `first` to `last`, the listed ones, or those of a sensor of sensors.csv.
+    """Band centres and widths in nm: `count` of them evenly from `first` to `last`, the listed ones, or those of a
+    sensor of sensors.csv.
 
-    resample: scenes with other bands are brought onto these by Gaussian responses; otherwise a scene must have exactly `count` bands.
+    resample: scenes with other bands are brought onto these by Gaussian responses; otherwise a scene must have
+    exactly `count` bands.
     """
 
     count: int = 0
@@ -91,9 +94,11 @@ class Bands:
 @nested
 @dataclass(frozen=True)
 class Observation:
-    """How HSI and MSI come from a reference: ratio, PSF, shift (MSI pixels, of the HSI to the south and east), SNR in dB (0: no noise).
+    """How HSI and MSI come from a reference: ratio, PSF, shift (MSI pixels, of the HSI to the south and east), SNR in
+    dB (0: no noise).
 
-    noisy_share: that share of the training patches gets noise instead, both images of an SNR drawn between the two values of noisy_snr.
+    noisy_share: that share of the training patches gets noise instead, both images of an SNR drawn between the two
+    values of noisy_snr.
     """
 
     ratio: float = 4.0
@@ -113,7 +118,8 @@ class Observation:
 @nested
 @dataclass(frozen=True)
 class Stage:
-    """`steps` steps on patches of `size` fine pixels; second_half_only: the first half of the network learns no more (HSR-Diff)."""
+    """`steps` steps on patches of `size` fine pixels; second_half_only: the first half of the network learns no more
+    (HSR-Diff)."""
 
     size: int
     batch: int

@@ -1,4 +1,5 @@
-"""Training examples of full-band models: a reference observed once by D, patches of it cut on the fly, both images normalised as in a run."""
+"""Training examples of full-band models: a reference observed once by D, patches of it cut on the fly, both images
+normalised as in a run."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ NOISE_SEED = 35  # of a test pair's noise
 
 @dataclass(frozen=True)
 class Reference:
-    """An image as it was read: cube (L, H, W) on the model's bands, and a real msi (l, H', W') of the same place, or None.
+    """An image as it was read: cube (L, H, W) on the model's bands, and a real msi (l, H', W') of the same place, or
+    None.
 
-    The msi lies on the cube's grid (H' = H), or on a grid that is finer by the ratio. full_resolution: the cube is the HSI of a pair
-    whose fused image nobody knows.
+    The msi lies on the cube's grid (H' = H), or on a grid that is finer by the ratio. full_resolution: the cube is
+    the HSI of a pair whose fused image nobody knows.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Observed:
     msi: np.ndarray
     scaling: Scaling
     real_msi: bool
+    wavelengths: np.ndarray  # (L,) nm
 
 
 def response_of(config: FullBandConfig) -> np.ndarray:
@@ -54,7 +57,8 @@ def response_of(config: FullBandConfig) -> np.ndarray:
 def observe(reference: Reference, config: FullBandConfig, response: np.ndarray | None, snr_db: float = 0.0) -> Observed:
     """The pair of a reference, cut to whole coarse pixels; by Wald's protocol where its MSI is real and finer.
 
-    snr_db: of the noise that both images get, the same at every call; 0: none. A pair of full resolution stays as it is.
+    snr_db: of the noise that both images get, the same at every call; 0: none. A pair of full resolution stays as it
+    is.
     """
     sampling, ratio = config.observation.sampling(), config.observation.ratio
     if reference.full_resolution:
@@ -74,11 +78,16 @@ def observe(reference: Reference, config: FullBandConfig, response: np.ndarray |
     rng = np.random.default_rng(NOISE_SEED)
     hsi, msi = (_noisy(rng, image, _power(image), snr_db) for image in (hsi, np.ascontiguousarray(msi, np.float32)))
     real = reference.msi is not None
-    return Observed(reference.name, truth, hsi, msi, _scaling(hsi, msi, config, real), real)
+    return Observed(reference.name, truth, hsi, msi, _scaling(hsi, msi, config, real), real, _centres(config))
+
+
+def _centres(config: FullBandConfig) -> np.ndarray:
+    return config.bands.nanometres("bands")[0]
 
 
 def _scaling(hsi: np.ndarray, msi: np.ndarray, config: FullBandConfig, real: bool) -> Scaling:
-    """What the images are divided by; a simulated MSI is R X with rows of R that sum to 1, a real one's gain and offset are estimated."""
+    """What the images are divided by; a simulated MSI is R X with rows of R that sum to 1, a real one's gain and
+    offset are estimated."""
     block = whole_block(hsi, msi)
     scaling = scene_scaling([block], config.quantile)
     if config.normalisation != JOINT:
@@ -97,7 +106,7 @@ def _as_it_is(reference: Reference, config: FullBandConfig) -> Observed:
     if reference.msi.shape[1] < rows or reference.msi.shape[2] < cols:
         raise _wrong_grid(reference, (rows, cols))
     msi = np.ascontiguousarray(reference.msi[:, :rows, :cols], np.float32)
-    return Observed(reference.name, None, hsi, msi, _scaling(hsi, msi, config, True), True)
+    return Observed(reference.name, None, hsi, msi, _scaling(hsi, msi, config, True), True, _centres(config))
 
 
 def _on_grid_of(reference: Reference, sampling: Sampling) -> np.ndarray:
@@ -119,7 +128,8 @@ def _wrong_grid(reference: Reference, wanted: tuple[int, ...]) -> HSFusionError:
 
 @dataclass(frozen=True)
 class Batch:
-    """truth, hsi_up (B, L, P, P), msi (B, l, P, P) and hsi (B, L, p, p), normalised; gain (B, l) turns R truth into msi where that is simulated.
+    """truth, hsi_up (B, L, P, P), msi (B, l, P, P) and hsi (B, L, p, p), normalised; gain (B, l) turns R truth into
+    msi where that is simulated.
 
     hsi holds the coarse pixels of the patch alone, as they were observed.
     """

@@ -1,4 +1,5 @@
-"""The training loop of the full-band models: DDPM-Fus, HSR-Diff and DDRF, each with its paper's objective, loss and schedule."""
+"""The training loop of the full-band models: DDPM-Fus, HSR-Diff and DDRF, each with its paper's objective, loss and
+schedule."""
 
 from __future__ import annotations
 
@@ -86,8 +87,8 @@ class FullBandTrainer(TrainerBase):
         return self.config.stage(self.step).batch
 
     def learning_rate(self, step: int) -> float:
-        """Warm-up, then falls at `milestones`, or a straight line down at the end (`cooldown`), or cosine cycles with warm restarts
-        (one over the whole run where `cycle` is 0)."""
+        """Warm-up, then falls at `milestones`, or a straight line down at the end (`cooldown`), or cosine cycles with
+        warm restarts (one over the whole run where `cycle` is 0)."""
         config = self.config
         if step < config.warmup:
             return config.learning_rate * (step + 1) / config.warmup
@@ -111,7 +112,8 @@ class FullBandTrainer(TrainerBase):
         return self.loss(self.source.draw(rng, self.world.share(stage.batch), stage.size), generator)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Noise to random levels, predict, compare: plain losses in the objective's own terms, three-term ones on the image."""
+        """Noise to random levels, predict, compare: plain losses in the objective's own terms, three-term ones on the
+        image."""
         config, count = self.config, len(batch.truth)
         truth, hsi_up, msi = (
             t.to(self.device, memory_format=torch.channels_last) for t in (batch.truth, batch.hsi_up, batch.msi)
@@ -140,7 +142,8 @@ class FullBandTrainer(TrainerBase):
         return three_terms(image, truth, hsi, msi, observed.spatial, observed.spectral)
 
     def _levels(self, count: int, generator: torch.Generator) -> Tensor:
-        """(B,) signal amplitudes: of the integer t, or between two of them (HSR-Diff); the last one alone for a regression."""
+        """(B,) signal amplitudes: of the integer t, or between two of them (HSR-Diff); the last one alone for a
+        regression."""
         steps = len(self.levels) - 1
         t = draw_timesteps(steps, count, 1.0 if self.config.regression else self.config.terminal_share, generator)
         if self.config.continuous_levels and not self.config.regression:

@@ -1,4 +1,5 @@
-"""D and R on one training patch, in the units of its normalised images: what HSR-Diff's loss compares an estimate with."""
+"""D and R on one training patch, in the units of its normalised images: what HSR-Diff's loss compares an estimate
+with."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class PatchObservation:
         return self.inner(Degradation.whole(self.sampling, tuple(x.shape[-2:]))(x))
 
     def inner(self, hsi: Tensor) -> Tensor:
-        """Coarse pixels (B, L, h, w) that know nothing of what lies outside the patch; all of them for disjoint blocks."""
+        """Coarse pixels (B, L, h, w) that know nothing of what lies outside the patch; all of them for disjoint
+        blocks."""
         if self.sampling.psf == "block-mean" or min(hsi.shape[-2:]) <= 2 * MARGIN:
             return hsi
         return hsi[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

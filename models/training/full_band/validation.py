@@ -31,7 +31,7 @@ class Trial:
     @classmethod
     def of(cls, pair: Observed, sampling: Sampling) -> Trial:
         """Interpolation and GLP-HS, told the true PSF as the network is by its training."""
-        fused = Fitted.to(whole_block(pair.hsi, pair.msi), sampling).fuse()
+        fused = Fitted.to(whole_block(pair.hsi, pair.msi), sampling, pair.wavelengths).fuse()
         return cls(pair, sampling, {name: fused[name] for name in ("interpolation", "glp-hs")})
 
     def fuse(self, runner: FullBandRunner, **options: Any) -> np.ndarray:

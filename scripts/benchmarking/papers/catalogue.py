@@ -1,4 +1,5 @@
-"""The papers' data sets: which configuration they are, which columns their table has, and the numbers printed there that are known here."""
+"""The papers' data sets: which configuration they are, which columns their table has, and the numbers printed there
+that are known here."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ FULL_RESOLUTION = ("D_LAMBDA", "D_S", "HQNR")
 
 @dataclass(frozen=True)
 class DataSet:
-    """name: as the command takes it. config: the file in resources/configs. printed: method -> column -> number of the paper.
+    """name: as the command takes it. config: the file in resources/configs. printed: method -> column -> number of
+    the paper.
 
-    peak: the value that is white in 8 bit, 0: the brightest of the reference. weights: the configuration whose network the paper runs here,
-    where that is another's; where its bands or ratio differ they are interpolated.
+    peak: the value that is white in 8 bit, 0: the brightest of the reference. weights: the configuration whose
+    network the paper runs here, where that is another's; where its bands or ratio differ they are interpolated.
     """
 
     name: str

@@ -1,8 +1,10 @@
-"""Train or take the weights of a paper's configurations, fuse their test scenes, and fill the paper's table beside its printed numbers.
+"""Train or take the weights of a paper's configurations, fuse their test scenes, and fill the paper's table beside
+its printed numbers.
 
 scripts/benchmark.py reproduce --paper ddpm-fus|hsr-diff|ddrf --data FOLDER [--sets cave,...] [--weights FOLDER] [--share 1] [--out FOLDER]
 
-FOLDER holds the data as it is distributed; a configuration says in a sentence where to get what is missing. What is done is not done again.
+FOLDER holds the data as it is distributed; a configuration says in a sentence where to get what is missing. What is
+done is not done again.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def results_of(data: DataSet, asked: argparse.Namespace) -> dict[str, Any]:
-    """Numbers of every test scene and method: {"scenes": {scene: {method: {column: number}}}, "missing": [...], "config": ...}."""
+    """Numbers of every test scene and method: {"scenes": {scene: {method: {column: number}}}, "missing": [...],
+    "config": ...}."""
     config, missing = load_config(asked.config / f"{data.config}.yaml"), []
     if not asked.data.is_dir():
         raise HSFusionError(f"There is no folder {asked.data}: name the folder of the data sets.")

@@ -1,4 +1,5 @@
-"""A network of one sensor on a pair of another: bands and ratio interpolated, as HSR-Diff runs its Pavia network on HypSen (section 4.6)."""
+"""A network of one sensor on a pair of another: bands and ratio interpolated, as HSR-Diff runs its Pavia network on
+HypSen (section 4.6)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from hsfusion.models.training.full_band.validation import Trial
 def fuse_interpolated(
     pair: Observed, config: FullBandConfig, card: dict[str, Any], runner: FullBandRunner, steps: int
 ) -> np.ndarray:
-    """(L, H, W) on the pair's bands: the network sees both images on its own, and what it adds to the interpolated HSI is carried back."""
+    """(L, H, W) on the pair's bands: the network sees both images on its own, and what it adds to the interpolated
+    HSI is carried back."""
     sampling = config.observation.sampling()
     here, msi_here = config.bands.nanometres("bands")[0], config.msi.nanometres("msi")[0]
     trained, msi_trained = (np.asarray(card[key], float) for key in ("wavelengths", "msi_centres"))

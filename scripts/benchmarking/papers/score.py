@@ -24,7 +24,8 @@ WHITE = 255.0  # PSNR and SSIM are of 8-bit images: PSNR is the mean over bands 
 
 
 def with_truth(truth: np.ndarray, fused: np.ndarray, ratio: float, peak: float) -> dict[str, float]:
-    """PSNR (dB), SAM (degrees), ERGAS, SSIM, Q2N of cubes (L, H, W); `peak` becomes 255, 0: the brightest value of the truth."""
+    """PSNR (dB), SAM (degrees), ERGAS, SSIM, Q2N of cubes (L, H, W); `peak` becomes 255, 0: the brightest value of
+    the truth."""
     scale = WHITE / (peak or float(truth.max()))
     reference, image = truth * scale, np.clip(fused * scale, 0.0, WHITE)
     statistics = band_statistics(reference, image)

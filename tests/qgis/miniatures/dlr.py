@@ -124,4 +124,31 @@ def desis_l2a(folder: Path) -> Truth:
     return Truth(folder, values, CENTRES, WIDTHS, GRID, EPSG, mask, "DESIS", "L2A", "DESIS", "2019-08-29T14:01:42Z")
 
 
-MAKERS = (enmap_l2a, enmap_l1c, desis_l2a)
+def enmap_l1b(folder: Path) -> Truth:
+    """Level 1B: an image for each camera as it was seen, rational polynomials that are linear here."""
+    rows, cols = 20, 18
+    stored = np.rint(spectra(8, rows, cols, 1, 9000)).astype(np.int16)
+    gains, offsets = np.linspace(1e-5, 3e-5, 8), np.zeros(8)
+    prefix = folder / NAME.format("L1B")
+    write_tiff(Path(f"{prefix}SPECTRAL_IMAGE_VNIR.TIF"), stored[:4], None, None, 0)
+    write_tiff(Path(f"{prefix}SPECTRAL_IMAGE_SWIR.TIF"), stored[4:], None, None, 0)
+    values = {"ROW_OFF": 10, "COL_OFF": 9, "LAT_OFF": 52.5, "LONG_OFF": 13.0, "HEIGHT_OFF": 40}
+    values |= {"ROW_SCALE": 10, "COL_SCALE": 9, "LAT_SCALE": 0.003, "LONG_SCALE": 0.004, "HEIGHT_SCALE": 500}
+    for name, term in (("ROW_NUM", 3), ("ROW_DEN", 1), ("COL_NUM", 2), ("COL_DEN", 1)):
+        for number in range(1, 21):  # terms 2 and 3 are longitude and latitude; rows run south
+            values[f"{name}_{number}"] = (-1 if name == "ROW_NUM" else 1) * float(number == term)
+    rpc = "".join(f"<{k}>{v}</{k}>" for k, v in values.items())
+    text = enmap_xml("L1B", gains, offsets).replace(
+        "</specific>",
+        "<RPC>" + "".join(f'<bandID number="{i}">{rpc}</bandID>' for i in range(1, 9)) + "</RPC></specific>",
+    )
+    Path(f"{prefix}METADATA.XML").write_text(text, encoding="utf-8")
+    lon, lat = np.meshgrid(13.0 + (np.arange(cols) - 9) / 9 * 0.004, 52.5 - (np.arange(rows) - 10) / 10 * 0.003)
+    mask = np.ones((rows, cols), bool)
+    return Truth(
+        folder, stored * gains[:, None, None], CENTRES, WIDTHS, None, 4326, mask,
+        "EnMAP", "L1B", "EnMAP", "2022-07-24T10:45:26Z", places=(lon, lat),
+    )  # fmt: skip
+
+
+MAKERS = (enmap_l2a, enmap_l1c, enmap_l1b, desis_l2a)

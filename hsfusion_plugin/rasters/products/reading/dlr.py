@@ -11,15 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
+from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
+from .xml import Node, parse
 
 _IMAGE = re.compile(r"(.*)SPECTRAL_IMAGE(_VNIR|_SWIR)?(?:_COG)?\.(TIF|TIFF|BIL|BIP|BSQ|JP2)", re.IGNORECASE)
-_BAND = re.compile(r"<bandID\s+number=\"(\d+)\"\s*>(.*?)</bandID>", re.DOTALL)
-_DESIS_BAND = re.compile(r"<band>\s*(?=(?:(?!</band>).)*?<bandNumber>\s*(\d+)\s*<)(.*?)</band>", re.DOTALL)
-_TAGS = ("wavelengthCenterOfBand", "(?:FWHM|wavelengthWidth)OfBand", "gainOfBand", "offsetOfBand")
-_VALUE = r"<{0}>\s*([-+0-9.eE]+)\s*</{0}>"
-_CHANNELS = re.compile(r"<expectedChannelsList>([\d,\s]+)</expectedChannelsList>")
-_LARGEST = 50_000_000  # bytes
+_TAGS = (
+    ("wavelengthCenterOfBand",),
+    ("FWHMOfBand", "wavelengthWidthOfBand"),
+    ("gainOfBand", "GainOfBand"),
+    ("offsetOfBand", "OffsetOfBand"),
+)
+_LARGEST = 20_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -43,26 +46,43 @@ def read_sidecar(image: str, count: int) -> SideCar | None:
 
 def parse_sidecar(text: str, count: int, part: str = "") -> SideCar | None:
     """The same of the metadata's text; `part`: "_VNIR" or "_SWIR" where the image holds one camera's bands."""
-    described = [*_BAND.findall(text), *_DESIS_BAND.findall(text)]
-    bands = {int(number): inside for number, inside in described if "wavelengthCenterOfBand" in inside}
+    try:
+        root = parse(text, "METADATA.XML")
+    except HSFusionError:
+        return None
+    bands = _bands(root)
     numbers = sorted(bands)
     numbers = numbers[:count] if part == "_VNIR" else numbers[-count:] if part == "_SWIR" else numbers
     if len(numbers) != count:
         return None
-    table = np.array([[_number(bands[number], tag) for tag in _TAGS] for number in numbers]).T
-    expected = {int(word) for words in _CHANNELS.findall(text) for word in re.findall(r"\d+", words)}
+    table = np.array([[_number(bands[number], tags) for tags in _TAGS] for number in numbers]).T
+    expected = {
+        int(word)
+        for node in root.all("expectedChannelsList")
+        for word in node.text.replace(",", " ").split()
+        if word.isascii() and word.isdigit() and len(word) < 10
+    }
     listed = np.array([number in expected for number in numbers])
     # A list that counts each detector from 1 cannot be told from a short one, so half of the bands must be in it.
     delivered = listed if 2 * listed.sum() >= count else np.ones(count, bool)
     return SideCar(table[0], table[1], table[2], table[3], delivered)
 
 
-def _number(text: str, tag: str) -> float:
-    found = re.search(_VALUE.format(tag), text, re.IGNORECASE)
-    try:
-        return float(found.group(1)) if found else np.nan
-    except ValueError:
-        return np.nan
+def _bands(root: Node) -> dict[int, Node]:
+    """Number -> description of each band that has a wavelength."""
+    numbered = [(node.attribute("number"), node) for node in root.all("bandID")]
+    numbered += [(node.value("bandNumber"), node) for node in root.all("band")]
+    return {
+        int(text): node
+        for text, node in numbered
+        if text.isascii() and text.isdigit() and len(text) < 10 and node.first("wavelengthCenterOfBand") is not None
+    }
+
+
+def _number(band: Node, tags: tuple[str, ...]) -> float:
+    found = (band.number(tag) for tag in tags)
+    value = next((value for value in found if value is not None), np.nan)
+    return value if np.isfinite(value) else np.nan
 
 
 def _text(path: str) -> str | None:

@@ -47,7 +47,7 @@ class Stack:
         opened = [self._band(part) for part in self.parts]
         self.dtype = np.result_type(*(_NUMPY.get(band.DataType, np.float64) for band in opened))
         across, down = opened[0].GetBlockSize()
-        self.window = (max(1, 512 // down) * down if down < 512 else 512, grid.cols if across >= grid.cols else 512)
+        self.window = down * max(1, 512 // down), min(grid.cols, across * max(1, 512 // across))
 
     def read(self, rows: range, cols: range, bands: Sequence[int]) -> np.ndarray:
         """As Layer.read."""

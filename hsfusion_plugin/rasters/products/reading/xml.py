@@ -10,6 +10,9 @@ from osgeo import gdal
 from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
 
+MOST_DEPTH = 200  # elements within elements
+MOST_TEXT = 20_000_000  # characters
+
 
 class Node:
     """An element. Names are compared without their name space."""
@@ -68,8 +71,23 @@ def number(text: str) -> float | None:
         return None
 
 
+def deeper_than(text: str, most: int) -> bool:
+    """Whether elements lie within more than `most` others; in one pass, for what follows is recursive."""
+    depth = 0
+    for part in text.split("<")[1:]:
+        if part.startswith("/"):
+            depth -= 1
+        elif not part.startswith(("!", "?")) and not part.partition(">")[0].endswith("/"):
+            depth += 1
+            if depth > most:
+                return True
+    return False
+
+
 def parse(text: str, name: str) -> Node:
-    """The document's root; HSFusionError where the text is no XML."""
+    """The document's root; HSFusionError where the text is no XML, or one that no product has."""
+    if len(text) > MOST_TEXT or deeper_than(text, MOST_DEPTH):
+        raise HSFusionError(f"PRODUCT: '{name}' is larger or deeper than any product's metadata: get it again.")
     raw = None
     with collected_errors() as failures:
         raw = gdal.ParseXMLString(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ from ...staging import staged
 from ..reading.product import Grid, Places, Product
 from .storage import Storage
 
-_VALUES_AT_ONCE = 16_000_000
+_VALUES_AT_ONCE = 30_000_000
+_CACHE = 256_000_000  # bytes
 USE, LEAVE_OUT = 1, 0  # values of a mask
 
 
@@ -51,8 +52,9 @@ class ProductFiles:
     ) -> None:
         """`step` is told the share that is done, `check` may raise, `finish` is called with the image before it gets its name."""
         product, grid = self._storage.product, self._storage.product.image.grid
-        windows = list(windows_of(grid, len(self._storage.numbers)))
+        windows = list(windows_of(grid, len(self._storage.numbers), product.image.window))
         with ExitStack() as stack:
+            stack.enter_context(_block_cache())
             image = mask = image_path = mask_path = None
             if self._output is not None:
                 size = grid.rows * grid.cols * len(self._storage.numbers) * self._storage.dtype.itemsize
@@ -87,14 +89,37 @@ class ProductFiles:
                 finish(image_path)
 
 
-def windows_of(grid: Grid, count: int) -> Iterator[tuple[range, range]]:
-    """Windows of whole blocks of the files that are written, as many as make a few million values."""
-    wide = max(BLOCK, min(grid.cols, _VALUES_AT_ONCE // (BLOCK * max(1, count))) // BLOCK * BLOCK)
-    if wide + BLOCK > grid.cols:
-        wide = grid.cols
-    for row in range(0, grid.rows, BLOCK):
+@contextmanager
+def _block_cache() -> Iterator[None]:
+    """Room for a row of a compressed image's blocks, each of which would else be unpacked several times."""
+    before = gdal.GetCacheMax()
+    gdal.SetCacheMax(max(before, _CACHE))
+    try:
+        yield
+    finally:
+        gdal.SetCacheMax(before)
+
+
+def windows_of(grid: Grid, count: int, best: tuple[int, int] = (BLOCK, BLOCK)) -> Iterator[tuple[range, range]]:
+    """Windows of whole blocks of the files that are written, near to what is best read at once, and of a few million values."""
+    most = _VALUES_AT_ONCE // max(1, count)
+    if best[1] >= grid.cols:  # in strips
+        wide = _blocks(grid.cols, grid.cols, most // BLOCK)
+        high = _blocks(best[0], grid.rows, most // wide)
+    else:
+        high = _blocks(best[0], grid.rows, most // BLOCK)
+        wide = _blocks(grid.cols, grid.cols, most // high)
+        if best[1] < wide < grid.cols:
+            wide = max(BLOCK, wide // best[1] * best[1] // BLOCK * BLOCK)
+    for row in range(0, grid.rows, high):
         for col in range(0, grid.cols, wide):
-            yield range(row, min(row + BLOCK, grid.rows)), range(col, min(col + wide, grid.cols))
+            yield range(row, min(row + high, grid.rows)), range(col, min(col + wide, grid.cols))
+
+
+def _blocks(wanted: int, size: int, most: int) -> int:
+    """Whole blocks near to `wanted`, no more than `most`, at least one; not more than the image needs."""
+    needed = -(-size // BLOCK) * BLOCK
+    return max(BLOCK, min(-(-wanted // BLOCK) * BLOCK, most // BLOCK * BLOCK, needed))
 
 
 def _use(product: Product, classes: Sequence[str], rows: range, cols: range, fill: np.ndarray) -> np.ndarray:

@@ -1,0 +1,116 @@
+"""The guard at reduced resolution: one implementation, which fusion and its benchmark call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hsfusion.models import trials
+from hsfusion.models.errors import RunCancelled
+from hsfusion.models.listener import Listener
+from hsfusion.models.observation import Sampling
+from hsfusion.models.scene.block import whole_block
+from hsfusion.models.scene.model import fit_scene
+from hsfusion.models.scene.reduced.guard import decide
+from hsfusion.models.scene.reduced.scene import ReducedScene
+
+SAMPLING = Sampling(4, 1.1, 1.1)
+WAVELENGTHS = np.linspace(450.0, 900.0, 12)
+
+
+@dataclass
+class Said:
+    """An answer in spectra."""
+
+    spectra: np.ndarray
+    x: None = None
+
+
+@dataclass
+class Oracle:
+    """A method that knows the truth, with an error on it; seen: the scene models that it was given."""
+
+    truth: np.ndarray
+    error: float
+    name: str = "oracle"
+
+    def fuse(self, block, scene, core):
+        """The whole block."""
+        rng = np.random.default_rng(0)
+        self.seen = scene
+        return Said(self.truth + self.error * rng.standard_normal(self.truth.shape))
+
+
+class Patient(Listener):
+    """Cancels when it has been asked so often."""
+
+    def __init__(self, most):
+        self.asked, self.most, self.steps = 0, most, []
+
+    def cancelled(self):
+        self.asked += 1
+        return self.asked > self.most
+
+    def step(self, fraction):
+        self.steps.append(fraction)
+
+
+@pytest.fixture(scope="module")
+def simulated(make_scene):
+    scene = trials.Scene(make_scene(12, 160, 160), WAVELENGTHS)
+    return trials.simulate(scene, trials.Case("test", fwhm=1.1, snr_db=35.0))
+
+
+@pytest.fixture(scope="module")
+def fitted(simulated):
+    block = whole_block(simulated.hsi, simulated.msi)
+    return trials.Fitted.to(block, simulated.sampling, simulated.wavelengths, components=5)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(2.0, True), (400.0, False)])
+def test_the_better_one_is_shipped(fitted, error, kept):
+    method = Oracle(fitted.block.y[:, :40, :40], error)
+    verdict = decide(fitted.scene, [fitted.block], method, WAVELENGTHS)
+    assert (verdict.shipped == "oracle") is kept and (verdict.gain > 0) is kept
+    assert verdict.shipped in verdict.scores and set(verdict.scores) > {"glp-hs", "loc", "map", "average"}
+    assert verdict.sentence("oracle").startswith("Checked at reduced resolution")
+
+
+def test_the_benchmark_asks_the_guard_that_ships(fitted):
+    """Same choice, same scene model: wavelengths and noise of the scene itself."""
+    seen = []
+
+    def runner(tensors, request):
+        seen.append(request.model)
+        return {"x": np.zeros((1, 5, *request.core.shape), np.float32)}
+
+    assert trials.guarded(fitted, runner) != trials.NETWORK
+    reduced = ReducedScene.of(fitted.scene, [fitted.block], WAVELENGTHS)
+    np.testing.assert_array_equal(seen[0].response, reduced.scene.coefficients.response)
+    np.testing.assert_array_equal(seen[0].z_std, reduced.scene.coefficients.z_std)
+
+
+def test_trials_fit_with_the_scenes_wavelengths(simulated, fitted):
+    """As fusion does: the estimated response is smooth over wavelength."""
+    block = whole_block(simulated.hsi, simulated.msi)
+    direct = fit_scene([block], simulated.sampling, 5, wavelengths=WAVELENGTHS)
+    np.testing.assert_array_equal(fitted.scene.spectral_response, direct.spectral_response)
+
+
+def test_a_small_scene_is_not_judged(make_scene):
+    pair = trials.simulate(trials.Scene(make_scene(12, 80, 80), WAVELENGTHS), trials.Case("small"))
+    small = trials.Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=5)
+    verdict = decide(small.scene, [small.block], Oracle(pair.hsi, 0.0))
+    assert verdict.shipped == "average" and verdict.scores == {} and "Not decidable" in verdict.sentence("oracle")
+
+
+def test_a_cancel_is_heard_everywhere(fitted):
+    """Wherever the guard is, the next step ends it: while it fits the reduced scene, and while it waits for a method."""
+    method, everything = Oracle(fitted.block.y[:, :40, :40], 1.0), Patient(10**6)
+    decide(fitted.scene, [fitted.block], method, WAVELENGTHS, everything)
+    assert everything.asked > 20 and everything.steps[-1] == 1.0
+    for number in (0, everything.asked // 3, 2 * everything.asked // 3, everything.asked - 2):
+        with pytest.raises(RunCancelled):
+            decide(fitted.scene, [fitted.block], method, WAVELENGTHS, Patient(number))
