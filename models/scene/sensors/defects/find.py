@@ -16,17 +16,19 @@ from .stripes import COMPONENTS, Gains
 
 LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
 ROUNDS = 4  # of stripes
-SAMPLED = 64  # pixels per axis
+SAMPLED, MAPPED = 64, 256  # pixels per axis
 
 Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values."""
+    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values; places:
+    share of the bands that are predicted, of pixels spread evenly (rows, cols), NaN where none was looked at."""
 
     repair: Repair
     spikes: float = 0.0
+    places: np.ndarray | None = None
 
     def __bool__(self) -> bool:
         r = self.repair
@@ -60,7 +62,7 @@ def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -
     repair = replace(repair, spikes=test if share > 0 else None, certain=few and share > 0)
     if columns is None and lines is None and repair.spikes is None and not np.isnan(sample).any():
         repair = replace(repair, prediction=None)
-    return Found(repair, share)
+    return Found(repair, share, _places(windows, repair, shape) if repair.prediction is not None else None)
 
 
 def _unsuspicious(sample: np.ndarray, test: SpikeTest) -> np.ndarray:
@@ -133,6 +135,18 @@ def _sample(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndar
         part = values[:, (-rows.start) % step[0] :: step[0], (-cols.start) % step[1] :: step[1]]
         parts.append(part.reshape(len(part), -1))
     return np.concatenate(parts, axis=1)
+
+
+def _places(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndarray:
+    """Share of the bands that are unknown or bad, thinned out."""
+    step = max(1, max(shape) // MAPPED)
+    found = np.full([-(-size // step) for size in shape], np.nan, np.float32)
+    for values, rows, cols in _trusted(windows, repair):
+        first = (-rows.start) % step, (-cols.start) % step
+        part = np.isnan(values[:, first[0] :: step, first[1] :: step]).mean(axis=0)
+        row, col = (rows.start + first[0]) // step, (cols.start + first[1]) // step
+        found[row : row + part.shape[0], col : col + part.shape[1]] = part
+    return found
 
 
 def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
