@@ -37,7 +37,8 @@ class Picture:
 class Map:
     """One number per pixel, drawn as a colour ramp with a bar: values (rows, cols), NaN = nodata.
 
-    high: the ramp's upper end (None = the 98th percentile).
+    high: the ramp's upper end (None = the 98th percentile). diverging: two colours that part in the middle between low and high.
+    text: what the map shows, for those who cannot see it.
     """
 
     title: str
@@ -46,6 +47,8 @@ class Map:
     low: float = 0.0
     high: float | None = None
     note: str = ""
+    diverging: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..request import PairRequest
 from ..run.progress import Progress
 from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
-from .light import PairLight, light_of
+from .light import PairLight, apart, light_of
 from .pair import Pair
 from .soft_bands import softness_warning
 
@@ -141,7 +141,9 @@ def _placed(
         return pair, blocks, first, lit
     blocks = [lit.light.block(block) for block in blocks]
     pair = replace(pair, light=lit.light.measured(blocks))
-    return pair, blocks, geometry_of(pair, blocks), lit
+    second = geometry_of(pair, blocks)
+    places = [second] if first is None else [second, first]
+    return pair, blocks, min(places, key=lambda place: apart(blocks, place.sampling)), lit
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:
