@@ -17,6 +17,8 @@ from .fuseclassical import FuseClassical
 from .fusefolder import FuseFolder
 from .getmodel import GetModel
 from .openproduct import OpenProduct
+from .propagate import Propagate
+from .register import Register
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
@@ -30,7 +32,9 @@ ALGORITHMS = (
     Evaluate,
     Assess,
     Compare,
+    Propagate,
     EstimateSensor,
+    Register,
     OpenProduct,
     SetupBackend,
     GetModel,

@@ -108,6 +108,22 @@ def curve_figure(x: np.ndarray, y: np.ndarray, x_title: str, y_title: str, heigh
     }
 
 
+def interval_figure(
+    x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray, x_title: str, y_title: str, height: int = 280
+) -> dict[str, Any]:
+    """A figure of columns y at x with error bars from low to high, all (n,)."""
+    figure = curve_figure(x, y, x_title, y_title, height)
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": plain(high - y),
+        "arrayminus": plain(y - low),
+        "color": "#111111",
+    }
+    figure["data"] = [{"type": "bar", "x": plain(x), "y": plain(y), "marker": {"color": _LINES[2][0]}, "error_y": bars}]
+    return figure
+
+
 def _span(x: np.ndarray) -> list[float]:
     """The axis shows the HSI's wavelengths; an MSI's panchromatic or thermal band does not widen it."""
     low, high = float(np.nanmin(x)), float(np.nanmax(x))

@@ -80,7 +80,8 @@ def test_what_the_hsi_sees_of_a_member_is_within_its_noise(whole, members, scene
     scene, _ = scene_and_block
     drawn = whole.deviation(0)
     seen = Degradation.whole(SAMPLING, SHAPE)(drawn)
-    assert (seen**2).mean() < 0.1 * (drawn**2).mean()
+    noise = scene.subspace.band_noise
+    assert (seen**2).mean() < 0.1 * (drawn**2).mean() + 1.5 * (noise**2).mean()
 
 
 def test_what_the_msi_sees_of_a_member_is_small(whole, scene_and_block):
@@ -100,13 +101,13 @@ def test_the_spread_is_the_expected_error(members, scene_and_block):
     wanted = ((sized @ members.law.covariance) * sized).sum(axis=1)
     wanted = wanted + members.law.outside_std**2 + members.law.outside_noise**2
     found = (drawn**2).mean(axis=(0, 2, 3))
-    assert np.sqrt(found / wanted).mean() == pytest.approx(1.0, abs=0.15)
+    assert np.sqrt(found / wanted).mean() == pytest.approx(1.0, abs=0.2)
 
 
 def test_errors_of_neighbours_hang_together_and_blocks_know_it(members):
     shares = members.law.block_shares((2, 8))
     assert 0.5 < shares[2] < 1.0  # of independent errors one half
-    assert shares[8] < 0.3 * shares[2]  # the HSI knows the mean of an HSI pixel and more
+    assert shares[8] < 0.7 * shares[2]  # the HSI knows the mean of an HSI pixel but for its noise
 
 
 def test_masked_pixels_do_no_harm():

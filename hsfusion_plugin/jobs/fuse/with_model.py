@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
+
+import numpy as np
 
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.reduced.guard import Verdict, decide
@@ -28,15 +31,17 @@ from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..methods.draw import GAUSSIAN, check_method
 from ..methods.kept_tiles import kept_tiles
 from ..methods.method import Method
-from ..pair.estimates import estimate
+from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
-from ..request import FusionRequest
+from ..request import FusionRequest, ModelRequest
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
 from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 from .with_closed_form import fuse_classical
+
+MOST_SPECTRA = 20_000  # of the HSI that are kept beside the estimates
 
 
 def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
@@ -48,35 +53,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         return _without_model(request, progress)
     clock = Clock()
     check_request(request, progress)
-    pair = Pair.open(request, progress)
-    say_pair(pair, progress)
-    with ExitStack() as stack:
-        stack.enter_context(one_thread())
-        components, arrived = stack.enter_context(_opened(request, pair, progress))
-        with clock.phase("estimation"):
-            estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
-        with clock.phase("waiting for the backend"):
-            opened, card, about = arrived()
-        pair = estimates.pair
-        method = stack.enter_context(kept_tiles(opened, request, about["model"]["sha256"], progress))
-        method = method.fitted(estimates.blocks, estimates.scene)
-        say_estimates(pair, estimates, progress)
-        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
-        for warning in beyond:
-            progress.warn(warning)
-        about["warnings"] = [*about["warnings"], *beyond]
-        verdict = None
-        if request.guard:
-            with clock.phase("guard"):
-                progress.phase("Checking at reduced resolution")
-                part = progress.part(0.15, 0.25)
-                known = estimates.scene, estimates.blocks
-                verdict = decide(*known, method, pair.wavelengths, part.check, part.step)
-            progress.info(verdict.sentence(method.name))
-        estimates = estimates.without_blocks()
-        shipped = _shipped(method, verdict, estimates.scene, request, progress)
-        about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
-        result = fuse_scene(pair, estimates, shipped, request, about, clock, progress.part(0.25, 1.0))
+    with prepared(request, progress, clock, request.guard) as fusion:
+        pair, estimates, shipped, verdict = fusion.pair, fusion.estimates, fusion.method, fusion.verdict
+        result = fuse_scene(pair, estimates, shipped, request, fusion.about, clock, progress.part(0.25, 1.0))
     say_times(clock.seconds, pair.alignment.output_pixels, progress)
     write_report(request, pair, estimates, result)
     return {
@@ -89,6 +68,71 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
         "GUARD_GAIN": verdict.gain if verdict and verdict.scores else float("nan"),
         **numbers(estimates, result.consistency),
     }
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A pair that is ready to be fused tile by tile: the method that is shipped, what provenance says of it, what the guard found, and some
+    spectra (N, L) of the HSI."""
+
+    pair: Pair
+    estimates: Estimates
+    method: Any
+    about: dict[str, Any]
+    verdict: Verdict | None
+    spectra: np.ndarray
+
+
+@contextmanager
+def prepared(
+    request: ModelRequest, progress: Progress, clock: Clock | None = None, guard: bool = True
+) -> Iterator[Fusion]:
+    """Open and estimate the pair, start the backend where MODEL needs one, and let the guard choose. Raises HSFusionError, Cancelled."""
+    clock = clock or Clock()
+    pair = Pair.open(request, progress)
+    say_pair(pair, progress)
+    if is_closed_form(request.model) and not request.model_file:
+        check_method(request.model, request.model in CLOSED_FORMS)
+        with clock.phase("estimation"):
+            estimates = estimate(pair, request, progress.part(0.02, 0.25))
+        say_estimates(pair, estimates, progress)
+        spectra = _some_spectra(estimates)
+        yield Fusion(estimates.pair, estimates.without_blocks(), ClosedForm(request.model), {}, None, spectra)
+        return
+    with ExitStack() as stack:
+        stack.enter_context(one_thread())
+        components, arrived = stack.enter_context(_opened(request, pair, progress))
+        with clock.phase("estimation"):
+            estimates = estimate(pair, request, progress.part(0.02, 0.15), components)
+        with clock.phase("waiting for the backend"):
+            method, card, about = arrived()
+        pair = estimates.pair
+        if isinstance(request, FusionRequest):
+            method = stack.enter_context(kept_tiles(method, request, about["model"]["sha256"], progress))
+        method = method.fitted(estimates.blocks, estimates.scene)
+        say_estimates(pair, estimates, progress)
+        beyond = beyond_training(about["model"]["name"], card, estimates.fwhm, estimates.snr_db)
+        for warning in beyond:
+            progress.warn(warning)
+        about["warnings"] = [*about["warnings"], *beyond]
+        verdict = None
+        if guard:
+            with clock.phase("guard"):
+                progress.phase("Checking at reduced resolution")
+                known = estimates.scene, estimates.blocks
+                verdict = decide(*known, method, pair.wavelengths, progress.part(0.15, 0.25))
+            progress.info(verdict.sentence(method.name))
+        spectra = _some_spectra(estimates)
+        estimates = estimates.without_blocks()
+        shipped = _shipped(method, verdict, estimates.scene, request, progress)
+        about = {**about, "method": shipped.name, "guard": _plain(verdict, method.name)}
+        yield Fusion(pair, estimates, shipped, about, verdict, spectra)
+
+
+def _some_spectra(estimates: Estimates) -> np.ndarray:
+    """Spectra (N, L) of the HSI's valid pixels, spread evenly."""
+    pixels = np.concatenate([block.y[:, block.y_mask > 0].T for block in estimates.blocks])
+    return pixels[:: max(1, len(pixels) // MOST_SPECTRA)].astype(np.float32)
 
 
 def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]:
@@ -110,7 +154,7 @@ _Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what p
 
 
 @contextmanager
-def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[tuple[int, Callable[[], _Opened]]]:
+def _opened(request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[tuple[int, Callable[[], _Opened]]]:
     """The model that MODEL names, with its backend on the way: how many components the scene is to have for it, and a call that waits
     for the backend and gives the method, its card, and what provenance says of both.
     """
@@ -157,7 +201,7 @@ def _opened(request: FusionRequest, pair: Pair, progress: Progress) -> Iterator[
 
 
 def _shipped(
-    method: Method, verdict: Verdict | None, scene: SceneModel, request: FusionRequest, progress: Progress
+    method: Method, verdict: Verdict | None, scene: SceneModel, request: ModelRequest, progress: Progress
 ) -> Method:
     if verdict is None or verdict.shipped == method.name:
         return method

@@ -13,25 +13,19 @@ from ..model import MODEL_ERROR, SceneModel
 from ..subspace.hidden_detail import UNSURE
 
 # Fitted on training scenes by scripts/benchmarking/samples.py; docs/measured/samples.md has what each of them does.
-TEMPERATURE = {
-    "model": 0.76,
-    "average": 0.47,
-    "loc": 0.49,
-    "map": 0.49,
-    "glp-hs": 0.52,
-}  # on what is expected to be left
-MSI_MISFIT = 0.52  # of what keeps the MSI from the HSI, and ...
-MSI_MODEL_ERROR = 0.26  # ... of the share of it that is model error: so much the errors leave in what the MSI sees
+TEMPERATURE = {"model": 0.72, "average": 0.45, "loc": 0.47, "map": 0.47, "glp-hs": 0.5}  # on the expected errors
+MSI_MISFIT = 0.47  # of what keeps the MSI from the HSI, and ...
+MSI_MODEL_ERROR = 0.23  # ... of the share of it that is model error: so much the errors leave in what the MSI sees
 ROUNDS = 6  # of enlarging the components that the MSI sees, until their errors have the expected size nevertheless
 LARGEST_PRIOR = 30.0  # variance beyond which that is given up: the MSI alone says what such a component is
-BAND_POWER = 0.2  # errors of a band grow as this power of the share of its std that the MSI does not explain
+BAND_POWER = 0.22  # errors of a band grow as this power of the share of its std that the MSI does not explain
 LENGTH = 0.55  # fine pixels: std of the Gaussian that correlates neighbours, before what the HSI sees is taken out
 REACH = 3  # ... which is cut at so many fine pixels
-STRUCTURED = 0.5  # share of the variance that is detail which is too strong or too weak ...
+STRUCTURED = 0.6  # share of the variance that is detail which is too strong or too weak ...
 STRUCTURE_LENGTH = 0.7  # ... over regions of so many HSI pixels: std of a Gaussian, cut at ...
 STRUCTURE_REACH = 2.5  # ... so many std
-HSI_NOISE = 1.6  # of the HSI's noise: how far the mean over an HSI pixel is off
-LEAST_NOISE = 0.1  # of the expected spread: no draw meets the HSI more closely, which keeps the reach of that short
+HSI_NOISE = 0.95  # of the HSI's noise that its interpolation carries into every result
+HSI_SLACK = 0.1  # of the expected spread: no more closely is detail freed of what the HSI sees, which keeps the reach of that short
 LEAST_DETAIL = 0.25  # share of a component's variance that is detail, however noisy the HSI
 PROBE, PROBE_DRAWS = 12, 6  # coarse pixels per axis, and draws, that variances are measured on
 
@@ -40,12 +34,11 @@ PROBE, PROBE_DRAWS = 12, 6  # coarse pixels per axis, and draws, that variances 
 class ErrorLaw:
     """The distribution that errors are drawn from, the same all over a scene but for their size, which every pixel has its own.
 
-    All in units of `size` (K,), the size of the components' errors: what is expected of them times the method's temperature. mixing (K, K) makes their
-    errors of independent ones, so that what the
-    MSI sees of them varies no more than it may; response (l, K) is what it sees, gain (K, l) how that is put right. hsi_noise (K,): how
-    closely a draw meets the HSI; detail (K,): factor on the white start that keeps the variance where the HSI takes some of it.
-    outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them, outside_noise (L,) what the HSI's noise leaves
-    there; band_factor (L,): on the errors of each band.
+    All in units of `size` (K,), the size of the components' errors: what is expected of them times the method's temperature. mixing (K, K)
+    makes their errors of independent ones, so that what the MSI sees of them varies no more than it may; response (l, K) is what it sees,
+    gain (K, l) how that is put right. hsi_noise (K,): what the HSI's noise adds; detail (K,): factor on the white start that keeps the
+    variance where the HSI takes some of it. outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them,
+    outside_noise (L,) what the HSI's noise adds there; band_factor (L,): on the errors of each band.
     """
 
     sampling: Sampling
@@ -81,9 +74,9 @@ class ErrorLaw:
             mixing=np.linalg.cholesky(covariance + 1e-9 * np.eye(len(size))),
             response=response,
             gain=covariance @ response.T / left**2,
-            hsi_noise=np.maximum(HSI_NOISE * scene.subspace.coefficient_noise / size, LEAST_NOISE),
+            hsi_noise=HSI_NOISE * scene.subspace.coefficient_noise / size,
             outside_std=scene.outside_std / UNSURE,
-            outside_noise=scene.gate * scene.subspace.band_noise,
+            outside_noise=HSI_NOISE * scene.gate * scene.subspace.band_noise,
             band_factor=np.exp(BAND_POWER * (share - share.mean())),
             detail=np.ones(len(size)),
         )
@@ -118,13 +111,12 @@ class ErrorLaw:
         along = [filter_axis(weights, 1, part, size) for part, size in zip((rows, cols), self.scene_shape)]
         return separable(*along, white) / np.float32((weights**2).sum())
 
-    def agreeing(
-        self, raw: np.ndarray, size: np.ndarray, noise: np.ndarray, y_mask: np.ndarray, down: Degradation
-    ) -> np.ndarray:
-        """Errors raw (K, H, W) moved so that D of them is `noise` (K, h, w), in units of their std `size` (K, H, W) around."""
+    def unseen_by_hsi(self, raw: np.ndarray, size: np.ndarray, y_mask: np.ndarray, down: Degradation) -> np.ndarray:
+        """Errors raw (K, H, W) moved so that D of them is as good as nothing; their std `size` (K, H, W) says where they may move."""
         around = np.sqrt(np.maximum(down(size**2), 1e-20))
-        wanted = (noise * self.hsi_noise.astype(np.float32)[:, None, None] - down(raw) / around).astype(np.float32)
-        return raw + size * given_hsi(np.zeros_like(raw), wanted, y_mask, down, self.covariance, self.hsi_noise)
+        wanted = (-down(raw) / around).astype(np.float32)
+        slack = np.full(len(self.mixing), HSI_SLACK)
+        return raw + size * given_hsi(np.zeros_like(raw), wanted, y_mask, down, self.covariance, slack)
 
     def seen_by_msi(self, errors: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """Errors (K, ...) moved so that the MSI sees of them what it sees of `wanted` (K, ...)."""
@@ -137,7 +129,7 @@ class ErrorLaw:
         left = dict.fromkeys(sizes, 0.0)
         probe = _Probe(self)
         for draw in range(PROBE_DRAWS):
-            errors = probe.draw(self.detail, draw)
+            errors = probe.detail(self.detail, draw) + probe.noise(draw)
             variance = errors.var()
             for n in sizes:
                 rows, cols = (m // n * n for m in errors.shape[1:])
@@ -150,8 +142,8 @@ class ErrorLaw:
         probe = _Probe(self)
         left, told, outside = np.zeros(len(self.mixing)), np.zeros(len(self.mixing)), 0.0
         for draw in range(PROBE_DRAWS):
-            left += probe.draw(self.detail, draw, noise=0.0).var(axis=(1, 2))
-            told += probe.draw(0 * self.detail, draw).var(axis=(1, 2))
+            left += probe.detail(self.detail, draw).var(axis=(1, 2))
+            told += probe.noise(draw).var(axis=(1, 2))
             outside += float(probe.white_detail(draw).var())
         wanted = np.diag(self.covariance)
         factor = np.sqrt(wanted * np.maximum(1.0 - told / PROBE_DRAWS / wanted, LEAST_DETAIL) / (left / PROBE_DRAWS))
@@ -184,16 +176,20 @@ class _Probe:
         """White noise (1, rows, cols) but for what the HSI sees of it."""
         return self._white_detail(draw)[self.inner]
 
-    def draw(self, detail: np.ndarray, draw: int, noise: float = 1.0) -> np.ndarray:
-        """Errors (K, rows, cols) with a white start times `detail` (K,), meeting the HSI up to `noise` of its own."""
+    def noise(self, draw: int) -> np.ndarray:
+        """Errors (K, rows, cols) that the HSI's noise makes."""
+        of_hsi = gaussian_field(2, self.coarse, self.coarse, len(self.law.mixing), draw)
+        return self.up(self.law.hsi_noise.astype(np.float32)[:, None, None] * of_hsi)[self.inner]
+
+    def detail(self, detail: np.ndarray, draw: int) -> np.ndarray:
+        """Errors (K, rows, cols) that the HSI does not see, from a white start times `detail` (K,)."""
         white = self._white_detail(draw)
         contrast = white[0] / white[self.inner].std()
         field = detail.astype(np.float32)[:, None, None] * self.law.unit_field(
             0, 2 * draw, self.fine, self.fine, contrast
         )
-        of_hsi = noise * gaussian_field(2, self.coarse, self.coarse, len(field), draw)
         known = np.ones((PROBE, PROBE), np.float32)
-        return self.law.agreeing(field, np.ones_like(field), of_hsi, known, self.down)[self.inner]
+        return self.law.unseen_by_hsi(field, np.ones_like(field), known, self.down)[self.inner]
 
     def _white_detail(self, draw: int) -> np.ndarray:
         white = gaussian_field(1, self.fine, self.fine, 1, draw)

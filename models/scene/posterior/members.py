@@ -56,24 +56,26 @@ class MembersHere:
         sign, stream = (-1.0 if member % 2 else 1.0), FIRST_STREAM + STREAMS * (member // 2)
         seed, block, (down, _) = self.members.seed, self.block, self._operators
         field = law.unit_field(seed, stream, block.fine_rows, block.fine_cols, self._contrast)
-        noise = gaussian_field(seed, block.coarse_rows, block.coarse_cols, len(field), stream + 2)
         start = law.detail.astype(np.float32)[:, None, None] * field
-        errors = law.agreeing(self._relative_std * start, self._relative_std, noise, block.y_mask, down)
+        errors = law.unseen_by_hsi(self._relative_std * start, self._relative_std, block.y_mask, down)
         errors = law.seen_by_msi(errors[(slice(None), *self._inner)], start[(slice(None), *self._inner)])
         spectra = (subspace.basis * law.size).astype(np.float32) @ errors.reshape(len(errors), -1).astype(np.float32)
-        spectra = spectra.reshape(-1, *errors.shape[1:]) + self._outside(stream)
-        spectra *= (sign * law.band_factor).astype(np.float32)[:, None, None]
-        return spectra
+        return np.float32(sign) * self._with_the_rest(spectra.reshape(-1, *errors.shape[1:]), stream)
 
-    def _outside(self, stream: int) -> np.ndarray:
-        """Errors outside the subspace (L, rows, cols): white but for what the HSI sees of them, which is its noise."""
-        law, seed, place = self.members.law, self.members.seed, self._near
+    def _with_the_rest(self, spectra: np.ndarray, stream: int) -> np.ndarray:
+        """Errors of the components (L, rows, cols) with those outside the subspace, white but for what the HSI sees of them, and its noise."""
+        law, seed, place, subspace = self.members.law, self.members.seed, self._near, self.members.scene.subspace
         down, up = place.operators(self.members.scene.coefficients)
+        factor = law.band_factor.astype(np.float32)[:, None, None]
         white = gaussian_field(seed, place.fine_rows, place.fine_cols, len(law.outside_std), stream + 3)
         white *= (law.outside_detail * law.outside_std).astype(np.float32)[:, None, None]
+        inner = (slice(None), *self.core.inside(place.fine))
+        noise = gaussian_field(seed, place.coarse_rows, place.coarse_cols, len(law.mixing), stream + 2)
+        weights = (subspace.basis * law.size * law.hsi_noise).astype(np.float32)
+        of_hsi = (weights @ noise.reshape(len(noise), -1)).reshape(-1, *noise.shape[1:])
         noise = gaussian_field(seed, place.coarse_rows, place.coarse_cols, len(white), stream + 4)
-        seen = law.outside_noise.astype(np.float32)[:, None, None] * noise - down(white)
-        return (white + up(seen))[(slice(None), *self.core.inside(place.fine))]
+        of_hsi += law.outside_noise.astype(np.float32)[:, None, None] * noise
+        return factor * (spectra + white[inner]) + up(of_hsi - factor * down(white))[inner]
 
     @cached_property
     def _near(self) -> Place:
