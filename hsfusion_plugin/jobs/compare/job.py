@@ -131,9 +131,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    reduced = ReducedScene.of(
-        estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress.check
-    )
+    reduced = ReducedScene.of(estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress)
     if reduced is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
@@ -163,27 +161,23 @@ Fuse = Callable[[], list[np.ndarray]]
 def _method(name: str, reduced: ReducedScene, models: Models, progress: Progress) -> Fuse:
     """What gives the fused spectra of each stage."""
 
-    def tick(share: float) -> None:
-        progress.check()
-        progress.step(share)
-
     def each(fused: Callable[[Any], np.ndarray], of: ReducedScene) -> list[np.ndarray]:
         found = []
         for number, block in enumerate(of.blocks):
             found.append(fused(block))
-            tick((number + 1) / len(of.blocks))
+            progress.advance((number + 1) / len(of.blocks))
         return found
 
     if name == CALIBRATION:
         return lambda: each(lambda block: block.interpolated(), reduced)
     if name in FULL_BAND:
-        return lambda: reduced.full_band(name, tick)
+        return lambda: reduced.full_band(name, progress)
     if name in CLOSED_FORMS:
         return lambda: each(lambda block: block.fused(ClosedForm(name)), reduced)
 
     def model() -> list[np.ndarray]:
         method = models.method(name).fitted(reduced.full_blocks, reduced.full)
-        return each(lambda block: block.fused(method), reduced.with_components(method.components, progress.check))
+        return each(lambda block: block.fused(method), reduced.with_components(method.components, progress))
 
     return model
 
