@@ -11,6 +11,7 @@ from hsfusion.models.observation import Degradation, Displacement, Sampling
 from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.sensors.displacement import find_displacement, search
 from hsfusion.models.scene.sensors.placing import Wanted, place
+from hsfusion.models.trial_fields import field, seen
 
 RATIO, COARSE = 4.0, 28
 FINE = (int(RATIO) * COARSE,) * 2
@@ -121,3 +122,14 @@ def test_intervals_cover() -> None:
         assert found is not None and found.free.order == 1
         inside += [getattr(found, name).low <= value <= getattr(found, name).high for name, value in wanted.items()]
     assert 0.88 <= np.mean(inside) <= 0.995
+
+
+@pytest.mark.parametrize("shape", ["wave", "waves", "jitter", "step", "bump"])
+def test_trials_are_displaced_as_they_say(shape: str) -> None:
+    d = field(shape, 0.7, (80, 96))
+    assert d.shape == (2, 80, 96) and np.sqrt((d**2).sum(axis=0).mean()) == pytest.approx(0.7)
+    assert np.abs(d.mean(axis=(1, 2))).max() < 1e-9
+    y, x = np.mgrid[:80, :96]
+    cube = (0.1 * y + 0.2 * x)[None].astype(np.float32)
+    inner = (slice(8, -8), slice(8, -8))
+    assert np.allclose(seen(cube, d)[0][inner], (0.1 * (y + d[0]) + 0.2 * (x + d[1]))[inner], atol=1e-3)
