@@ -175,7 +175,7 @@ def test_the_smooth_operator_is_the_observation_models(make_scene):
 
 
 def test_large_scenes_are_thinned_to_windows_at_their_places(make_scene):
-    scene = make_scene(BANDS, 400, 400, seed=2)
+    scene = make_scene(BANDS, 420, 420, seed=2)
     block = simulate(scene, Sampling(2, 1.2, 1.2, 0.5, -0.5))
     assert block.y_mask.size > MOST_PIXELS
     parts = thinned([block], Sampling(2))
