@@ -11,7 +11,8 @@ from .metrics.radiometric import band_statistics, psnr
 from .metrics.spectral import sam
 from .observation import Degradation, Sampling, Upsampling, gaussian_field, noise_std
 from .scene.block import Block, whole_block
-from .scene.methods.subspace import CLOSED_FORMS, ClosedForms
+from .scene.methods.names import CLOSED_FORMS
+from .scene.methods.subspace import ClosedForms
 from .scene.model import COMPONENTS, SceneModel, fit_scene
 from .scene.reduced.guard import decide
 from .scene.sensors.response import estimate_psf

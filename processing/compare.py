@@ -7,14 +7,17 @@ from typing import Any
 from qgis.core import QgsProcessingContext, QgsProcessingOutputString
 
 from ..hsfusion_plugin.jobs.run.progress import Progress
+from ..models.scene.methods.names import CLASSICAL
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
-from .fusing import CLOSED_FORMS
 from .parameters import advanced, choice, choices, file_output, integer, pair, pair_details, report_output
 from .strings import tr
 
 BASE = "hsfusion-base"
 SLOW = ("cnmf", "hysure")
+PUBLISHED = ("ddpm-fus", "ddrf", "hsr-diff")
+PRESETS = {"quick": (*SLOW, *PUBLISHED), "review": PUBLISHED, "all": ()}  # what each leaves out
+CRITERIA = ("together", "rmse", "sam", "q2n")
 
 
 class Compare(Algorithm):
@@ -33,15 +36,15 @@ class Compare(Algorithm):
 
     def tags(self) -> list[str]:
         words = tr("benchmark,ranking,best,choose,Wald's protocol,reduced resolution,quality")
-        return [*super().tags(), *words.split(","), *CLOSED_FORMS]
+        return [*super().tags(), *words.split(","), *CLASSICAL]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         models = installed_models()
-        quick = [name for name in CLOSED_FORMS if name not in SLOW]
-        usual = (*quick, *(name for name in models if name == BASE))
         self.addParameters(
             *pair(),
-            choices("METHODS", tr("Methods"), (*CLOSED_FORMS, *models), usual),
+            choice("PRESET", tr("Methods to compare, where none are named"), tuple(PRESETS), "quick"),
+            choices("METHODS", tr("Methods (instead of the preset's)"), (*CLASSICAL, *models), ()),
+            choice("CRITERION", tr("What BEST means"), CRITERIA, CRITERIA[0]),
             *pair_details(),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
@@ -55,7 +58,9 @@ class Compare(Algorithm):
 
         return ComparisonRequest(
             **self.pair(parameters, context),
-            methods=tuple(self.parameterAsEnumStrings(parameters, "METHODS", context)),
+            methods=tuple(self.parameterAsEnumStrings(parameters, "METHODS", context))
+            or of_preset(self.parameterAsEnumString(parameters, "PRESET", context)),
+            criterion=self.parameterAsEnumString(parameters, "CRITERION", context),
             seed=self.parameterAsInt(parameters, "SEED", context),
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             report=self.output_file(parameters, "REPORT", context),
@@ -66,3 +71,9 @@ class Compare(Algorithm):
         from ..hsfusion_plugin.jobs.compare import job as comparison
 
         return comparison.run(request, progress)
+
+
+def of_preset(name: str) -> tuple[str, ...]:
+    """The methods of a preset: quick ones and the base model, all but the published systems, or all that are installed."""
+    models = installed_models() if name == "all" else [model for model in installed_models() if model == BASE]
+    return tuple(method for method in (*CLASSICAL, *models) if method not in PRESETS[name])

@@ -74,8 +74,9 @@ def choice(name: str, label: str, options: tuple[str, ...], default: str) -> Qgs
 
 
 def choices(name: str, label: str, options: tuple[str, ...], default: tuple[str, ...]) -> QgsProcessingParameterEnum:
-    """Some of a few names."""
-    return QgsProcessingParameterEnum(name, label, list(options), True, list(default), usesStaticStrings=True)
+    """Some of a few names; without a default it may be left empty."""
+    optional = not default
+    return QgsProcessingParameterEnum(name, label, list(options), True, list(default), optional, usesStaticStrings=True)
 
 
 def text(

@@ -15,9 +15,9 @@ from qgis.core import (
 from ..hsfusion_plugin.errors import HSFusionError
 from ..hsfusion_plugin.jobs.propagate.request import KINDS, Polygons, PropagateRequest
 from ..hsfusion_plugin.jobs.run.progress import Progress
+from ..models.scene.methods.names import CLOSED_FORMS
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
-from .fusing import CLOSED_FORMS
 from .loaded_layers import stem
 from .parameters import (
     advanced,
@@ -35,7 +35,7 @@ from .parameters import (
 from .strings import tr
 
 SAMPLERS = ("auto", "gaussian", "diffusion")
-WITH_MEMBERS = CLOSED_FORMS[:4]  # of the closed forms
+WITH_MEMBERS = CLOSED_FORMS
 INDICES = ("NDVI", "NDWI", "NDRE", "PRI", "REIP", "CLAY", "IRON")
 NAME_FIELDS = ("class", "name", "label", "id")
 

@@ -5,7 +5,7 @@ python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/s
 python scripts/benchmark.py --memory [--sizes 512,2048,8192] [--bands 100] [--output docs/memory.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 python scripts/benchmark.py reproduce --paper ddpm-fus --data FOLDER   the tables of a paper, from its data sets as they are distributed
-python scripts/benchmark.py published --data SCENES [--output docs/measured/published.md]   the bundled weights on scenes they never saw
+python scripts/benchmark.py published [--data SCENES] [--output docs/measured/published.md]   the bundled weights on scenes they never saw
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
 Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);

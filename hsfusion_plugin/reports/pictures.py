@@ -15,12 +15,14 @@ from .png import data_uri, encode_palette, encode_rgba
 LARGEST = 512  # pixels of the longer side; more would make the file heavy and no screen shows it
 # The ramp of the map styles: dark to light, readable in grey and by the colour-blind.
 RAMP = ((27, 12, 65), (120, 28, 109), (207, 68, 70), (251, 155, 6), (247, 243, 161))
+# Two hues that part at a light middle; blue and orange are told apart by nearly everybody.
+DIVERGING = ((8, 48, 107), (107, 174, 214), (247, 247, 247), (253, 174, 97), (127, 59, 8))
 _COLOURS = 255
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture for the page; low and high: the limits of its colour bar (None = no bar)."""
+    """A picture for the page; low and high: the limits of its colour bar (None = no bar), whose CSS gradient is `ramp`; text: its alternative."""
 
     title: str
     source: str
@@ -30,6 +32,8 @@ class Drawing:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+    ramp: str = ""
+    text: str = ""
 
 
 def draw_pictures(pictures: Sequence[Picture]) -> list[Drawing]:
@@ -68,21 +72,36 @@ def draw_map(chart: Map) -> Drawing:
     notes = [chart.note] if chart.note else []
     if known.any() and values[known].max() > high:
         notes.append(f"{100 * np.mean(values[known] > high):.2g} % lie above, up to {values[known].max():.4g}.")
-    source = data_uri(encode_palette(index, palette()))
-    return Drawing(chart.title, source, index.shape[1], index.shape[0], " ".join(notes), chart.unit, chart.low, high)
+    stops = DIVERGING if chart.diverging else RAMP
+    source = data_uri(encode_palette(index, palette(stops)))
+    return Drawing(
+        chart.title,
+        source,
+        index.shape[1],
+        index.shape[0],
+        " ".join(notes),
+        chart.unit,
+        chart.low,
+        high,
+        ramp_css(stops),
+        chart.text,
+    )
 
 
-def palette() -> np.ndarray:
+Stops = Sequence[tuple[int, int, int]]
+
+
+def palette(ramp: Stops = RAMP) -> np.ndarray:
     """(256, 3) uint8: 255 colours of the ramp, then that of nodata, which is drawn transparent."""
-    stops = np.linspace(0, 1, len(RAMP))
+    stops = np.linspace(0, 1, len(ramp))
     places = np.linspace(0, 1, _COLOURS)
-    colours = np.stack([np.interp(places, stops, [stop[i] for stop in RAMP]) for i in range(3)], axis=-1)
+    colours = np.stack([np.interp(places, stops, [stop[i] for stop in ramp]) for i in range(3)], axis=-1)
     return np.vstack([np.rint(colours), [[255, 255, 255]]]).astype(np.uint8)
 
 
-def ramp_css() -> str:
+def ramp_css(ramp: Stops = RAMP) -> str:
     """The ramp as a CSS gradient from left to right."""
-    return "linear-gradient(to right, " + ", ".join("rgb({},{},{})".format(*stop) for stop in RAMP) + ")"
+    return "linear-gradient(to right, " + ", ".join("rgb({},{},{})".format(*stop) for stop in ramp) + ")"
 
 
 def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:

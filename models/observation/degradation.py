@@ -169,6 +169,11 @@ class Degradation(_Window):
         """bool (h, w): coarse pixels whose PSF the window holds as far as the scene does; None without a displacement, where ranges say it."""
         return None if self._displaced is None else self._displaced.whole
 
+    @property
+    def centres(self) -> np.ndarray | None:
+        """(2, h, w): displaced centres (y, x) of the coarse pixels in fine pixels; None without a displacement."""
+        return None if self._displaced is None else self._displaced.centres
+
     @cached_property
     def _displaced(self) -> DisplacedDegradation | None:
         s = self.sampling

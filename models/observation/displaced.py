@@ -133,21 +133,23 @@ class DisplacedDegradation:
         return rows.adjoint(cols.adjoint(y))
 
     @cached_property
+    def centres(self) -> np.ndarray:
+        """(2, h, w): displaced centres (y, x) of the coarse pixels, in fine pixels."""
+        return self._crossings.centres()
+
+    @cached_property
     def inside(self) -> np.ndarray:
         """bool (h, w): coarse pixels that see the scene."""
         margin = LEAST_INSIDE * self._crossings.ratio - 0.5
         return np.logical_and(
-            *(
-                (place >= margin) & (place <= size - 1 - margin)
-                for place, size in zip(self._crossings.centres(), self._scene_shape)
-            )
+            *((place >= margin) & (place <= size - 1 - margin) for place, size in zip(self.centres, self._scene_shape))
         )
 
     @cached_property
     def whole(self) -> np.ndarray:
         """bool (h, w): of those, the ones whose PSF lies in the window, as far as it lies in the scene."""
         found = self.inside.copy()
-        for axis, place in enumerate(self._crossings.centres()):
+        for axis, place in enumerate(self.centres):
             window, reach = self._crossings.fine[axis], self._reach(axis)
             low = -np.inf if window.start == 0 else window.start + reach
             high = np.inf if window.stop == self._scene_shape[axis] else window.stop - 1 - reach
@@ -173,7 +175,7 @@ class DisplacedDegradation:
     def kernels(self) -> tuple[Kernel, Kernel]:
         """Where the PSF of each row line, then of each pixel along its line, lies, and how wide it is."""
         c, found = self._crossings, []
-        for axis, (place, wider) in enumerate(zip((c.of_row_lines(), c.centres()[1]), c.widths())):
+        for axis, (place, wider) in enumerate(zip((c.of_row_lines(), self.centres[1]), c.widths())):
             reach = self._reach(axis)
             first = np.round(place).astype(np.int64) - reach
             distance = first[None] + np.arange(2 * reach + 1)[:, None, None] - place[None]

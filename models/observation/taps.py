@@ -47,13 +47,6 @@ class Taps:
                 found.index_add_(1, place, share * flat)
         return found.reshape(*y.shape[:-2], *self.source)
 
-    def weighted(self, factor: np.ndarray) -> Taps:
-        """The derivative of weights that sum to 1, where `factor` (T, rows, cols) is that of their logarithm."""
-        shape = (-1, *self.shape)
-        weight = self._weight.reshape(shape)
-        mean = (weight * factor).sum(axis=0)
-        return Taps(self._index.reshape(shape), weight * (factor - mean), self.source)
-
     def only(self, wanted: np.ndarray) -> Taps:
         """The same with 0 for the pixels that are not wanted, bool of the shape made."""
         return Taps(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..diffusion.objectives import Residual, make_denoiser
 from ..diffusion.schedules import from_card
-from ..errors import HSFusionError, RunCancelled
+from ..errors import HSFusionError
+from ..listener import heed
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
 from ..networks.hsr_diff import CDFormer
@@ -154,7 +155,7 @@ class FullBandRunner:
         base = Residual(hsi_up if self.residual else None, self.residual_scale)
         bound: dict[str, Any] = {"msi": msi, "hsi_up": hsi_up}
         if isinstance(self.network, CDFormer):
-            _heed(cancelled)
+            heed(cancelled)
             bound["features"] = self.network.encode(msi, hsi_up)  # knows no level: once for all steps and samples
         mean, square = torch.zeros_like(hsi_up), torch.zeros_like(hsi_up)
         for sample in range(job.samples):
@@ -162,7 +163,7 @@ class FullBandRunner:
             denoise = SelfConditioned(denoise) if isinstance(self.network, DDRF) else denoise
 
             def step(x: Tensor, level: Tensor, denoise: Callable[..., Tensor] = denoise) -> Tensor:
-                _heed(cancelled)
+                heed(cancelled)
                 return denoise(x, level)
 
             start, fresh = self._noise(places, job.seed, sample), partial(self._fresh, places, job.seed, sample)
@@ -184,11 +185,6 @@ class FullBandRunner:
             for top, left in places
         ]
         return torch.from_numpy(np.stack(fields)).to(self.device)
-
-
-def _heed(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise RunCancelled("The run was cancelled.")
 
 
 def _filled(image: Tensor, known: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 from ..cards import check_objective
 from ..diffusion.samplers import ddim
 from ..diffusion.schedules import from_card, subsequence
-from ..errors import HSFusionError, RunCancelled
+from ..errors import HSFusionError
+from ..listener import heed
 from ..networks.grown import grown
 from ..networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from ..networks.subspace_unet import MULTIPLE, Estimate
@@ -86,7 +87,7 @@ class SubspaceRunner:
         """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it, but for rounding."""
         prepared = []
         for tensors, request in tiles:
-            _heed(cancelled)
+            heed(cancelled)
             prepared.append(self._prepared(tensors, request))
         results: list[dict[str, np.ndarray]] = [{} for _ in tiles]
         for shape in dict.fromkeys(tile.given.shape for tile in prepared):  # cores of one window may lie differently
@@ -138,11 +139,11 @@ class SubspaceRunner:
         Gradients flow through it: scene adaptation trains what this computes.
         """
         given, numbers = _together(tiles)
-        _heed(cancelled)
+        heed(cancelled)
         with self._reduced():
             raw = self.network.mean(given, numbers)
         first = _consistent(tiles, raw)
-        _heed(cancelled)
+        heed(cancelled)
         with self._reduced():
             return raw, first, self.network(None, numbers.new_zeros(len(tiles)), given, numbers, raw, first)
 
@@ -160,7 +161,7 @@ class SubspaceRunner:
         raw, first, estimate = self.mean(tiles, cancelled)
 
         def denoise(noisy: Tensor, signal: Tensor) -> Tensor:
-            _heed(cancelled)
+            heed(cancelled)
             level = signal.reshape(1).to(noisy).expand(len(tiles))
             with self._reduced():
                 estimate = self.network(noisy, level, given, numbers, raw, first)
@@ -199,8 +200,3 @@ def _consistent(tiles: list[Prepared], residual: Tensor) -> Tensor:
 def _joined(parts: list[Tensor]) -> Tensor:
     """As a batch; of one part without a copy."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-
-def _heed(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise RunCancelled("The run was cancelled.")

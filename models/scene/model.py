@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 
 from ..errors import HSFusionError
+from ..listener import SILENT, Listener
 from ..observation import Degradation, Sampling, Upsampling
 from .block import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
 from .laws.closed_forms import LOC_WINDOW, column, detail_image, given_msi, loc_gain, mix
@@ -147,29 +147,29 @@ def fit_scene(
     subspace: Subspace | None = None,
     wavelengths: np.ndarray | None = None,
     prior_response: np.ndarray | None = None,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> SceneModel:
     """Fit everything but the PSF, which `sampling` gives (see `estimate_psf`), to the blocks of a scene.
 
     wavelengths (L,) in nm order the bands for the SRF fit; prior_response (l, L) is the nominal SRF of a known sensor.
-    `check` is called between the steps, of which none takes a second for the samples that a job has, and may raise to end the work.
+    The listener may end the work between the steps, of which none takes a second for the samples that a job has.
     """
-    check()
+    listener.check()
     samples = coarse_samples(blocks, sampling)
-    check()
-    subspace = subspace or fit_subspace(samples.spectra, components, check=check)
+    listener.check()
+    subspace = subspace or fit_subspace(samples.spectra, components, listener=listener)
     z_mean, z_scale = _mean_and_scale(blocks)
     low = (samples.low - z_mean) / z_scale
     x = np.concatenate([subspace.project(samples.spectra[rows].T).T for rows in parts(len(low))])
-    check()
+    listener.check()
     spectral = estimate_response(samples.spectra, samples.low, subspace.band_noise, wavelengths, prior_response)
 
-    check()
+    listener.check()
     textured = msi_noise(blocks)
-    check()
+    listener.check()
     apart = noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, blocks[0].degradation(sampling).noise_gain)
     noise = np.minimum(noise_without_texture(blocks), apart)
-    check()
+    listener.check()
     # What keeps the images apart, be it noise or not, and texture too fine to tell are as good as noise where the MSI is to be followed.
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(np.minimum(textured, apart) ** 2 + misfit**2) / z_scale
@@ -178,21 +178,21 @@ def fit_scene(
     rest = x - low @ regression.T - intercept
     y_std = np.sqrt(subspace.coefficient_noise**2 + (MODEL_ERROR * np.maximum(rest.std(axis=0), 1e-3)) ** 2)
 
-    check()
-    outside = fit_outside(samples, low, subspace, sampling, check)
-    check()
+    listener.check()
+    outside = fit_outside(samples, low, subspace, sampling, listener)
+    listener.check()
     ridge = 0.1 * _local_variance(samples, low)
     prior_std = _expected_spread(samples, rest, y_std)
-    check()
+    listener.check()
     size = np.linalg.norm(subspace.basis, axis=0)
     weight = size / np.sqrt((size**2).mean())
     seen = [
         _window(block, sampling, subspace, regression, intercept, z_mean, z_scale)
         for block in windows(blocks, sampling, MOST_PIXELS, WINDOW)
     ]
-    check()
+    listener.check()
     kernel = fit_kernel(seen, weight)
-    check()
+    listener.check()
     coefficients = CoefficientModel(
         sampling=sampling,
         scene_shape=blocks[0].scene_shape,
@@ -209,11 +209,13 @@ def fit_scene(
         weight=weight,
         kernel=kernel,
         slopes=fit_slopes(seen, kernel, weight),
-        unmixing=fit_unmixing(blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, check),
+        unmixing=fit_unmixing(
+            blocks, sampling, subspace, spectral.response, spectral.offset, z_mean, z_scale, listener
+        ),
         denoising=fit_denoising(seen, noise / z_scale),
         agreement=agreement,
     )
-    check()
+    listener.check()
     return SceneModel(
         subspace=subspace,
         coefficients=coefficients,

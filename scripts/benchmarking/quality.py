@@ -21,12 +21,12 @@ from hsfusion.models.observation import Sampling
 from hsfusion.models.runners.subspace import SubspaceRunner
 from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.block import Block, middle, whole_block
-from hsfusion.models.scene.methods.classical import FULL_BAND, fit_full_band
+from hsfusion.models.scene.methods.classical import fit_full_band
+from hsfusion.models.scene.methods.names import CLOSED_FORMS, FULL_BAND
 from hsfusion.models.scene.sensors.registration import register
 from hsfusion.models.scene.subspace.subspace import band_noise
 from hsfusion.models.trials import (
     CASES,
-    CLOSED_FORMS,
     Case,
     Fitted,
     Pair,

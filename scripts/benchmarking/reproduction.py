@@ -46,7 +46,7 @@ class Variant:
 
 
 ONE_SHOT = {"regression": True, "objective": "x0"}
-FIXED = [{"size": 32, "batch": 4, "steps": 960}]
+FIXED = [{"size": 32, "batch": 4, "steps": 650}]
 REPRODUCTION = (
     Variant("ddpm-fus", "ddpm-fus", "DDPM-Fus, x0, l1", sweep=True),
     Variant("ddpm-fus-one-shot", "ddpm-fus", "DDPM-Fus's network, one-shot regression", ONE_SHOT),

@@ -24,7 +24,8 @@ def read_pancollection(path: Path, config: FullBandConfig, full_resolution: bool
     """
     arrays = _arrays(path, ("ms", "pan") if full_resolution else KEYS)
     ms, pan, gt = arrays["ms"], arrays["pan"], arrays.get("gt")
-    ratio, bands = round(config.observation.ratio), len(config.bands.nanometres("bands")[0])
+    centres = config.bands.nanometres("bands")[0]
+    ratio, bands = round(config.observation.ratio), len(centres)
     count, _, height, width = ms.shape
     fine = (height * ratio, width * ratio)
     _expect(path, "ms", ms, (count, bands, height, width))
@@ -34,7 +35,8 @@ def read_pancollection(path: Path, config: FullBandConfig, full_resolution: bool
     scale = float(np.quantile(ms, config.quantile)) or 1.0
     scaling = Scaling(scale, np.full(pan.shape[1], scale), np.zeros(pan.shape[1]))
     return [
-        Observed(f"{path.stem} {n}", None if gt is None else gt[n], ms[n], pan[n], scaling, True) for n in range(count)
+        Observed(f"{path.stem} {n}", None if gt is None else gt[n], ms[n], pan[n], scaling, True, centres)
+        for n in range(count)
     ]
 
 

@@ -45,7 +45,9 @@ def test_a_chunk_is_a_function_of_its_number(scenes):
 
 
 def test_patches_have_the_promised_shapes_and_limits(scenes):
-    for patch in draw_chunk(scenes, CONFIG, 0):
+    patches = draw_chunk(scenes, CONFIG, 0)
+    assert len(patches) > 1
+    for patch in patches:
         assert patch.conditions.shape == (condition_channels(3), 16, 16) and patch.target.shape == (3, 16, 16)
         assert patch.scalars.shape == (scalar_count(3),) and patch.error_share.shape == (3,)
         assert np.abs(patch.conditions).max() <= LIMIT and np.abs(patch.target).max() <= TARGET_LIMIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import Cancelled
 from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
 from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
+from hsfusion.hsfusion_plugin.jobs.compare.ranking import CRITERIA, others, ranked
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.pair import blocks as pair_blocks
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
@@ -43,7 +45,14 @@ def test_without_a_backend_models_are_rows_with_the_reason(qgis_process, pair, t
     table, report = tmp_path / "table.csv", tmp_path / "report.html"
     methods = ",".join((*EVERY, "hsfusion-base"))
     result = qgis_process(
-        "hsfusion:compare", env=NO_BACKEND, HSI=pair.hsi, MSI=pair.msi, METHODS=methods, TABLE=table, REPORT=report
+        "hsfusion:compare",
+        env=NO_BACKEND,
+        HSI=pair.hsi,
+        MSI=pair.msi,
+        METHODS=methods,
+        CRITERION="rmse",
+        TABLE=table,
+        REPORT=report,
     )
     rows = rows_of(table)
     assert {row["method"] for row in rows} == {"interpolation", "hsfusion-base", *EVERY}
@@ -215,3 +224,21 @@ def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
     assert None not in scored.values()
     assert len(record["models"]["hsfusion-base"]["sha256"]) == 64
     assert result.outputs["BEST"] == record["best"] == max(scored, key=scored.get)
+
+
+def rows_with(**scores) -> list:
+    """Rows of methods with (PSNR, SAM, Q2n)."""
+    names = ("PSNR", "SAM", "Q2N")
+    return [comparison.Row(name, SimpleNamespace(**dict(zip(names, numbers)))) for name, numbers in scores.items()]
+
+
+def test_criteria_rank_and_say_where_they_disagree():
+    rows = [*rows_with(a=(40.0, 2.7, 0.90), b=(39.7, 1.6, 0.94), c=(30.0, 9.0, 0.50)), comparison.Row("d", reason="no")]
+    best = {criterion: [row.method for row in ranked(rows, criterion)] for criterion in CRITERIA}
+    assert best["rmse"] == ["a", "b", "c", "d"] and best["sam"][0] == best["q2n"][0] == best["together"][0] == "b"
+    assert others(rows, "a") == {"sam": "b", "q2n": "b"} and others(rows, "b") == {"rmse": "a"}
+
+
+def test_a_score_that_is_not_known_does_not_decide():
+    rows = rows_with(a=(40.0, 2.0, float("nan")), b=(35.0, 3.0, float("nan")))
+    assert [row.method for row in ranked(rows, "together")] == ["a", "b"]

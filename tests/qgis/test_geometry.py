@@ -29,7 +29,7 @@ def found(monkeypatch, request: FusionRequest, start: Start = STILL, **changes):
     }
     asked = {}
 
-    def register(blocks, sampling, fit_fwhm, fit_shift, check):
+    def register(blocks, sampling, fit_fwhm, fit_shift, check, searched):
         asked.update(fwhm=fit_fwhm, shift=fit_shift)
         given = {
             "fwhm_y": None if fit_fwhm[0] else Estimate.given(sampling.fwhm_y),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -352,3 +353,39 @@ def test_a_mask_of_a_swath_is_a_mask(tmp_path):
     assert "swath" in said
     found = mask.read(range(16), range(25))[0]
     assert found[3, 4] == 0 and found[0, 10] == 1 and found[10, 14] == 1, "row 1, column 1 of the swath is cloud"
+
+
+# Cubes that no family knows
+
+
+def test_a_cube_is_recognised_by_its_structure(tmp_path):
+    """Bands in the middle, a list of wavelengths in micrometres under another name, rows that run north."""
+    import h5py
+
+    values = np.random.default_rng(0).uniform(0, 1, (6, 5, 7)).astype("f4")  # band, row, column
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file.create_dataset("data/cube", data=values[:, ::-1].transpose(1, 0, 2))
+        file.create_dataset("data/northing", data=5000.0 + 30 * np.arange(5))
+        file.create_dataset("data/easting", data=400.0 + 30 * np.arange(7))
+        file.create_dataset("info/center_wavelengths", data=np.linspace(0.45, 2.2, 6))
+        file.attrs["epsg"] = 32633
+        for number in range(300):
+            file.create_dataset(f"logs/run_{number}/angle", data=float(number))
+    began = time.monotonic()
+    run(ProductRequest(str(tmp_path / "cube.h5"), str(tmp_path / "out.tif")), Progress())
+    assert time.monotonic() - began < 10
+    np.testing.assert_allclose(physical(tmp_path / "out.tif"), values, rtol=1e-6)
+    np.testing.assert_allclose(items(tmp_path / "out.tif", "wavelength"), np.linspace(450, 2200, 6))
+    found = gdal.Open(str(tmp_path / "out.tif"))
+    assert found.GetGeoTransform() == pytest.approx((385, 30, 0, 5135, 0, -30))
+    assert found.GetSpatialRef().GetAuthorityCode(None) == "32633"
+
+
+def test_a_cube_without_wavelengths_is_told_what_it_lacks(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file.create_dataset("a/cube", data=np.ones((4, 5, 6)))
+        file.create_dataset("a/other", data=np.ones((5, 6)))
+    with pytest.raises(HSFusionError, match=r"a/cube \(4 x 5 x 6\).*wavelength.*subdataset HDF5:"):
+        run(ProductRequest(str(tmp_path / "cube.h5"), str(tmp_path / "out.tif")), Progress())

@@ -28,12 +28,12 @@ def picture(shape: tuple[int, int] = SHAPE) -> np.ndarray:
 def test_an_hsi_pixel_sees_the_ground_at_its_displaced_centre() -> None:
     narrow = replace(SAMPLING, fwhm_y=0.3, fwhm_x=0.3, displacement=FIELD)
     down = Degradation.whole(narrow, SHAPE)
-    y, x = down._displaced._crossings.centres()
+    y, x = down.centres
     rows = (np.arange(-down.sampling.margin, 24 + down.sampling.margin) + 0.5) * 4 - 0.5
     cols = (np.arange(-down.sampling.margin, 28 + down.sampling.margin) + 0.5) * 4 - 0.5
     d = FIELD.at(rows, cols)
     assert np.allclose(y, rows[:, None] + 0.3 + d[0]) and np.allclose(x, cols[None] - 0.4 + d[1])
-    clear = down._displaced.inside & (y > 6) & (x > 6) & (y < SHAPE[0] - 7) & (x < SHAPE[1] - 7)
+    clear = down.within(np.ones(y.shape)).astype(bool) & (y > 6) & (x > 6) & (y < SHAPE[0] - 7) & (x < SHAPE[1] - 7)
     assert np.abs(down(picture())[0] - smooth(y, x))[clear].max() < 0.01
 
 
@@ -41,7 +41,7 @@ def test_interpolation_brings_the_hsi_back_to_where_it_was_seen() -> None:
     sampling = replace(SAMPLING, displacement=FIELD)
     up = Upsampling.whole(sampling, SHAPE)
     down = Degradation.whole(sampling, SHAPE)
-    seen = smooth(*down._displaced._crossings.centres())[None]
+    seen = smooth(*down.centres)[None]
     inner = (0, slice(8, -8), slice(8, -8))
     assert np.abs(up(seen) - picture())[inner].max() < 0.01
 

@@ -9,6 +9,7 @@ import pytest
 
 from hsfusion.models import trials
 from hsfusion.models.errors import RunCancelled
+from hsfusion.models.listener import Listener
 from hsfusion.models.observation import Sampling
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.model import fit_scene
@@ -40,6 +41,20 @@ class Oracle:
         rng = np.random.default_rng(0)
         self.seen = scene
         return Said(self.truth + self.error * rng.standard_normal(self.truth.shape))
+
+
+class Patient(Listener):
+    """Cancels when it has been asked so often."""
+
+    def __init__(self, most):
+        self.asked, self.most, self.steps = 0, most, []
+
+    def cancelled(self):
+        self.asked += 1
+        return self.asked > self.most
+
+    def step(self, fraction):
+        self.steps.append(fraction)
 
 
 @pytest.fixture(scope="module")
@@ -93,23 +108,9 @@ def test_a_small_scene_is_not_judged(make_scene):
 
 def test_a_cancel_is_heard_everywhere(fitted):
     """Wherever the guard is, the next step ends it: while it fits the reduced scene, and while it waits for a method."""
-    calls = 0
-
-    def count():
-        nonlocal calls
-        calls += 1
-
-    method = Oracle(fitted.block.y[:, :40, :40], 1.0)
-    decide(fitted.scene, [fitted.block], method, WAVELENGTHS, check=count)
-    assert calls > 20
-    for last in (1, calls // 3, 2 * calls // 3, calls):
-        left = last
-
-        def check():
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise RunCancelled("stop")
-
+    method, everything = Oracle(fitted.block.y[:, :40, :40], 1.0), Patient(10**6)
+    decide(fitted.scene, [fitted.block], method, WAVELENGTHS, everything)
+    assert everything.asked > 20 and everything.steps[-1] == 1.0
+    for number in (0, everything.asked // 3, 2 * everything.asked // 3, everything.asked - 2):
         with pytest.raises(RunCancelled):
-            decide(fitted.scene, [fitted.block], method, WAVELENGTHS, check=check)
+            decide(fitted.scene, [fitted.block], method, WAVELENGTHS, Patient(number))

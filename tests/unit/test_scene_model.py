@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hsfusion.models.errors import HSFusionError
+from hsfusion.models.listener import Listener
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.block import Block, whole_block
 from hsfusion.models.scene.methods.subspace import ClosedForms
@@ -201,15 +202,21 @@ def test_a_cancel_is_heard_between_all_steps(make_scene):
 
     truth = make_scene(12, 64, 64)
     block = whole_block(Degradation.whole(Sampling(4), (64, 64))(truth), truth[:3])
-    calls = []
-    fit_scene([block], Sampling(4), check=lambda: calls.append(1))
-    assert len(calls) >= 12
-    for number in range(len(calls)):
-        left = iter(range(number))
 
-        def check(left=left):
-            if next(left, None) is None:
+    class Patient(Listener):
+        """Ends the work when it has been asked so often."""
+
+        def __init__(self, most):
+            self.asked, self.most = 0, most
+
+        def check(self):
+            self.asked += 1
+            if self.asked > self.most:
                 raise Enough
 
+    everything = Patient(10**6)
+    fit_scene([block], Sampling(4), listener=everything)
+    assert everything.asked >= 12
+    for number in range(everything.asked):
         with pytest.raises(Enough):
-            fit_scene([block], Sampling(4), check=check)
+            fit_scene([block], Sampling(4), listener=Patient(number))

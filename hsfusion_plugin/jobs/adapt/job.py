@@ -130,7 +130,7 @@ def _examples(
     """What the job is given: the scene one scale down."""
     progress.phase("Preparing the pair at reduced resolution")
     examples, judged = reduced_examples(
-        estimates.blocks, estimates.scene, estimates.sampling, pair.wavelengths, check=progress.check
+        estimates.blocks, estimates.scene, estimates.sampling, pair.wavelengths, listener=progress
     )
     gram, noise = coefficient_metric(estimates.scene)
     sampling = estimates.sampling

@@ -26,6 +26,7 @@ from ..request import ModelRequest
 from ..run.memory import available_memory
 from ..run.progress import Progress
 from .models import Models, open_models
+from .ranking import TOGETHER, others, ranked
 from .report import write_report, write_table
 
 CALIBRATION = "interpolation"  # always compared, never recommended
@@ -37,6 +38,7 @@ class ComparisonRequest(ModelRequest):
     """The parameters of `hsfusion:compare`: a pair, and the names of the methods to rank on it."""
 
     methods: tuple[str, ...] = ()
+    criterion: str = TOGETHER
     report: str | None = None
     table: str | None = None
 
@@ -64,7 +66,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """rows: ranked, those without scores last; best: a name that fuse takes as MODEL; ceiling_db: PSNR at which the error is the HSI's own noise.
+    """rows: ranked, those without scores last; best: a name that fuse takes as MODEL; criterion: of CRITERIA;
+    ceiling_db: PSNR at which the error is the HSI's own noise.
 
     share: of the HSI's pixels in the overlap that were compared; growth: how many times more pixels the whole fused scene has;
     peak: of PSNR; layers: bands of the pictures; models: sha256 and backend by name; pixels: (row, column) of the spectra in the first stage.
@@ -72,6 +75,7 @@ class Comparison:
 
     rows: list[Row]
     best: str
+    criterion: str
     ceiling_db: float
     peak: float
     share: float
@@ -88,14 +92,16 @@ class Comparison:
 
     def sentence(self) -> str:
         """What was found, for log and report."""
-        ranked = [row for row in self.rows if row.scores is not None and row.method != CALIBRATION]
-        text = f"{self.best} is best at reduced resolution ({ranked[0].scores.PSNR:.2f} dB)"
-        if len(ranked) > 1:
-            ahead = ranked[0].scores.PSNR - ranked[1].scores.PSNR
-            text += f", {ahead:.2f} dB before {ranked[1].method}"
-            if ahead <= MARGIN_DB:
+        worked = [row for row in self.rows if row.scores is not None and row.method != CALIBRATION]
+        first = worked[0].scores
+        text = f"{self.best} is best at reduced resolution ({first.PSNR:.2f} dB, SAM {first.SAM:.2f} degrees)"
+        if len(worked) > 1:
+            ahead = first.PSNR - worked[1].scores.PSNR
+            text += f", {abs(ahead):.2f} dB {'before' if ahead >= 0 else 'behind'} {worked[1].method}, the second"
+            if abs(ahead) <= MARGIN_DB:
                 text += f", which is too little to tell the two apart (up to {MARGIN_DB:g} dB)"
-        return text + "."
+        disagree = [f"by {name.upper()} {method}" for name, method in others(worked, self.best).items()]
+        return f"{text}. {'The criteria disagree: best is ' + ', '.join(disagree) + '.' if disagree else ''}".rstrip()
 
 
 def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
@@ -125,9 +131,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     blocks = estimates.blocks
     if len(blocks) > 1:
         blocks = read_blocks(pair, estimates.sampling, progress, BLOCK, BLOCKS_PER_AXIS)
-    reduced = ReducedScene.of(
-        estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress.check
-    )
+    reduced = ReducedScene.of(estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress)
     if reduced is None:
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
@@ -148,11 +152,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
                 progress.warn(f"{name} could not be compared: {rows[-1].reason}")
             else:
                 progress.info(f"{name}: {rows[-1].scores.PSNR:.2f} dB, {rows[-1].seconds:.1f} s.")
-        return stage.comparison(_ranked(rows), opened.about)
-
-
-def _ranked(rows: list[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: (row.scores is None, -row.scores.PSNR if row.scores else 0.0))
+        return stage.comparison(ranked(rows, request.criterion), request.criterion, opened.about)
 
 
 Fuse = Callable[[], list[np.ndarray]]
@@ -161,27 +161,23 @@ Fuse = Callable[[], list[np.ndarray]]
 def _method(name: str, reduced: ReducedScene, models: Models, progress: Progress) -> Fuse:
     """What gives the fused spectra of each stage."""
 
-    def tick(share: float) -> None:
-        progress.check()
-        progress.step(share)
-
     def each(fused: Callable[[Any], np.ndarray], of: ReducedScene) -> list[np.ndarray]:
         found = []
         for number, block in enumerate(of.blocks):
             found.append(fused(block))
-            tick((number + 1) / len(of.blocks))
+            progress.advance((number + 1) / len(of.blocks))
         return found
 
     if name == CALIBRATION:
         return lambda: each(lambda block: block.interpolated(), reduced)
     if name in FULL_BAND:
-        return lambda: reduced.full_band(name, tick)
+        return lambda: reduced.full_band(name, progress)
     if name in CLOSED_FORMS:
         return lambda: each(lambda block: block.fused(ClosedForm(name)), reduced)
 
     def model() -> list[np.ndarray]:
         method = models.method(name).fitted(reduced.full_blocks, reduced.full)
-        return each(lambda block: block.fused(method), reduced.with_components(method.components, progress.check))
+        return each(lambda block: block.fused(method), reduced.with_components(method.components, progress))
 
     return model
 
@@ -233,7 +229,7 @@ class _Compared:
             spectra=np.stack([cube[:, row, col] for row, col in self.pixels]),
         )
 
-    def comparison(self, rows: list[Row], models: dict[str, Any]) -> Comparison:
+    def comparison(self, rows: list[Row], criterion: str, models: dict[str, Any]) -> Comparison:
         """Everything together; HSFusionError where no method has a score."""
         worked = [row for row in rows if row.scores is not None and row.method != CALIBRATION]
         if not worked:
@@ -255,6 +251,7 @@ class _Compared:
         return Comparison(
             rows=rows,
             best=worked[0].method,
+            criterion=criterion,
             ceiling_db=float(10 * np.log10(self.peak**2 / max(float(np.mean(self._noise**2)), 1e-30))),
             peak=self.peak,
             share=pixels / coarse,

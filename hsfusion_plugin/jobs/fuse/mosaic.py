@@ -14,7 +14,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ....models.scene.methods.classical import TILED, fit_full_band
+from ....models.scene.methods.classical import fit_full_band
+from ....models.scene.methods.names import TILED
 from ....models.scene.model import SceneModel
 from ....models.scene.reduced.guard import decide
 from ....models.scene.sensors.light.correction import Light
@@ -91,7 +92,7 @@ def prepare(
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         known = estimates.scene, estimates.blocks
-        verdict = decide(*known, model, pair.wavelengths, progress.check, progress.step)
+        verdict = decide(*known, model, pair.wavelengths, progress)
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:

@@ -119,9 +119,8 @@ def prepared(
         if guard:
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
-                part = progress.part(0.15, 0.25)
                 known = estimates.scene, estimates.blocks
-                verdict = decide(*known, method, pair.wavelengths, part.check, part.step)
+                verdict = decide(*known, method, pair.wavelengths, progress.part(0.15, 0.25))
             progress.info(verdict.sentence(method.name))
         spectra = _some_spectra(estimates)
         estimates = estimates.without_blocks()

@@ -20,7 +20,7 @@ from ..request import PairRequest
 from ..run.progress import Progress
 from .blocks import field_blocks, read_blocks
 from .geometry import Geometry, find_geometry, first_sampling
-from .light import PairLight, light_of
+from .light import PairLight, apart, light_of
 from .pair import Pair
 from .soft_bands import softness_warning
 
@@ -77,10 +77,10 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     if sampling.displacement is not None:  # other pixels of both images belong together
         blocks = read_blocks(pair, sampling, progress)
     samples = coarse_samples(blocks, sampling)
-    subspace = fit_subspace(samples.spectra, components, check=progress.check)
+    subspace = fit_subspace(samples.spectra, components, listener=progress)
     progress.phase("Estimating response, noise and regression")
     prior = nominal_response(pair, request)
-    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress.check)
+    scene = fit_scene(blocks, sampling, components, subspace, pair.wavelengths, prior, progress)
     for note in lit.notes:
         progress.info(note)
     warnings = [*lit.warnings, *geometry.warnings]
@@ -141,7 +141,9 @@ def _placed(
         return pair, blocks, first, lit
     blocks = [lit.light.block(block) for block in blocks]
     pair = replace(pair, light=lit.light.measured(blocks))
-    return pair, blocks, geometry_of(pair, blocks), lit
+    second = geometry_of(pair, blocks)
+    places = [second] if first is None else [second, first]
+    return pair, blocks, min(places, key=lambda place: apart(blocks, place.sampling)), lit
 
 
 def _snr_db(blocks: list[Block], band_noise: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from ....models.scene.sensors.response import NOMINAL_FWHM
 from ....models.scene.sensors.shift_trend import Trend
 from ..request import PairRequest
 
+SIGNIFICANT = 0.5  # of the held-out misfit, to which a turn or stretch must bring it to be told from anything else
 LARGEST_STRETCH = 0.02  # of the HSI's content against its grid, that is corrected
 
 
@@ -116,7 +117,10 @@ def _check_limits(placed: Placement, shift: tuple[float, float], ratio: float) -
             f"limit of the search, and no more than {ACCEPTED} HSI pixels are corrected: put the HSI into its place first, or set "
             "REGISTRATION to none."
         )
-    if placed.found is None or not placed.found.free.similarity or placed.sampling.displacement is None:
+    found = placed.found
+    if found is None or not found.free.similarity or placed.sampling.displacement is None:
+        return
+    if found.held_out[1] > SIGNIFICANT * found.held_out[0]:  # a local field may look like a turn
         return
     turn, scale = placed.sampling.displacement.similarity
     if abs(turn) > LARGEST_TURN:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.observation import Sampling
 from ....models.scene.block import Block, coarse_samples
 from ....models.scene.sensors.light.areas import Holder
 from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
+from ....models.scene.sensors.light.robust import robust_scale, robust_weights, weighted_fit
 from ....models.scene.window import Window
 from ..run.progress import Progress
 from .blocks import LARGEST_WHOLE, read_block, read_blocks
@@ -20,6 +22,7 @@ from .pair import Pair
 MOST_CELLS = 96 * 96  # beyond it cells hold several HSI pixels
 WINDOW = (64, 256)  # HSI pixels (rows, columns) that are read at a time
 LEAST_SAID = 0.0005  # share of the scene
+MAP_SIZE = 256  # pixels of the longer side of a report's maps
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: 
     if best.light is None:
         return PairLight(best)
     return PairLight(best, (*_of_seam(best.light), *_of_areas(best.light)), _of_smooth(best.light))
+
+
+def apart(blocks: list[Block], sampling: Sampling) -> float:
+    """How little the images have in common where `sampling` lays them: log of the typical residual's share of the MSI's spread, mean over bands."""
+    samples = coarse_samples(blocks, sampling)
+    predictors = Components.of(samples.spectra).predictors(samples.spectra)
+    rest = samples.low - predictors @ weighted_fit(predictors, samples.low, robust_weights(predictors, samples.low))
+    return float(np.log(robust_scale(rest) / np.maximum(samples.low.std(axis=0), 1e-30)).mean())
 
 
 def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:
@@ -107,3 +118,31 @@ def _of_areas(light: Light) -> tuple[str, ...]:
     }
     shares = {holder: light.areas.share(holder) for holder in sentences}
     return tuple(f"{100 * shares[h]:.1f} % {text}" for h, text in sentences.items() if shares[h] > LEAST_SAID)
+
+
+def gain_maps(pair: Pair) -> list[reports.Map]:
+    """For a report: the MSI's gain over the scene, a map per band, the seam as a gap; none where the light is the same everywhere."""
+    fields = None if pair.light is None else pair.light.fields
+    if fields is None:
+        return []
+    rows, cols = ((np.arange(min(n, MAP_SIZE)) + 0.5) * n / min(n, MAP_SIZE) for n in fields.scene_shape)
+    gain, _ = fields.at(rows, cols)
+    gain = gain / np.median(gain, axis=(1, 2), keepdims=True)
+    spread = max(float(np.quantile(np.abs(gain - 1.0), 0.98)), 0.01)
+    if fields.seam is not None:
+        step = max(fields.scene_shape) / MAP_SIZE
+        gain[:, np.abs(fields.seam.distance(rows[:, None], cols[None, :])) < max(step, 1.0)] = np.nan
+    seam = "; the gap is the seam between two takes" if fields.seam is not None else ""
+    return [
+        reports.Map(
+            f"Gain of MSI band {number + 1} over the scene",
+            values,
+            "of its median",
+            1.0 - spread,
+            1.0 + spread,
+            f"taken out before anything was estimated{seam}",
+            True,
+            f"Map of the gain of MSI band {number + 1}, between {np.nanmin(values):.2f} and {np.nanmax(values):.2f} of its median{seam}.",
+        )
+        for number, values in zip(pair.msi_bands, gain)
+    ]

@@ -9,18 +9,21 @@ import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 from osgeo import osr
 
 from ...errors import HSFusionError
-from ...rasters.gdal_calls import collected_errors
+from ...rasters.gdal_calls import collected_errors, open_dataset
 from ...rasters.products.reading.archive import is_archive
 from ...rasters.products.reading.cropped import Bounds, cropped
 from ...rasters.products.reading.cube import Cube
 from ...rasters.products.reading.product import Grid, Product
 from ...rasters.products.reading.registry import family_of, open_product
 from ...rasters.products.reading.source import Source
+from ...rasters.products.reading.structure import largest_cube
+from ...rasters.products.writing.selection import masked_classes
 from ...rasters.products.writing.vrt import readable_in_place
 from ...rasters.raster import Raster
 from ..run.progress import Progress
@@ -30,7 +33,8 @@ from .kept import RASTER, keep, keeps, kept_folder, touch
 
 _SUBDATASET = re.compile(r'^(?:HDF5|NETCDF):"?(.+?)"?:(?://)?([^:]+)$')
 _METADATA = (".xml", ".txt", ".safe", ".json", ".imd", ".dim", ".hdr")
-_CONTAINERS = (".h5", ".he5", ".hdf5", ".nc", ".nc4")
+_CONTAINERS = (".h5", ".he5", ".hdf5", ".hdf", ".nc", ".nc4")
+T = TypeVar("T")
 _EDGE = 21  # points per side, by which an outline is carried to another CRS
 _MARGIN = 4.0  # pixels of the coarser raster
 
@@ -72,14 +76,22 @@ def open_single(path: str, role: str, progress: Progress) -> Raster:
 def names_product(path: str) -> bool:
     """Whether a path is that of a product and not of a raster, as far as can be told without unpacking an archive."""
     file = Path(path)
-    if _SUBDATASET.match(path) or not file.exists():
+    try:
+        if _SUBDATASET.match(path) or not file.exists():
+            return False
+    except (OSError, ValueError):  # a text of GDAL's that is no path
         return False
     if file.is_file() and is_archive(file):
         return True
     if file.is_file() and file.suffix.lower() not in (*_METADATA, *_CONTAINERS):
         return False
-    container = file.is_file() and file.suffix.lower() in _CONTAINERS
-    return family_of(Source.open(path, work_folder()), last=container) is not None
+    source = Source.open(path, work_folder())
+    if family_of(source, last=False) is not None:
+        return True
+    if source.hdf is None:
+        return False
+    dataset, _ = open_dataset(path)  # GDAL may know bands where no dimension is one of wavelengths
+    return largest_cube(source.hdf) is not None or dataset is None or dataset.RasterCount == 0
 
 
 def crs_of_input(path: str, role: str) -> str:
@@ -146,13 +158,11 @@ def _opened(found: _Input, role: str, other: Grid | None, progress: Progress) ->
 
 
 def _masked(product: Product) -> list[str]:
-    from ...rasters.products.writing.selection import masked_classes
-
     return [name for name in masked_classes(product, "default") if name != "fill"]
 
 
-def _as(role: str, work, *arguments):
-    """The same with errors that name the parameter."""
+def _as(role: str, work: Callable[..., T], *arguments: Any) -> T:
+    """What `work` returns, with errors that name the parameter."""
     try:
         return work(*arguments)
     except HSFusionError as error:

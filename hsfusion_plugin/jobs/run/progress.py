@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 
-from ...errors import Cancelled
+from ....models.listener import Listener
 
 ANNOUNCE_EVERY_S = 10.0
 FIRST_ESTIMATE_S = 3.0
 
 
-class Progress:
-    """A listener that hears nothing; subclasses override the small methods and `_show`."""
+class Progress(Listener):
+    """A listener of a job, which has phases; it hears nothing: subclasses override the small methods and `_show`."""
+
+    sentence = "The run was cancelled, and no output was written."
 
     def __init__(self) -> None:
         self._phase = ""
@@ -19,26 +21,8 @@ class Progress:
         self._phase_began: tuple[float, float] | None = None
         self._announced = 0.0
 
-    def info(self, text: str) -> None:
-        """A fact that the user wants to read in the log."""
-
-    def warn(self, text: str) -> None:
-        """Something to look at; the work goes on."""
-
-    def debug(self, text: str) -> None:
-        """A detail for whoever looks for a fault."""
-
     def _show(self, fraction: float, text: str | None) -> None:
         """Show the overall fraction and, unless it is None, a new text beside it."""
-
-    def cancelled(self) -> bool:
-        """Whether the user wants the work to end."""
-        return False
-
-    def check(self) -> None:
-        """Raise Cancelled if the user wants the work to end."""
-        if self.cancelled():
-            raise Cancelled("The run was cancelled, and no output was written.")
 
     def phase(self, text: str) -> None:
         """Name the part of the work that begins."""

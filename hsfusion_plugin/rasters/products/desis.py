@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ....models.errors import HSFusionError
+from ..metadata import BandInfo
 from .reading.dlr_product import DlrFiles, band_list, dlr_files, layer_of
 from .reading.product import Grid, Product, QualityClass, Wanted, utc
 from .reading.source import Source, missing
+from .reading.stack import FileBand, Stack, opened_file
 
 FAMILY = "DESIS"
 # Bands of QL_QUALITY-2, from 1; the values are 0 and 1.
@@ -48,9 +50,6 @@ def _classes(files: DlrFiles, grid: Grid) -> dict[str, QualityClass]:
     layer = layer_of(files, "QL_QUALITY-2", grid)
     if layer is None:
         return {}
-    from ..metadata import BandInfo
-    from .reading.stack import FileBand, Stack, opened_file
-
     path = layer.parts[0].path
     count = opened_file(path).RasterCount
     stack = Stack([FileBand(path, i + 1) for i in range(count)], [BandInfo()] * count, grid)

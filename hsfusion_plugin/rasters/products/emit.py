@@ -9,7 +9,7 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ..metadata import BandInfo
-from .reading.cube import Cube, LookedUp, with_places
+from .reading.cube import Cube, LookedUp, degrees, with_places
 from .reading.hdf import Hdf
 from .reading.product import Grid, Layer, Product, QualityClass, Wanted, utc
 from .reading.source import Source
@@ -86,15 +86,9 @@ def _laid_out(hdf: Hdf, swath: Layer, as_seen: bool) -> Layer:
         start, count = (row_range.start, col_range.start), (len(row_range), len(col_range))
         return tuple(np.abs(a.read(start, count).astype(np.int64)) - 1 for a in (rows, columns))
 
-    crs = str(hdf.attributes().get("spatial_ref", "")) or _degrees()
+    crs = str(hdf.attributes().get("spatial_ref", "")) or degrees()
     grid = Grid(*rows.shape, tuple(float(x) for x in transform), crs)
     return LookedUp(swath, table, grid, _FILL)
-
-
-def _degrees() -> str:
-    from .reading.cube import degrees
-
-    return degrees()
 
 
 def _classes(source: Source, hdf: Hdf, as_seen: bool) -> dict[str, QualityClass]:

@@ -8,10 +8,11 @@ stays nil, so that the same colour is unmixed into what is there. A linear law k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Sampling, Upsampling
 from ...observation.axis import like
 from ..block import LEAST_SAMPLES, Block, middle, valid_pixels
@@ -119,13 +120,13 @@ def fit_unmixing(
     offset: np.ndarray,
     z_mean: np.ndarray,
     z_scale: np.ndarray,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> Unmixing:
     """Endmembers from the middle of each block; response (l, L) and offset (l,) map the HSI's units to the MSI's, z_mean and z_scale (l,)
     standardise it.
 
     Bands that go below zero are lifted, which the abundances' sum to one makes up for. In double precision: the updates make ten thousand
-    times as much of what rounding differs from machine to machine. `check` is called between the steps and may raise.
+    times as much of what rounding differs from machine to machine. The listener may end it between the steps.
     """
     side = max(1, int((MOST_PIXELS / len(blocks)) ** 0.5))
     parts = [_Part.of(middle(block, side, sampling), sampling) for block in blocks]
@@ -140,18 +141,18 @@ def fit_unmixing(
     seen_by_msi = response * size / z_size[:, None]
     msi = [_nonnegative((part.block.z - z_zero[:, None, None]) / z_size[:, None, None]) for part in parts]
 
-    check()
+    listener.check()
     count = max(1, min(ENDMEMBERS, dimensions(y.T), y.shape[1] // 4))
     w = y[:, vertex_pixels(y.T, count)]
     h = Evidence.of(w, np.eye(len(y)), np.zeros(len(y))).updated(_even_shares(count, y.shape[1]), y, HSI_STEPS)
-    w, h = _unmixed(y, w, h, check)
+    w, h = _unmixed(y, w, h, listener)
     maps = [part.up(a) for part, a in zip(parts, _split(h, parts))]
     for _ in range(ROUNDS):
-        check()
+        listener.check()
         evidence = Evidence.of(np.maximum(seen_by_msi @ w, TINY), np.eye(len(z_size)), np.zeros(len(z_size)))
         maps = [part.updated(a, evidence, pixels) for part, a, pixels in zip(parts, maps, msi)]
         h = np.concatenate([part.down(a) for part, a in zip(parts, maps)], axis=1)
-        w, _ = _unmixed(y, spectra_of(y, w, h), h, check)
+        w, _ = _unmixed(y, spectra_of(y, w, h), h, listener)
 
     spectra, shift = w.astype(np.float64), (subspace.mean - floor) / size
     of_msi = np.maximum(seen_by_msi @ spectra, TINY)
@@ -202,10 +203,10 @@ class _Part:
         return abundances
 
 
-def _unmixed(y: np.ndarray, w: np.ndarray, h: np.ndarray, check: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
+def _unmixed(y: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener) -> tuple[np.ndarray, np.ndarray]:
     """Endmembers and abundances that factorise y (L, N): sought in bins of bands, the endmembers then in all of them."""
     bins = _bins(len(y))
-    _, h = unmix(bins @ y, np.maximum(bins @ w, TINY), h, lambda _: check())
+    _, h = unmix(bins @ y, np.maximum(bins @ w, TINY), h, listener.part(0.0, 0.0))
     return np.maximum(spectra_of(y, w, h), TINY), h
 
 

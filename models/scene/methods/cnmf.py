@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import HSFusionError
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import Block, valid_pixels
 from ..laws.vca import vertex_pixels
-from .low_rank import LowRank, Tick, no_tick
+from .low_rank import LowRank
 
 ENDMEMBERS = 30
 OUTER, INNER = 3, 100
@@ -25,13 +26,13 @@ TINY = 1e-9
 SMALLEST = 1e-20  # an abundance: zeros stay zero under multiplication, and numbers too small for the processor are slow
 
 
-def cnmf(
+def solve(
     block: Block,
     sampling: Sampling,
     response: np.ndarray,
     offset: np.ndarray,
     endmembers: int = ENDMEMBERS,
-    tick: Tick = no_tick,
+    listener: Listener = SILENT,
 ) -> LowRank:
     """Fuse a whole scene; response (l, L) and offset (l,) map the HSI's units to the MSI's, Z = R X + o.
 
@@ -50,23 +51,21 @@ def cnmf(
 
     endmembers = max(1, min(endmembers, len(y), y.shape[1] // 4))
     w = np.maximum(y[:, vertex_pixels(y.T, endmembers)], TINY)
-    h_low = abundances(y, w, np.full((endmembers, y.shape[1]), 1.0 / endmembers), lambda _: tick(0.0))
-    w, h_low = unmix(y, w, h_low, lambda _: tick(0.0))
+    first = listener.part(0.0, 0.0)
+    h_low = abundances(y, w, np.full((endmembers, y.shape[1]), 1.0 / endmembers), first)
+    w, h_low = unmix(y, w, h_low, first)
     maps = np.zeros((endmembers, *block.y_mask.shape), np.float32)
     maps[:, seen] = h_low
     up, down = block.upsampling(sampling), block.degradation(sampling)
     maps = np.maximum(up.masked(maps, block.y_mask)[0], np.float32(TINY))
     y = np.maximum(block.y[:, coupled].astype(np.float64) / size, 0.0)
     for outer in range(OUTER):
-
-        def part(share: float, start: float, length: float, outer: int = outer) -> None:
-            tick((outer + start + length * share) / OUTER)
-
+        part = listener.part(outer / OUTER, (outer + 1) / OUTER)
         w_m = np.maximum(r @ w, TINY)
-        maps[:, known] = _in_chunks(z, w_m, maps[:, known], lambda share: part(share, 0.0, 0.8))
+        maps[:, known] = _in_chunks(z, w_m, maps[:, known], part.part(0.0, 0.8))
         h_low = np.maximum(down.masked(maps, block.z_mask)[0][:, coupled].astype(np.float64), TINY)
         w = spectra_of(y, w, h_low)
-        w, _ = unmix(y, w, h_low, lambda share: part(share, 0.8, 0.2))
+        w, _ = unmix(y, w, h_low, part.part(0.8, 1.0))
     return LowRank(w * size, maps, OUTER)
 
 
@@ -79,13 +78,13 @@ def check_nonnegative(spectra: np.ndarray) -> None:
         )
 
 
-def unmix(v: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick = no_tick) -> tuple[np.ndarray, np.ndarray]:
+def unmix(v: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener = SILENT) -> tuple[np.ndarray, np.ndarray]:
     """W and H in turn (paper, equations 10 and 11) until the cost falls no more: v (L, N), w (L, p), h (p, N)."""
     cost = np.inf
     for i in range(INNER):
         w = w * (v @ h.T) / np.maximum(w @ (h @ h.T), TINY)
         h = _Abundances(v, w)(h)
-        tick((i + 1) / INNER)
+        listener.advance((i + 1) / INNER)
         if (i + 1) % CHECK == 0:
             before, cost = cost, float(((v - w @ h) ** 2).sum())
             if before - cost <= TOLERANCE * before:
@@ -101,12 +100,12 @@ def spectra_of(v: np.ndarray, w: np.ndarray, h: np.ndarray) -> np.ndarray:
     return w
 
 
-def abundances(v: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick = no_tick) -> np.ndarray:
+def abundances(v: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener = SILENT) -> np.ndarray:
     """The abundances for given endmembers (equation 11 alone)."""
     update = _Abundances(v, w)
     for i in range(INNER):
         h = update(h)
-        tick((i + 1) / INNER)
+        listener.advance((i + 1) / INNER)
     return h
 
 
@@ -127,11 +126,16 @@ class _Abundances:
         return np.maximum(ratio, SMALLEST, out=ratio)
 
 
-def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, tick: Tick) -> np.ndarray:
+def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener) -> np.ndarray:
     """`abundances` of the fine pixels, which do not depend on one another."""
     w = w.astype(z.dtype)
     for start in range(0, z.shape[1], CHUNK):
         part = slice(start, start + CHUNK)
         h[:, part] = abundances(z[:, part], w, h[:, part])
-        tick(min(1.0, (start + CHUNK) / z.shape[1]))
+        listener.advance(min(1.0, (start + CHUNK) / z.shape[1]))
     return h
+
+
+def memory(fine_pixels: int, coarse_pixels: int) -> int:
+    """About how many bytes `solve` holds at its peak beside the images."""
+    return 4 * ENDMEMBERS * (4 * fine_pixels + 6 * coarse_pixels)

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Degradation, Sampling
 from ...observation.axis import separable
 from ..block import Block
 from ..laws.closed_forms import column, mix
-from .low_rank import LowRank, Tick, no_tick
+from .low_rank import LowRank
 
 COMPONENTS = 10
 PENALTY = 0.01  # mu, of the augmented Lagrangian; it sets the pace, not the result
@@ -48,13 +49,13 @@ class Problem:
     down: Degradation
 
 
-def hysure(
+def solve(
     block: Block,
     sampling: Sampling,
     response: np.ndarray,
     offset: np.ndarray,
     components: int = COMPONENTS,
-    tick: Tick = no_tick,
+    listener: Listener = SILENT,
 ) -> LowRank:
     """Fuse a whole scene; response (l, L) and offset (l,) map the HSI's units to the MSI's, Z = R X + o.
 
@@ -77,7 +78,7 @@ def hysure(
     )
     up = block.upsampling(sampling)
     start = up.masked(problem.y, problem.y_mask)[0] / column(scale, problem.y)
-    maps, residuals = admm(problem, start, tick=tick)
+    maps, residuals = admm(problem, start, listener=listener)
     return LowRank(axes * (scale * size), maps, len(residuals))
 
 
@@ -92,7 +93,7 @@ def admm(
     start: np.ndarray,
     iterations: int = ITERATIONS,
     lambda_phi: float = LAMBDA_PHI,
-    tick: Tick = no_tick,
+    listener: Listener = SILENT,
 ) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """The maps A (p, H, W) and the primal and dual residual of each iteration, relative to the size of A."""
     mu = PENALTY
@@ -113,7 +114,7 @@ def admm(
         before = a
         right = v[0] + d[0] + v[1] + d[1] + down_rows_adjoint(v[2] + d[2]) + across_cols_adjoint(v[3] + d[3])
         a = separable(to_cosines[0].T, to_cosines[1].T, separable(to_cosines[0], to_cosines[1], right) * inverse)
-        tick(i / iterations)
+        listener.advance(i / iterations)
         images = [a, a, down_rows(a), across_cols(a)]
         free = [image - dual for image, dual in zip(images, d)]
         shrunk = shrink(free[2], free[3], lambda_phi / mu)
@@ -123,7 +124,7 @@ def admm(
         scale = float(np.linalg.norm(a)) + 1e-30
         primal = float(np.sqrt(sum(np.vdot(gap, gap) for gap in gaps))) / scale
         residuals.append((primal, float(np.linalg.norm(a - before)) / scale))
-        tick((i + 1) / iterations)
+        listener.advance((i + 1) / iterations)
         if max(residuals[-1]) < TOLERANCE:
             break
     return a, residuals
@@ -196,3 +197,8 @@ def cosine_transform(size: int) -> np.ndarray:
 
 def _laplacian(size: int) -> np.ndarray:
     return 2.0 - 2.0 * np.cos(np.pi * np.arange(size) / size)
+
+
+def memory(fine_pixels: int, coarse_pixels: int) -> int:
+    """About how many bytes `solve` holds at its peak beside the images."""
+    return 4 * COMPONENTS * COPIES * fine_pixels

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
-Tick = Callable[[float], None]  # told the share that is done, 0 to 1; may raise to end the work
 
 
 @dataclass(frozen=True)
@@ -23,7 +20,3 @@ class LowRank:
         part = self.maps[:, rows, cols]
         flat = self.spectra.astype(np.float32) @ part.reshape(len(part), -1)
         return flat.reshape(-1, *part.shape[1:])
-
-
-def no_tick(_: float) -> None:
-    """Nobody listens."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 
 from ...errors import HSFusionError
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import LEAST_SAMPLES, Block
 from ..model import CoefficientModel, SceneModel, fit_scene
@@ -40,11 +40,11 @@ def reduced_examples(
     sampling: Sampling,
     wavelengths: np.ndarray | None = None,
     seed: int = 0,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> tuple[list[Reduced], int]:
     """The blocks of a scene reduced from several phases of their grid, each an example of its own, and how many have the first phase.
 
-    Those come first and are the ones to judge by. HSFusionError where the scene is too small. `check` may raise to end it.
+    Those come first and are the ones to judge by. HSFusionError where the scene is too small. The listener may end it.
     """
     size = max(min(block.y.shape[-2:]) for block in blocks)
     if size < LEAST_SIZE:
@@ -57,8 +57,8 @@ def reduced_examples(
     examples: list[Reduced] = []
     judged = 0
     for phase in ((0, 0), (half, half), (0, half), (half, 0)):
-        check()
-        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples), check)
+        listener.check()
+        examples += _of_phase(blocks, roles, phase, scene, sampling, wavelengths, seed + len(examples), listener)
         judged = judged or len(examples)
     if not judged:
         raise HSFusionError(
@@ -82,11 +82,11 @@ def _of_phase(
     sampling: Sampling,
     wavelengths: np.ndarray | None,
     seed: int,
-    check: Callable[[], None],
+    listener: Listener,
 ) -> list[Reduced]:
     found = []
     for number, (block, role) in enumerate(zip(blocks, roles)):
-        check()
+        listener.check()
         part = _from(block, phase)
         reduced = reduced_block(part, sampling, scene.subspace.band_noise, scene.msi_noise, seed + number)
         if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES:
@@ -99,7 +99,7 @@ def _of_phase(
         scene.subspace.components,
         scene.subspace,
         wavelengths,
-        check=check,
+        listener=listener,
     )
     return [_example(part, reduced, role, local) for part, reduced, role in found]
 

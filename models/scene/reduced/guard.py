@@ -7,16 +7,17 @@ else asks "would this be shipped?" call this one function.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ..block import Block, middle
 from ..model import SceneModel
-from .scene import Method, ReducedBlock, ReducedScene, Tick
+from .scene import Method, ReducedBlock, ReducedScene
 from .wald import LEAST_SIZE, MARGIN_DB, excess_rmse, margin_db, verdict
 
 LARGEST_BLOCK = 96  # coarse pixels: a whole scene up to this size is checked as it is
@@ -65,26 +66,25 @@ def decide(
     blocks: Sequence[Block],
     guarded: Method,
     wavelengths: np.ndarray | None = None,
-    check: Callable[[], None] = lambda: None,
-    tick: Tick = lambda share: None,
+    listener: Listener = SILENT,
 ) -> Verdict:
     """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed form is clearly better.
 
-    Where the scene is too small the average of LOC and MAP is chosen. `check` is called often and may raise to end the work.
+    Where the scene is too small the average of LOC and MAP is chosen. The listener is asked often whether the work is to end.
     """
     sampling = scene.coefficients.sampling
     small = [b if max(b.y.shape[-2:]) <= LARGEST_BLOCK else middle(b, MIDDLE, sampling) for b in blocks]
-    reduced = ReducedScene.of(scene, small, wavelengths, check=check)
+    reduced = ReducedScene.of(scene, small, wavelengths, listener=listener)
     if reduced is None:
         return Verdict(WHEN_TOO_SMALL, {}, None, 0.0)
     noise = scene.subspace.band_noise
     errors: dict[str, np.ndarray] = {}
     count = sum(float(block.mask.sum()) for block in reduced.blocks)
-    with closing(_every(reduced.blocks, guarded, check, tick)) as results:
+    with closing(_every(reduced.blocks, guarded, listener)) as results:
         for block, name, spectra in results:
             square = (spectra - block.truth)[:, block.mask].astype(np.float64) ** 2
             errors[name] = errors.get(name, 0.0) + square.sum(axis=1)
-            check()
+            listener.check()
     scores = {name: excess_rmse(e / count, noise) for name, e in errors.items()}
     pixels = count / sampling.ratio**2
     shipped, gain = verdict(scores, guarded.name, pixels)
@@ -92,7 +92,7 @@ def decide(
 
 
 def _every(
-    blocks: list[ReducedBlock], guarded: Method, check: Callable[[], None], tick: Tick
+    blocks: list[ReducedBlock], guarded: Method, listener: Listener
 ) -> Iterator[tuple[ReducedBlock, str, np.ndarray]]:
     """Spectra (L, H, W) of each block by each closed form and by `guarded`, which works in a thread meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="hsfusion-guard") as pool:
@@ -101,14 +101,14 @@ def _every(
             for number, block in enumerate(blocks):
                 for name, spectra in block.closed_forms():
                     yield block, name, spectra
-                yield block, guarded.name, _result(asked.popleft(), check)
-                tick((number + 1) / len(blocks))
+                yield block, guarded.name, _result(asked.popleft(), listener)
+                listener.step((number + 1) / len(blocks))
         finally:
             for asking in asked:
                 asking.cancel()
 
 
-def _result(asked: Future[np.ndarray], check: Callable[[], None]) -> np.ndarray:
+def _result(asked: Future[np.ndarray], listener: Listener) -> np.ndarray:
     while not wait([asked], timeout=_POLL_S).done:
-        check()
+        listener.check()
     return asked.result()

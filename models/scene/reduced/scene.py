@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import LEAST_SAMPLES, Block, coarse_samples
-from ..methods.classical import GLOBAL, fit_full_band
-from ..methods.subspace import CLOSED_FORMS, ClosedForms
+from ..methods.classical import fit_full_band
+from ..methods.names import CLOSED_FORMS, GLOBAL
+from ..methods.subspace import ClosedForms
 from ..model import SceneModel, fit_scene
 from ..subspace.subspace import Subspace, fit_subspace
 from ..tiles.spectra import expand_tile, outside_part
 from ..window import Window
 from .wald import reduced_block, reduced_sampling
-
-Tick = Callable[[float], None]
 
 
 class Answer(Protocol):
@@ -92,15 +92,15 @@ class ReducedScene:
         blocks: Sequence[Block],
         wavelengths: np.ndarray | None = None,
         prior_response: np.ndarray | None = None,
-        check: Callable[[], None] = lambda: None,
+        listener: Listener = SILENT,
     ) -> ReducedScene | None:
         """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small to tell.
 
-        `check` is called between the steps and may raise to end the work.
+        The listener may end the work between the steps.
         """
         usable = []
         for seed, block in enumerate(blocks):
-            check()
+            listener.check()
             sampling = full.coefficients.sampling
             reduced = reduced_block(block, sampling, full.subspace.band_noise, full.msi_noise, seed)
             if reduced is not None and reduced.y_mask.sum() >= LEAST_SAMPLES:
@@ -108,7 +108,7 @@ class ReducedScene:
                 usable.append((reduced, block.y[:, :rows, :cols]))
         if not usable:
             return None
-        return cls._fitted(full, blocks, usable, full.subspace, (wavelengths, prior_response), check)
+        return cls._fitted(full, blocks, usable, full.subspace, (wavelengths, prior_response), listener)
 
     @classmethod
     def _fitted(
@@ -118,10 +118,12 @@ class ReducedScene:
         pairs: list[tuple[Block, np.ndarray]],
         subspace: Subspace,
         known: tuple[np.ndarray | None, np.ndarray | None],
-        check: Callable[[], None],
+        listener: Listener,
     ) -> ReducedScene:
         sampling = reduced_sampling(full.coefficients.sampling)
-        scene = fit_scene([block for block, _ in pairs], sampling, subspace.components, subspace, *known, check=check)
+        scene = fit_scene(
+            [block for block, _ in pairs], sampling, subspace.components, subspace, *known, listener=listener
+        )
         blocks = [ReducedBlock(block, truth, _placed(scene, block)) for block, truth in pairs]
         return cls(full, full_blocks, scene, blocks, known)
 
@@ -130,37 +132,33 @@ class ReducedScene:
         """Of the reduced scene."""
         return self.scene.coefficients.sampling
 
-    def with_components(self, components: int, check: Callable[[], None] = lambda: None) -> ReducedScene:
-        """The same in a subspace of another size, for a model that was made for it; `check` may raise to end the work."""
+    def with_components(self, components: int, listener: Listener = SILENT) -> ReducedScene:
+        """The same in a subspace of another size, for a model that was made for it; the listener may end the work."""
         if components == self.scene.subspace.components:
             return self
         spectra = coarse_samples(list(self.full_blocks), self.full.coefficients.sampling).spectra
         pairs = [(reduced.block, reduced.truth) for reduced in self.blocks]
-        subspace = fit_subspace(spectra, components, check=check)
-        return self._fitted(self.full, self.full_blocks, pairs, subspace, self.known, check)
+        subspace = fit_subspace(spectra, components, listener=listener)
+        return self._fitted(self.full, self.full_blocks, pairs, subspace, self.known, listener)
 
-    def full_band(self, name: str, tick: Tick) -> list[np.ndarray]:
+    def full_band(self, name: str, listener: Listener) -> list[np.ndarray]:
         """Spectra (L, H, W) of each block by gsa, sfim-hs, cnmf or hysure; the last two solve each block on its own."""
         fused = []
         if name not in GLOBAL:
-            method = fit_full_band(name, [reduced.block for reduced in self.blocks], self.scene, _no_whole, tick)
+            method = fit_full_band(name, [reduced.block for reduced in self.blocks], self.scene, _no_whole, listener)
         for number, reduced in enumerate(self.blocks):
             block = reduced.block
             if name in GLOBAL:
-                share = _share_of(tick, number, len(self.blocks))
-                method = fit_full_band(name, [block], reduced.scene, lambda block=block: block, share)
+                part = listener.part(number / len(self.blocks), (number + 1) / len(self.blocks))
+                method = fit_full_band(name, [block], reduced.scene, lambda block=block: block, part)
             fused.append(method.window(block, block.place.fine))
-            tick((number + 1) / len(self.blocks))
+            listener.advance((number + 1) / len(self.blocks))
         return fused
 
 
 def _placed(scene: SceneModel, block: Block) -> SceneModel:
     """The scene model of the scene that this block is."""
     return replace(scene, coefficients=replace(scene.coefficients, scene_shape=block.scene_shape))
-
-
-def _share_of(tick: Tick, number: int, count: int) -> Tick:
-    return lambda share: tick((number + share) / count)
 
 
 def _no_whole() -> Block:

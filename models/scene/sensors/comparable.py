@@ -12,8 +12,8 @@ from ..block import Block, part
 from ..subspace.subspace import fit_subspace
 from .psf_match import FREE, Matching
 
-MOST_PIXELS = 12_000  # compared HSI pixels beyond which more would only cost time
-WINDOW = 48  # HSI pixels, of the windows that a large scene is thinned to
+MOST_PIXELS = 40_000  # compared HSI pixels beyond which more would only cost time
+WINDOW = 24  # HSI pixels, of the windows that a large scene is thinned to
 COMPONENTS = 16
 MOST_BANDS = 8
 WHOLE = 0.995  # share of a PSF on valid MSI pixels

@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...observation import Displacement, Sampling
-from ..block import Block, middle, part
+from ..block import Block, part
 from .displacement import Found, Start, find_displacement, search
-from .registration import Estimate, Registration, register
+from .registration import SEARCHED, Estimate, Registration, register
 from .shift_trend import Trend, find_trend
 
-ENOUGH = (
-    72  # coarse pixels per axis of a whole scene that are compared for one shift: more take time and tell nothing new
-)
-PARTS = 5  # of several blocks every fifth is compared for it
-FIELD_PIXELS = 9000  # coarse pixels that a field is fitted to at most ...
-FIELD_WINDOW, FIELD_WINDOWS = 14, 7  # ... else windows of so many, so many per axis
+NEAR = 1.5  # HSI pixels around the place that the search finds, within which the shift is refined
+FIELD_PIXELS = 12000  # coarse pixels that a field is fitted to at most ...
+FIELD_WINDOW, FIELD_WINDOWS = 15, 7  # ... else windows of so many, so many per axis
 
 
 @dataclass(frozen=True)
@@ -72,23 +69,24 @@ def place(
     found = None
     if wanted.how == "auto":
         parts = field_windows(blocks, moved) if field_blocks is None else field_blocks(moved)
-        turns = (0.0, start.turn) if start.moved and start.turn else (0.0,)
-        found = find_displacement(parts, moved, wanted.widths, wanted.shift, turns, check)
+        found = find_displacement(
+            parts, moved, wanted.widths, wanted.shift, _others(sampling, moved, start, scene_shape), check
+        )
     if found is not None:
         shifts = [_counted(e, o) for e, o in zip((found.shift_y, found.shift_x), offset)]
         registration = Registration(found.fwhm_y, found.fwhm_x, *shifts, pixels=found.pixels)
         return Placement(found.sampling, registration, start, found)
-    parts = [middle(block, ENOUGH, moved) for block in blocks] if len(blocks) == 1 else blocks[::PARTS]
-    registration = register(parts, moved, wanted.widths, wanted.free_shift, check)
+    near = min(NEAR * sampling.ratio, SEARCHED) if start.certain else SEARCHED
+    registration = register(blocks, moved, wanted.widths, wanted.free_shift, check, near)
     if registration.beyond is not None and start.certain:  # the search has looked everywhere else
         moved = roomy(_shifted(moved, registration.beyond), scene_shape)
         offset = np.array([moved.shift_y - sampling.shift_y, moved.shift_x - sampling.shift_x])
-        registration = register(parts, moved, wanted.widths, wanted.free_shift, check)
+        registration = register(blocks, moved, wanted.widths, wanted.free_shift, check, near)
     told = registration.shift_y.determined and registration.shift_x.determined
     # One shift for all may not be found just because there is none: then parts of the scene are asked for theirs.
     trend = None
     if all(wanted.free_shift) and not told and registration.beyond is None:
-        trend = find_trend(parts, moved, check)
+        trend = find_trend(blocks, moved, check)
     if trend is not None:  # the widths are smeared by it
         registration = replace(
             registration,
@@ -98,6 +96,16 @@ def place(
     used = roomy(registration.applied(moved), scene_shape)
     shifts = [_counted(e, o) for e, o in zip((registration.shift_y, registration.shift_x), offset)]
     return Placement(used, replace(registration, shift_y=shifts[0], shift_x=shifts[1]), start, None, trend)
+
+
+def _others(sampling: Sampling, moved: Sampling, start: Start, scene_shape: tuple[int, int]) -> tuple[Sampling, ...]:
+    """Where rotation and scale may begin beside `moved`: turned as the search says, and where the grids lie if that is near."""
+    found = []
+    if start.moved and start.turn != 0.0:
+        found.append(replace(moved, displacement=Displacement(scene_shape, start.turn)))
+    if start.moved and 0.0 < max(map(abs, start.shift)) <= NEAR * sampling.ratio:
+        found.append(sampling)
+    return tuple(found)
 
 
 def roomy(sampling: Sampling, scene_shape: tuple[int, int]) -> Sampling:

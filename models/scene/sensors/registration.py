@@ -102,10 +102,11 @@ def register(
     fit_fwhm: tuple[bool, bool] = (True, True),
     fit_shift: tuple[bool, bool] = (True, True),
     check: Callable[[], None] = lambda: None,
+    searched: float = SEARCHED,
 ) -> Registration:
     """Estimate what is to be fitted, as (y, x); the rest, and the nominal widths, come from `sampling`.
 
-    A coarse search compares shifts of up to SEARCHED MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
+    A coarse search compares shifts of up to `searched` MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
     together. Intervals come from the gradient's spread over parts of the scene (the sandwich estimator), so that texture and model error
     widen them. Refused are widths at the edge of FWHM_RANGE (and the shift with them), intervals wider than the limits above, and images that
     have too little in common. `check` is called often and may raise to end the work.
@@ -113,11 +114,11 @@ def register(
     free = np.array([*fit_fwhm, *fit_shift])
     pixels = sum(int((block.y_mask > 0).sum()) for block in blocks)
     unknown = _unknown(sampling, free)
-    matching = comparison(blocks, sampling, SEARCHED if any(fit_shift) else 0.0) if free.any() else None
+    matching = comparison(blocks, sampling, searched if any(fit_shift) else 0.0) if free.any() else None
     if matching is None:
         return unknown
     start = theta_of(sampling)
-    theta = _coarse(matching, start, free, check)
+    theta = _coarse(matching, start, free, check, searched)
     near = min(float(np.abs(theta - start)[2:].max()) + 0.1 * sampling.ratio, SEARCHED)
     matching = comparison(blocks, sampling, near) or matching
     theta, match = _refined(matching, theta, free, check)
@@ -133,7 +134,9 @@ def _unknown(sampling: Sampling, free: np.ndarray) -> Registration:
     )
 
 
-def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray, check: Callable[[], None]) -> np.ndarray:
+def _coarse(
+    matching: Matching, start: np.ndarray, free: np.ndarray, check: Callable[[], None], searched: float = SEARCHED
+) -> np.ndarray:
     """The best shift of a grid at the nominal width, then the best common width there."""
 
     def least(grid: list[np.ndarray]) -> np.ndarray:
@@ -141,7 +144,7 @@ def _coarse(matching: Matching, start: np.ndarray, free: np.ndarray, check: Call
 
     bands = slice(None, None, max(1, matching.bands // 3))
     step = max(1.0, matching.ratio / 4)
-    offsets = np.arange(-np.floor(SEARCHED / step), np.floor(SEARCHED / step) + 1) * step
+    offsets = np.arange(-np.floor(searched / step), np.floor(searched / step) + 1) * step
     best = start
     if free[2:].any():
         grid = [

@@ -6,10 +6,10 @@ Made block by block: all of it would be as large as the spectra themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
+from ...listener import Listener
 from ...observation import Sampling
 from ..block import Samples
 from ..pixels.moments import covariance
@@ -31,13 +31,13 @@ class OutsideFit:
 
 
 def fit_outside(
-    samples: Samples, low: np.ndarray, subspace: Subspace, sampling: Sampling, check: Callable[[], None]
+    samples: Samples, low: np.ndarray, subspace: Subspace, sampling: Sampling, listener: Listener
 ) -> OutsideFit:
-    """Fit it to a scene's coarse samples, whose MSI is `low` (N, l), standardised. `check` is called between the steps and may raise."""
+    """Fit it to a scene's coarse samples, whose MSI is `low` (N, l), standardised. The listener may end it between the steps."""
     beyond = np.eye(len(subspace.mean)) - subspace.basis @ subspace.analysis
     slopes, of_spectra = ridge_regression(low, samples.spectra, RIDGE)
     regression, intercept = beyond @ slopes, beyond @ (of_spectra - subspace.mean)
-    check()
+    listener.check()
 
     def part(rows: slice) -> np.ndarray:
         return (samples.spectra[rows] - subspace.mean) @ beyond.T
@@ -46,9 +46,9 @@ def fit_outside(
         return part(rows) - low[rows] @ regression.T - intercept
 
     variance = ((beyond @ covariance(samples.spectra)) * beyond).sum(axis=1)
-    check()
+    listener.check()
     # A Wiener gate: neighbouring pixels share signal and not noise.
     (shared,) = neighbour_products(samples.made(part), (1,))
     gate = np.clip(UNSHARED * shared / np.maximum(variance, 1e-30), 0.0, 1.0)
-    check()
+    listener.check()
     return OutsideFit(regression, gate, fine_std(samples.made(rest), sampling))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 from ...errors import HSFusionError
+from ...listener import SILENT, Listener
 from ...observation.axis import like
 from ..pixels.moments import covariance
 
@@ -73,14 +74,14 @@ def band_noise(pixels: np.ndarray) -> np.ndarray:
 
 
 def fit_subspace(
-    pixels: np.ndarray, components: int, noise: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+    pixels: np.ndarray, components: int, noise: np.ndarray | None = None, listener: Listener = SILENT
 ) -> Subspace:
     """The K-dimensional noise-whitened principal subspace of spectra (N, L), all finite; K is cut to what L and N allow.
 
     noise: std per band where known; else `band_noise` estimates it. Signs are fixed so that the mean loading is positive.
-    Raises HSFusionError where the spectra are all alike. `check` is called between the steps and may raise to end the work.
+    Raises HSFusionError where the spectra are all alike. The listener may end the work between the steps.
     """
-    check()
+    listener.check()
     pixels = np.asarray(pixels, np.float64)
     count, bands = pixels.shape
     components = min(components, bands, count - 1)
@@ -90,17 +91,17 @@ def fit_subspace(
         raise HSFusionError(
             "The hyperspectral raster is constant where the two rasters overlap: there is nothing to fuse."
         )
-    check()
+    listener.check()
     noise = band_noise(pixels) if noise is None else np.asarray(noise, np.float64)
-    check()
+    listener.check()
     floor = np.maximum(
         1e-3 * np.median(spread[spread > 0]), 1e-3 * spread
     )  # a band without noise must not rule the subspace
     weight = np.maximum(noise, floor)
     whitened = covariance(pixels) / np.outer(weight, weight)
-    check()
+    listener.check()
     _, vectors = np.linalg.eigh(whitened)
-    check()
+    listener.check()
     axes = vectors[:, ::-1][:, :components]
     axes = axes * np.where(axes.sum(axis=0) < 0, -1.0, 1.0)
     scale = np.maximum(np.sqrt(np.maximum(((whitened @ axes) * axes).sum(axis=0), 0.0)), 1e-12)

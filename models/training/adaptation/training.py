@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import HSFusionError, RunCancelled
+from ...errors import HSFusionError
+from ...listener import heed
 from ...networks.inputs import pad_components, target_scale
 from ...networks.subspace_unet import MULTIPLE
 from ...observation import coarse_range
@@ -105,13 +106,13 @@ class Adaptation:
         best_errors = before
         began = time.monotonic()  # making the optimiser imports half of torch the first time
         while (passed := time.monotonic() - began) < seconds and idle < PATIENCE:
-            _heed(cancelled)
+            heed(cancelled)
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS) * max(0.02, 1 - passed / seconds)
             optimizer.zero_grad(set_to_none=True)
             value = 0.0
             for _ in range(CROPS_PER_STEP):
-                _heed(cancelled)
+                heed(cancelled)
                 loss = self._loss() / CROPS_PER_STEP
                 loss.backward()
                 value += float(loss.detach())
@@ -147,7 +148,7 @@ class Adaptation:
         sums = {CHOOSE: [0.0, 0], TEST: [0.0, 0]}
         try:
             for prepared in self.blocks[: self.judged]:
-                _heed(cancelled)
+                heed(cancelled)
                 mean, _ = prepared.estimate()
                 apart = (mean - prepared.truth)[: len(self.gram)]
                 square = torch.einsum("khw,kj,jhw->hw", apart, self.gram, apart)
@@ -295,8 +296,3 @@ def _random_range(rng: np.random.Generator, size: int) -> range:
         return range(size)
     start = int(rng.integers(0, (size - CROP) // MULTIPLE + 1)) * MULTIPLE
     return range(start, start + CROP if start + CROP + MULTIPLE <= size else size)
-
-
-def _heed(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise RunCancelled("The adaptation was cancelled.")

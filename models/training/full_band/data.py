@@ -45,6 +45,7 @@ class Observed:
     msi: np.ndarray
     scaling: Scaling
     real_msi: bool
+    wavelengths: np.ndarray  # (L,) nm
 
 
 def response_of(config: FullBandConfig) -> np.ndarray:
@@ -77,7 +78,11 @@ def observe(reference: Reference, config: FullBandConfig, response: np.ndarray |
     rng = np.random.default_rng(NOISE_SEED)
     hsi, msi = (_noisy(rng, image, _power(image), snr_db) for image in (hsi, np.ascontiguousarray(msi, np.float32)))
     real = reference.msi is not None
-    return Observed(reference.name, truth, hsi, msi, _scaling(hsi, msi, config, real), real)
+    return Observed(reference.name, truth, hsi, msi, _scaling(hsi, msi, config, real), real, _centres(config))
+
+
+def _centres(config: FullBandConfig) -> np.ndarray:
+    return config.bands.nanometres("bands")[0]
 
 
 def _scaling(hsi: np.ndarray, msi: np.ndarray, config: FullBandConfig, real: bool) -> Scaling:
@@ -101,7 +106,7 @@ def _as_it_is(reference: Reference, config: FullBandConfig) -> Observed:
     if reference.msi.shape[1] < rows or reference.msi.shape[2] < cols:
         raise _wrong_grid(reference, (rows, cols))
     msi = np.ascontiguousarray(reference.msi[:, :rows, :cols], np.float32)
-    return Observed(reference.name, None, hsi, msi, _scaling(hsi, msi, config, True), True)
+    return Observed(reference.name, None, hsi, msi, _scaling(hsi, msi, config, True), True, _centres(config))
 
 
 def _on_grid_of(reference: Reference, sampling: Sampling) -> np.ndarray:

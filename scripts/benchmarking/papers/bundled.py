@@ -1,8 +1,10 @@
 """The bundled weights of the published systems on scenes that they never saw, beside interpolation and GLP-HS.
 
-scripts/benchmark.py published --data SCENES [--models a,b] [--steps 1,5] [--output docs/measured/published.md]
+scripts/benchmark.py published [--models a,b] [--data SCENES --scenes a,b] [--output docs/measured/published.md]
 
-Every number is of the card's test scenes, clean and with noise, by the runner of the backend.
+The scores are those that `scripts/train.py` wrote into the cards at the end of the training: the configuration's test
+scenes, clean and with noise, by the runner of the backend. With --data also other samplers on some of these scenes,
+and what a run costs on this machine.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ from hsfusion.models.observation import Sampling
 from hsfusion.models.runners.full_band import FullBandRunner
 from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.pixels.scaling import Scaling
-from hsfusion.models.training.full_band.config import FullBandConfig
 from hsfusion.models.training.full_band.data import Observed
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
@@ -38,19 +39,12 @@ SAMPLERS = (("ddim", 5), ("ancestral", 5), ("dpm-solver", 5))
 MARKER = "<!-- tables -->"
 
 
-@dataclass(frozen=True)
-class Case:
-    """Test pairs of one noise, 0: none, by scene."""
-
-    name: str
-    trials: dict[str, Trial]
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "published", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the test scenes")
+    parser.add_argument("--data", type=Path, help="folder of the test scenes, for samplers and costs")
+    parser.add_argument("--scenes", default="chikusei_chip,muufl_b", help="for the samplers, separated by commas")
     parser.add_argument("--models", default=",".join(NAMES), help="of the bundled models, separated by commas")
     parser.add_argument("--output", type=Path, help="Markdown file, whose text before the tables stays")
     return parser.parse_args(arguments)
@@ -62,14 +56,17 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)
     names = asked.models.split(",")
     try:
-        config = load_config(CONFIGS / f"{names[0]}.yaml")
-        cases = [_case(config, asked.data, snr) for snr in config.test_snr]
         runners = {n: (read_card(MODELS / f"{n}.safetensors"), load_state(MODELS / f"{n}.safetensors")) for n in names}
+        lines = [*scores({n: card for n, (card, _) in runners.items()}), *curves(runners)]
+        if asked.data:
+            config = load_config(CONFIGS / f"{names[0]}.yaml")
+            wanted = tuple(s for s in config.test if s.file in asked.scenes.split(","))
+            trials = trials_of(replace(config, test=wanted), asked.data, "test", config.test_snr[-1])
+            lines += [*samplers(trials, runners), *costs(runners)]
     except HSFusionError as error:
         sys.exit(str(error))
-    lines = [line for case in cases for line in scores(case, runners)]
-    lines += [*samplers(cases[-1], runners), *curves(runners), *costs(runners)]
-    lines += ["", f"Command: `scripts/benchmark.py published --data SCENES --models {asked.models}`", ""]
+    given = f" --data SCENES --scenes {asked.scenes}" if asked.data else ""
+    lines += [f"Command: `scripts/benchmark.py published --models {asked.models}{given}`", ""]
     text = "\n".join(lines)
     print(text)
     if asked.output:
@@ -78,33 +75,25 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _case(config: FullBandConfig, data: Path, snr: float) -> Case:
-    found = trials_of(config, data, "test", snr)
-    return Case(f"{snr:g} dB" if snr else "clean", {trial.pair.name: trial for trial in found})
+def scores(cards: dict[str, Any]) -> list[str]:
+    """PSNR / SAM per test scene and case at each model's own number of steps, and the means."""
+    lines = []
+    first = next(iter(cards.values()))
+    for case, scenes in first["scores"].items():
+        lines += [f"## {case[0].upper()}{case[1:]}: PSNR (dB) / SAM (degrees)", ""]
+        lines += [f"| scene | {' | '.join((*RIVALS, *cards))} |", "|---|" + "---|" * (len(RIVALS) + len(cards))]
+        for scene in scenes:
+            cells = [scenes[scene][m] for m in RIVALS] + [c["scores"][case][scene]["network"] for c in cards.values()]
+            lines.append(f"| {scene} | " + " | ".join(f"{psnr:.2f} / {sam:.2f}" for psnr, sam in cells) + " |")
+        lines.append("")
+    return lines
 
 
-def scores(case: Case, runners: dict[str, Any]) -> list[str]:
-    """PSNR / SAM per scene at each model's own number of steps, and the means."""
-    methods = (*RIVALS, *runners)
-    rows = {}
-    for name, trial in case.trials.items():
-        fused = {**trial.rivals, **{m: trial.fuse(FullBandRunner(*runners[m])) for m in runners}}
-        rows[name] = {m: trial.score(fused[m]) for m in methods}
-    rows["mean"] = {m: tuple(np.mean([row[m] for row in rows.values()], axis=0)) for m in methods}
+def samplers(trials: list[Trial], runners: dict[str, Any]) -> list[str]:
+    """Mean PSNR as the card says and in five steps by each sampler."""
+    names = ", ".join(trial.pair.name for trial in trials)
     lines = [
-        f"## {case.name[0].upper()}{case.name[1:]}: PSNR (dB) / SAM (degrees)",
-        "",
-        f"| scene | {' | '.join(methods)} |",
-    ]
-    lines.append("|---|" + "---|" * len(methods))
-    lines += [f"| {n} | " + " | ".join(f"{p:.2f} / {s:.2f}" for p, s in row.values()) + " |" for n, row in rows.items()]
-    return [*lines, ""]
-
-
-def samplers(case: Case, runners: dict[str, Any]) -> list[str]:
-    """Mean PSNR of one step and of five by each sampler."""
-    lines = [
-        f"## Samplers, {case.name}: mean PSNR (dB)",
+        f"## Samplers: mean PSNR (dB) of {names} with noise",
         "",
         "| model | as the card says | " + " | ".join(f"{s}, {n} steps" for s, n in SAMPLERS),
     ]
@@ -114,7 +103,7 @@ def samplers(case: Case, runners: dict[str, Any]) -> list[str]:
         runner = FullBandRunner(card, state)
         cells = []
         for options in ({}, *({"sampler": s, "steps": n} for s, n in SAMPLERS)):
-            cells.append(np.mean([t.score(t.fuse(runner, **options))[0] for t in case.trials.values()]))
+            cells.append(np.mean([t.score(t.fuse(runner, **options))[0] for t in trials]))
         lines.append(f"| {name} | " + " | ".join(f"{c:.2f}" for c in cells) + " |")
     return [*lines, ""]
 
@@ -138,7 +127,7 @@ def curves(runners: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def costs(runners: dict[str, Any], size: int = 512) -> list[str]:
+def costs(runners: dict[str, Any], size: int = 256) -> list[str]:
     """Processor seconds and this process's largest memory for a scene of size x size x 31 bands, one step, one
     thread."""
     lines = [
@@ -166,5 +155,7 @@ def _made_up(card: dict[str, Any], size: int) -> Trial:
     rng, ratio, count = np.random.default_rng(0), round(card["ratios"][0]), int(card["msi_bands"])
     hsi = rng.random((int(card["bands"]), size // ratio, size // ratio), np.float32)
     msi = rng.random((count, size, size), np.float32)
-    pair = Observed("made up", None, hsi, msi, Scaling(1.0, np.ones(count), np.zeros(count)), False)
+    pair = Observed(
+        "made up", None, hsi, msi, Scaling(1.0, np.ones(count), np.zeros(count)), False, np.array(card["wavelengths"])
+    )
     return Trial(pair, Sampling(ratio), {})

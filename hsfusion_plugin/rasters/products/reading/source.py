@@ -129,6 +129,8 @@ def missing(source: Source, what: str, reason: str) -> HSFusionError:
 def _is_hdf5(path: Path) -> bool:
     try:
         with path.open("rb") as file:
+            if file.read(3) == b"CDF":  # netCDF of the classic kind
+                return True
             for place in _HDF5_AT:
                 file.seek(place)
                 if file.read(len(_HDF5)) == _HDF5:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....observation import Displacement, Sampling
+from ....observation import Sampling
 from ...block import Block
 from ..registration import LEAST_PIXELS, SIGMAS, Estimate
 from .descent import Fit, descend
@@ -21,11 +21,14 @@ HELD = 3  # HSI pixels per axis of the blocks that are held out, one in four
 FEWEST = 120  # compared HSI pixels below which nothing beside the shift is sought
 SLACK = 2.0  # MSI pixels that HSI pixels may move in a fit before the border would be felt
 GAIN = 2.0  # standard errors by which held-out pixels must gain for the first number beside the shift ...
-LEAST_TRIED = 5  # cosines per axis up to which a field is sought in any case
+LEAST_TRIED = 6  # cosines per axis up to which a field is sought in any case
 FURTHER = 1.0  # ... and for each larger field
-LEAST_GAIN = 0.01  # share of the held-out misfit below which nothing is gained
+LEAST_GAIN = 0.02  # share of the held-out misfit below which nothing is gained by rotation and scale ...
+LEAST_GAIN_LOCAL = (
+    0.08  # ... and by the first local field: less of it is parallax of single objects, and a fusion does not feel it
+)
 PATIENCE = 3  # sizes without gain after which no larger one is tried
-SEARCH_STEPS = 8  # of the descent, while sizes are compared
+SEARCH_STEPS = 10  # of the descent, while sizes are compared
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,13 @@ def find_displacement(
     sampling: Sampling,
     widths: tuple[bool, bool] = (True, True),
     shift: tuple[bool, bool] = (True, True),
-    turns: tuple[float, ...] = (0.0,),
+    starts: tuple[Sampling, ...] = (),
     check: Callable[[], None] = lambda: None,
 ) -> Found | None:
     """The displacement beside `sampling`, whose shift is a start within an HSI pixel; None where a shift alone does as well.
 
-    widths, shift, as (y, x): what is not given; turns: degrees from which rotation and scale are sought. Sizes are tried one
-    after the other, each from the fit before.
+    widths, shift, as (y, x): what is not given; starts: samplings beside the first from which rotation and scale are sought.
+    Sizes are tried one after the other, each from the fit before.
     """
     misfit = Misfit(blocks, sampling, SLACK)
     if misfit.count < FEWEST:
@@ -87,26 +90,27 @@ def find_displacement(
     plain = Free(widths, shift)
     fit = descend(misfit, sampling, plain, used, check, SEARCH_STEPS)
     first = best = _scores(misfit, fit, held)
-    chosen, kept, waited = plain, fit, 0
+    accepted, kept, waited = [], fit, 0
     for free in _sizes(plain, misfit.count):
         check()
-        starts = [fit.sampling]
-        if free.similarity:
-            starts = [replace(fit.sampling, displacement=Displacement(misfit.scene_shape, turn)) for turn in turns]
-        fits = [descend(misfit, start, free, used, check, SEARCH_STEPS) for start in starts]
+        begun = [fit.sampling, *(starts if free.similarity else ())]
+        fits = [descend(misfit, one, free, used, check, SEARCH_STEPS) for one in begun]
         fit = min(fits, key=lambda one: one.slope.value)
         scores = _scores(misfit, fit, held)
         gain, error = _gain(best, scores)
-        if gain > max((GAIN if chosen is plain else FURTHER) * error, LEAST_GAIN * float(best.mean())):
-            chosen, kept, best, waited = free, fit, scores, 0
+        local = free.order > 1 and all(one.order == 1 for one in accepted)
+        least = (LEAST_GAIN_LOCAL if local else LEAST_GAIN) * float(best.mean())
+        if gain > max((FURTHER if accepted else GAIN) * error, least):
+            kept, best, waited = fit, scores, 0
+            accepted.append(free)
         else:
             waited += 1
             if waited >= PATIENCE and free.order >= LEAST_TRIED:
                 break
-    if chosen is plain:
+    if not accepted:
         return None
     misfit = Misfit(blocks, kept.sampling, SLACK)
-    fit = descend(misfit, kept.sampling, chosen, None, check)
+    fit = descend(misfit, kept.sampling, accepted[-1], None, check)
     return _told(misfit, fit, sampling, (float(first.mean()), float(best.mean())))
 
 

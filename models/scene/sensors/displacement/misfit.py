@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....observation import Degradation, Sampling
-from ....observation.axis import coarse_centres
+from ....observation import Degradation, Displacement, Sampling
 from ...block import Block
 from ...subspace.subspace import fit_subspace
-from .images import DerivedDegradation, widened
+from .images import Patches
 from .parameters import Free
 
 COMPONENTS = 10
@@ -49,7 +48,6 @@ class Misfit:
     def __init__(self, blocks: list[Block], sampling: Sampling, slack: float) -> None:
         """Compared are the HSI pixels that stay comparable while they move by `slack` MSI pixels from where `sampling` has them."""
         self.blocks = blocks
-        self._z = _standardised(blocks)
         self._pixels = [_compared(block, sampling, slack) for block in blocks]
         self.count = sum(int(good.sum()) for good in self._pixels)
         spectra = np.concatenate([block.y[:, block.y_mask > 0].T for block in blocks])
@@ -60,6 +58,8 @@ class Misfit:
         self.numbers = np.concatenate([_numbers(block, good) for block, good in zip(blocks, self._pixels)])
         self.places = (self.numbers + 0.5) * sampling.ratio - 0.5
         self.scene_shape = blocks[0].scene_shape
+        counts = [int(good.sum()) for good in self._pixels]
+        self._patches = Patches.of(blocks, _standardised(blocks), counts, self.places)
 
     @property
     def pixels(self) -> list[np.ndarray]:
@@ -67,22 +67,9 @@ class Misfit:
         return self._pixels
 
     def images(self, sampling: Sampling) -> Images:
-        """Both images of the compared pixels at a sampling."""
-        parts = []
-        for block, z, good in zip(self.blocks, self._z, self._pixels):
-            if good.any():
-                parts.append(DerivedDegradation.of(block, sampling).images(z)[:, :, good])
-        stack = np.moveaxis(np.concatenate(parts, axis=2), 1, 2).astype(np.float64)
+        """D z of the compared pixels at a sampling."""
+        stack = self._patches(sampling)
         return Images(sampling, stack[0], stack[1:])
-
-    def low(self, sampling: Sampling) -> np.ndarray:
-        """D z (N, l) alone."""
-        parts = [
-            DerivedDegradation.of(block, sampling)(z)[:, good]
-            for block, z, good in zip(self.blocks, self._z, self._pixels)
-            if good.any()
-        ]
-        return np.concatenate(parts, axis=1).T.astype(np.float64)
 
     def residual(self, low: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """(N, l): what the regression on the weighted pixels leaves at every pixel, in units of the weighted std of D z."""
@@ -139,11 +126,21 @@ def _standardised(blocks: list[Block]) -> list[np.ndarray]:
 
 
 def _compared(block: Block, sampling: Sampling, slack: float) -> np.ndarray:
-    good = (block.y_mask > 0) & DerivedDegradation.of(block, sampling).comparable(slack)
+    """bool (h, w): HSI pixels whose PSF stays in the block and in the scene, on valid MSI pixels, if they move by `slack` MSI pixels."""
+    where = (block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
+    wide = replace(
+        sampling,
+        fwhm_y=sampling.fwhm_y * (1.0 + 2.0 * slack / sampling.ratio),
+        fwhm_x=sampling.fwhm_x * (1.0 + 2.0 * slack / sampling.ratio),
+        displacement=sampling.displacement or Displacement(block.scene_shape),
+    )
+    down = Degradation(wide, block.scene_shape, *where)
+    good = (block.y_mask > 0) & down.whole_psf
+    edge = sampling.ratio - 0.5 + slack
+    for place, size in zip(down.centres, block.scene_shape):
+        good &= (place >= edge) & (place <= size - 1 - edge)
     if not block.z_mask.all():
-        wide = widened(sampling, 1.0 + 2.0 * slack / sampling.ratio)
-        where = (block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
-        good &= Degradation(wide, block.scene_shape, *where)(block.z_mask.astype(np.float32)) > WHOLE
+        good &= down(block.z_mask.astype(np.float32)) > WHOLE
     return good
 
 
@@ -151,8 +148,3 @@ def _numbers(block: Block, good: np.ndarray) -> np.ndarray:
     """(N, 2): row and column of the compared pixels on the scene's coarse grid."""
     rows, cols = np.nonzero(good)
     return np.column_stack([rows + block.coarse_rows.start, cols + block.coarse_cols.start]).astype(float)
-
-
-def nominal_places(block: Block, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of a block's HSI pixels along rows and columns, in MSI pixels, as their grid says."""
-    return coarse_centres(block.coarse_rows, ratio, 0.0), coarse_centres(block.coarse_cols, ratio, 0.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....observation import Degradation, Displacement, Sampling
+from ....observation import Degradation, Displacement, Sampling, fine_seen
 from ...block import WHOLE_SUPPORT, Block
 from ...subspace.subspace import fit_subspace
 from ...window import Place, Window
@@ -20,7 +20,8 @@ SEARCHED = 10  # HSI pixels to each side ...
 ACCEPTED = 8  # ... of which so many are corrected
 TURNS = np.arange(-7, 8) * 0.5  # degrees
 LARGEST_TURN = 3.0
-LARGEST = 112  # HSI pixels per axis, about the scene's middle, that are compared
+LARGEST = 80  # HSI pixels per axis, about the scene's middle, that are compared
+REACH = 3.0  # HSI pixels around a centre that the MSI is taken from
 COMPONENTS = 6
 MOST_BANDS = 4
 LEAST_OVERLAP = 0.35  # share of the valid HSI pixels that a shift must leave
@@ -117,9 +118,12 @@ def _msi_image(
     rows, cols = (
         range(window.start - SEARCHED, window.stop + SEARCHED) for window in (block.coarse_rows, block.coarse_cols)
     )
-    down = Degradation(turned, block.scene_shape, block.fine_rows, block.fine_cols, rows, cols)
-    z = ((block.z[bands] - mean[:, None, None]) / scale[:, None, None]).astype(np.float32)
-    low, support = down.masked(z, block.z_mask.astype(np.float32))
+    seen = fine_seen((rows, cols), block.scene_shape, turned, int(np.ceil(REACH * sampling.ratio)))
+    fine = [range(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(seen, (block.fine_rows, block.fine_cols))]
+    at = tuple(slice(f.start - w.start, f.stop - w.start) for f, w in zip(fine, (block.fine_rows, block.fine_cols)))
+    down = Degradation(turned, block.scene_shape, fine[0], fine[1], rows, cols)
+    z = ((block.z[bands][(slice(None), *at)] - mean[:, None, None]) / scale[:, None, None]).astype(np.float32)
+    low, support = down.masked(z, block.z_mask[at].astype(np.float32))
     known = (support > WHOLE_SUPPORT) & down.whole_psf
     return low.astype(np.float64), known
 

@@ -13,6 +13,7 @@ SPREAD = 0.3  # standard deviation that gains, and offsets in units of the band'
 CORRELATED = 4.0  # factor on the residual's variance: neighbouring residuals are not independent
 GAINS = (0.2, 5.0)
 CAP = 3.0  # robust standard deviations beyond which a cell that was left out counts no more
+FLOOR = 0.01  # squared robust standard deviations below which an improvement counts no more
 FOLDS = 4
 BLOCK = 3  # cells per axis that are left out together
 
@@ -119,7 +120,7 @@ class HeldOut:
         self.scale = robust_scale(fit_bilinear(predictors, low, none, weights).residual)
 
     def misfit(self, basis: np.ndarray) -> float:
-        """Mean over bands of the log of the capped mean square of what is left in the cells that were left out."""
+        """Mean log of the square of what is left in the cells that were left out, in units of `scale`; no few cells can outweigh the rest."""
         rest = np.zeros_like(self._low)
         whole = fit_bilinear(self._predictors, self._low, basis, self._weights)
         for fold in range(FOLDS):  # from the whole fit it is two steps to each of these
@@ -130,5 +131,4 @@ class HeldOut:
 
     def of(self, rest: np.ndarray) -> float:
         """The same of residuals (N, l)."""
-        capped = np.minimum((rest / self.scale) ** 2, CAP**2)
-        return float(np.log(capped.mean(axis=0)).mean())
+        return float(np.log((rest / self.scale) ** 2 + FLOOR).mean())

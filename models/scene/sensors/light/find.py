@@ -20,6 +20,7 @@ LEAST_CELLS_PER_TERM = 6
 LEAST_GAIN = 0.2  # by which the log of the held-out misfit must fall for the light to vary at all
 LEAST_STEP = 0.03  # ... for the next order
 LEAST_SEAM = 0.3  # ... for a seam
+EDGE = 0.1  # ... by a step beside smooth fields that might stand for it
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,18 @@ class _Choice:
         fit = fit_bilinear(c.predictors, c.low, basis, self.weights)
         return replace(c, low=(c.low - basis @ fit.offset) / np.clip(1.0 + basis @ fit.gain, *GAINS))
 
+    def _is_seam(self, seam: Seam | None, stepped: float, order: int, smooth: float) -> bool:
+        """Whether a step alone is clearly better than nothing, about as good as the best smooth light, and of use beside it."""
+        if seam is None or stepped > min(self.none - LEAST_SEAM, smooth + EDGE):
+            return False
+        return order == 1 or self.misfit(order, seam) < smooth - EDGE
+
     def best(self) -> tuple[int, Seam | None, float]:
         """Order, seam and misfit of the light that is chosen."""
         order, value = self.smooth(None, self.none, LEAST_GAIN)
         seam = find_seam(self.cells, self.weights)
         stepped = self.none if seam is None else self.misfit(1, seam)
-        if stepped < min(value, self.none - LEAST_SEAM):
+        if self._is_seam(seam, stepped, order, value):
             beside, found = self.smooth(seam, stepped, LEAST_GAIN)
             return beside, seam, found
         if order > 1:
