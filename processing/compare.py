@@ -7,9 +7,9 @@ from typing import Any
 from qgis.core import QgsProcessingContext, QgsProcessingOutputString
 
 from ..hsfusion_plugin.jobs.run.progress import Progress
+from ..models.scene.methods.names import CLASSICAL
 from .base import Algorithm
 from .fuse import BACKENDS, installed_models
-from .fusing import CLOSED_FORMS
 from .parameters import advanced, choice, choices, file_output, integer, pair, pair_details, report_output
 from .strings import tr
 
@@ -36,14 +36,14 @@ class Compare(Algorithm):
 
     def tags(self) -> list[str]:
         words = tr("benchmark,ranking,best,choose,Wald's protocol,reduced resolution,quality")
-        return [*super().tags(), *words.split(","), *CLOSED_FORMS]
+        return [*super().tags(), *words.split(","), *CLASSICAL]
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         models = installed_models()
         self.addParameters(
             *pair(),
             choice("PRESET", tr("Methods to compare, where none are named"), tuple(PRESETS), "quick"),
-            choices("METHODS", tr("Methods (instead of the preset's)"), (*CLOSED_FORMS, *models), ()),
+            choices("METHODS", tr("Methods (instead of the preset's)"), (*CLASSICAL, *models), ()),
             choice("CRITERION", tr("What BEST means"), CRITERIA, CRITERIA[0]),
             *pair_details(),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
@@ -76,4 +76,4 @@ class Compare(Algorithm):
 def of_preset(name: str) -> tuple[str, ...]:
     """The methods of a preset: quick ones and the base model, all but the published systems, or all that are installed."""
     models = installed_models() if name == "all" else [model for model in installed_models() if model == BASE]
-    return tuple(method for method in (*CLOSED_FORMS, *models) if method not in PRESETS[name])
+    return tuple(method for method in (*CLASSICAL, *models) if method not in PRESETS[name])

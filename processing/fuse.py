@@ -10,7 +10,8 @@ from ..hsfusion_plugin.backend.models_store.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from ..hsfusion_plugin.jobs.run.progress import Progress
-from .fusing import CLOSED_FORMS, FusionAlgorithm
+from ..models.scene.methods.names import CLASSICAL
+from .fusing import FusionAlgorithm
 from .parameters import (
     advanced,
     boolean,
@@ -35,7 +36,7 @@ SAMPLERS = ("auto", "diffusion", "gaussian", "ddim", "ancestral", "dpm-solver")
 
 def model() -> QgsProcessingParameterDefinition:
     """MODEL: by name."""
-    return text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLOSED_FORMS))
+    return text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLASSICAL))
 
 
 def model_file() -> QgsProcessingParameterDefinition:

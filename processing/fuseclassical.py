@@ -8,7 +8,8 @@ from qgis.core import QgsProcessingContext
 
 from ..hsfusion_plugin.jobs.request import FusionRequest
 from ..hsfusion_plugin.jobs.run.progress import Progress
-from .fusing import CLOSED_FORMS, FusionAlgorithm
+from ..models.scene.methods.names import CLASSICAL
+from .fusing import FusionAlgorithm
 from .parameters import (
     advanced,
     boolean,
@@ -28,7 +29,7 @@ class FuseClassical(FusionAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.addParameters(
             *pair(),
-            choice("METHOD", tr("Method"), CLOSED_FORMS, CLOSED_FORMS[0]),
+            choice("METHOD", tr("Method"), CLASSICAL, CLASSICAL[0]),
             advanced(boolean("DENOISE", tr("Filter the noise of the multispectral raster first"), False)),
             extent(),
             *pair_details(),

@@ -11,9 +11,6 @@ from .base import Algorithm
 from .loaded_layers import stem
 from .strings import tr
 
-# The methods that need no weights, in the order of the lists; named here because loading the provider needs no numpy.
-CLOSED_FORMS = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure")
-
 
 class FusionAlgorithm(Algorithm):
     """A pair of rasters in, one raster with all bands at the fine pixels out."""

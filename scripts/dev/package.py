@@ -1,6 +1,6 @@
 """Makes the zip for the QGIS plugin site, dist/hsfusion-VERSION.zip, and checks it as the site does.
 
-    .venv/bin/python scripts/dev/package.py [--output FOLDER] [--no-checks]
+    .venv/bin/python scripts/dev/package.py [--output FOLDER] [--no-checks | --release]
 
 The same files give the same bytes. Exit code 1, and no zip, if a check complains.
 """
@@ -74,6 +74,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder for the zip (default: dist)")
     parser.add_argument("--no-checks", action="store_true", help="make the zip only")
+    parser.add_argument(
+        "--release", action="store_true", help="also want the addresses in metadata.txt that a release needs"
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / f"{NAME}-{version(ROOT)}.zip"
@@ -88,7 +91,7 @@ def main() -> int:
         if not options.no_checks:
             from hsfusion.scripts.dev.site_checks import all_complaints  # needs the dev environment
 
-            for name, complaints in all_complaints(draft, Path(folder) / "unpacked").items():
+            for name, complaints in all_complaints(draft, Path(folder) / "unpacked", options.release).items():
                 print(f"{name}: {'ok' if not complaints else ''}")
                 print("".join(f"  {complaint}\n" for complaint in complaints), end="")
                 failed = failed or bool(complaints)

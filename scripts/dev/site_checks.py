@@ -13,10 +13,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 MAX_ZIP = 25_000_000
-REQUIRED_FIELDS = (
-    *("name", "description", "version", "qgisMinimumVersion", "author"),
-    *("email", "about", "tracker", "repository"),
-)  # the site's PLUGIN_REQUIRED_METADATA
+REQUIRED_FIELDS = ("name", "description", "version", "qgisMinimumVersion", "author", "about")
+ADDRESSES = ("email", "tracker", "repository")  # required by the site, too; blank until somebody owns them
 REQUIRED_FILES = ("__init__.py", "metadata.txt", "LICENSE")
 HIDDEN_ALLOWED = {".gitignore", ".gitattributes", ".bandit", ".secrets.baseline", ".flake8"}
 PROGRAMS = {".exe", ".dll", ".so", ".dylib", ".bat", ".sh", ".ps1", ".cmd", ".com", ".pyd", ".msi", ".jar"}
@@ -77,13 +75,14 @@ def check_programs(entries: zipfile.ZipFile) -> list[str]:
     return complaints
 
 
-def check_metadata(plugin: Path) -> list[str]:
+def check_metadata(plugin: Path, release: bool = False) -> list[str]:
     """metadata.txt of the unpacked plugin: required fields, values the site understands, nothing it has given up."""
     parser = ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment]  # names of fields keep their case
     parser.read_string((plugin / "metadata.txt").read_text(encoding="utf-8"))
     fields = dict(parser["general"])
-    complaints = [f"metadata.txt: no {name}" for name in REQUIRED_FIELDS if not fields.get(name, "").strip()]
+    required = (*REQUIRED_FIELDS, *(ADDRESSES if release else ()))
+    complaints = [f"metadata.txt: no {name}" for name in required if not fields.get(name, "").strip()]
     if complaints:
         return complaints
     complaints += [
@@ -92,13 +91,14 @@ def check_metadata(plugin: Path) -> list[str]:
     complaints += [
         f"metadata.txt: {name} is no address"
         for name in ("tracker", "repository", "homepage")
-        if name in fields and not (urlsplit(fields[name]).scheme in ("http", "https") and urlsplit(fields[name]).netloc)
+        if fields.get(name)
+        and not (urlsplit(fields[name]).scheme in ("http", "https") and urlsplit(fields[name]).netloc)
     ]
     if "plugin" in fields["name"].lower():
         complaints.append("metadata.txt: the name should not say 'plugin'")
     if "supportsQt6" in fields:
         complaints.append("metadata.txt: supportsQt6 is given up; qgisMaximumVersion says it")
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", fields["email"]):
+    if fields.get("email") and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", fields["email"]):
         complaints.append("metadata.txt: email is no address")
     if not re.fullmatch(r"\d+\.\d+(\.\d+)?([-.]?\w+)*", fields["version"]):
         complaints.append(f"metadata.txt: version {fields['version']}")
@@ -139,8 +139,8 @@ def _json(command: list[str]) -> dict:
         ) from None
 
 
-def all_complaints(archive: Path, unpacked: Path) -> dict[str, list[str]]:
-    """Every check's complaints on a zip; `unpacked` is an empty folder to unpack it into."""
+def all_complaints(archive: Path, unpacked: Path, release: bool = False) -> dict[str, list[str]]:
+    """Every check's complaints on a zip; `unpacked` is an empty folder to unpack it into; release: addresses may not be blank."""
     with zipfile.ZipFile(archive) as entries:
         complaints = {
             "size": check_size(archive),
@@ -151,7 +151,7 @@ def all_complaints(archive: Path, unpacked: Path) -> dict[str, list[str]]:
             return complaints
         entries.extractall(unpacked)
         plugin = unpacked / entries.namelist()[0].split("/")[0]
-    complaints["metadata"] = check_metadata(plugin)
+    complaints["metadata"] = check_metadata(plugin, release)
     complaints["bandit"] = check_bandit(plugin)
     complaints["secrets"] = check_secrets(plugin)
     return complaints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,46 @@ def test_an_msi_band_that_lacks_pixels_is_left_out_and_single_pixels_are_interpo
     assert np.isfinite(result).all()
     flagged = (gdal.Open(str(quality)).ReadAsArray() & 4) > 0
     assert flagged[50:54, 60:64].all() and flagged.sum() == 16
+
+
+def defective(values):
+    """A dead column in a fifth of the bands, spikes, and a line that is dead in one band."""
+    random = np.random.default_rng(5)
+    values[...] = np.where(random.random(values.shape) < 1 / 2000, random.uniform(9e3, 2e4, values.shape), values)
+    values[::5, :, 13] = 0
+    values[7, 9] = 0
+
+
+@pytest.fixture
+def repaired(pair, tmp_path):
+    change(pair.hsi, defective)
+    quality, report = tmp_path / "quality.tif", tmp_path / "report.html"
+    result, heard = fused(pair, tmp_path, quality=str(quality), report=str(report))
+    return pair, result, heard, quality, report
+
+
+def test_defects_of_the_detector_cost_nothing_and_are_told(tmp_path, qgis_app, repaired):
+    pair, result, heard, quality, report = repaired
+    said = " ".join(heard.warnings)
+    assert "1 column of the overlap (14) show nothing of the scene in 4 of 20 bands" in said
+    assert "1 line of the overlap (10)" in said and "of the values are spikes" in said
+    page = report.read_text(encoding="utf-8")
+    assert "that are predicted" in page and "(14) show nothing" in page
+    record = json.loads((tmp_path / "fused.json").read_text(encoding="utf-8"))
+    assert record["defects"]["columns"] == {"14": [1, 6, 11, 16]}
+    assert ((gdal.Open(str(quality)).ReadAsArray() & 2) > 0)[:, 13 * RATIO : 14 * RATIO].mean() > 0.95
+    clean_folder = tmp_path / "clean"
+    clean_folder.mkdir()
+    clean = make_pair(clean_folder)
+    undamaged, _ = fused(clean, clean_folder)
+    assert rmse(result, pair.truth) < 1.05 * rmse(undamaged, pair.truth)
+    kept, heard = fused(pair, tmp_path, defects="none")
+    assert not heard.warnings or all("predicted" not in text for text in heard.warnings)
+    assert rmse(kept, pair.truth) > 2 * rmse(result, pair.truth)
+
+
+def test_an_extent_of_a_defective_scene_is_a_crop_of_the_whole(tmp_path, repaired):
+    pair, whole, _, _, _ = repaired
+    left, top = 500000.0 + 200, 5600000.0 - 240
+    part, _ = fused(pair, tmp_path, extent=(left, top - 400, left + 480, top))
+    assert np.allclose(part, whole[:, 24:64, 20:68], rtol=1e-5, atol=0.01)

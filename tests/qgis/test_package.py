@@ -98,7 +98,8 @@ def test_site_checks_complain(archive, tmp_path):
         assert part in names
     assert "a.pyc" in programs and "a script" in programs and "a Windows program" in programs
     (tmp_path / "metadata.txt").write_text("[general]\nname=Some plugin\nsupportsQt6=True\n", encoding="utf-8")
-    assert "metadata.txt: no tracker" in checks.check_metadata(tmp_path)
+    assert "metadata.txt: no about" in checks.check_metadata(tmp_path)
+    assert "metadata.txt: no tracker" in checks.check_metadata(tmp_path, release=True)
 
 
 def test_fresh_profile_lists_it(installed):

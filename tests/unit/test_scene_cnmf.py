@@ -101,7 +101,7 @@ def test_the_cost_of_an_unmixing_falls(monkeypatch):
 @pytest.mark.parametrize("changes", [{}, {"gain": 2.0, "offset": 400.0}])
 def test_an_exact_mixture_comes_out_far_above_interpolation(changes):
     scene = mixture(materials=4, msi_bands=4, **changes)
-    found = cnmf.cnmf(scene.block, SAMPLING, scene.response, scene.offset)
+    found = cnmf.solve(scene.block, SAMPLING, scene.response, scene.offset)
     assert scene.psnr(found.expand()) > scene.psnr(scene.interpolated()) + 12
     assert found.spectra.min() >= 0 and found.maps.min() >= 0
     assert np.abs(found.maps.sum(axis=0) - 1).mean() < 0.05
@@ -119,13 +119,13 @@ def test_with_the_response_estimated_from_the_pair():
 
 def test_panchromatic():
     scene = mixture(materials=3, msi_bands=1)
-    found = cnmf.cnmf(scene.block, SAMPLING, scene.response, scene.offset)
+    found = cnmf.solve(scene.block, SAMPLING, scene.response, scene.offset)
     assert scene.psnr(found.expand()) > scene.psnr(scene.interpolated()) + 1
 
 
 def test_what_lies_under_a_mask_is_never_seen():
     scene = mixture()
-    found = [cnmf.cnmf(with_holes(scene.block, fill), SAMPLING, scene.response, scene.offset) for fill in (0.0, 1e4)]
+    found = [cnmf.solve(with_holes(scene.block, fill), SAMPLING, scene.response, scene.offset) for fill in (0.0, 1e4)]
     np.testing.assert_array_equal(found[0].expand(), found[1].expand())
     holes = with_holes(scene.block, 0.0)
     known = holes.z_mask > 0
@@ -137,7 +137,7 @@ def test_values_below_zero_are_refused():
     scene = mixture()
     negative = replace(scene.block, y=scene.block.y - scene.block.y.mean())
     with pytest.raises(HSFusionError, match="needs radiance or reflectance"):
-        cnmf.cnmf(negative, SAMPLING, scene.response, scene.offset)
+        cnmf.solve(negative, SAMPLING, scene.response, scene.offset)
 
 
 def test_it_can_be_ended():
@@ -150,4 +150,4 @@ def test_it_can_be_ended():
 
     scene = mixture()
     with pytest.raises(Ended):
-        cnmf.cnmf(scene.block, SAMPLING, scene.response, scene.offset, listener=Impatient())
+        cnmf.solve(scene.block, SAMPLING, scene.response, scene.offset, listener=Impatient())

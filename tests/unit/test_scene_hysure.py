@@ -107,7 +107,7 @@ def test_the_pace_does_not_change_the_result(monkeypatch):
 @pytest.mark.parametrize("changes", [{}, {"gain": 2.0, "offset": 400.0}])
 def test_an_exact_mixture_comes_out_far_above_interpolation(changes):
     scene = mixture(materials=4, msi_bands=4, **changes)
-    found = h.hysure(scene.block, SAMPLING, scene.response, scene.offset)
+    found = h.solve(scene.block, SAMPLING, scene.response, scene.offset)
     assert scene.psnr(found.expand()) > scene.psnr(scene.interpolated()) + 15
 
 
@@ -120,13 +120,13 @@ def test_with_the_response_estimated_from_the_pair():
 
 def test_panchromatic():
     scene = mixture(materials=3, msi_bands=1)
-    found = h.hysure(scene.block, SAMPLING, scene.response, scene.offset)
+    found = h.solve(scene.block, SAMPLING, scene.response, scene.offset)
     assert scene.psnr(found.expand()) > scene.psnr(scene.interpolated()) + 3
 
 
 def test_what_lies_under_a_mask_is_never_seen():
     scene = mixture()
-    found = [h.hysure(with_holes(scene.block, fill), SAMPLING, scene.response, scene.offset) for fill in (0.0, 1e4)]
+    found = [h.solve(with_holes(scene.block, fill), SAMPLING, scene.response, scene.offset) for fill in (0.0, 1e4)]
     np.testing.assert_array_equal(found[0].expand(), found[1].expand())
     known = with_holes(scene.block, 0.0).z_mask > 0
     error = np.mean((found[0].expand() - scene.truth)[:, known] ** 2)

@@ -14,7 +14,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ....models.scene.methods.classical import TILED, fit_full_band
+from ....models.scene.methods.classical import fit_full_band
+from ....models.scene.methods.names import TILED
 from ....models.scene.model import SceneModel
 from ....models.scene.reduced.guard import decide
 from ....models.scene.sensors.light.correction import Light

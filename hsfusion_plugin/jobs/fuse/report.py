@@ -9,6 +9,7 @@ import numpy as np
 
 from ....hsfusion_plugin import reports
 from ..pair import displacement
+from ..pair.defects import defect_maps
 from ..pair.estimates import Estimates
 from ..pair.light import gain_maps
 from ..pair.pair import Pair
@@ -35,6 +36,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
             reports.Map("Expected error (one standard deviation, mean over bands)", gallery.std, "raster units")
         )
     maps += gain_maps(pair)
+    maps += defect_maps(pair.defects)
     names = [Path(text).name for text in (request.hsi, request.msi)]
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
     report = reports.FusionReport(
@@ -84,6 +86,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
         maps=maps,
         wavelengths_nm=pair.hsi.wavelengths,
         msi_bands=msi_ranges(pair),
+        displacement=displacement.figure(pair, estimates.geometry),
         guard=record.get("guard", {}).get("sentence", ""),
         timings=record["seconds"],
         warnings=warnings,

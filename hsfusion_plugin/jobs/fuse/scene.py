@@ -19,6 +19,7 @@ from ...rasters.layout import BLOCK
 from ..methods.draw import Draw, correlation, law_of
 from ..methods.method import Method
 from ..pair import displacement
+from ..pair.defects import defect_record
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -155,6 +156,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
         "msi_bands": msi_ranges(pair),
         "msi_sharpening": None if pair.sharpening is None else vars(pair.sharpening),
         "light": None if pair.light is None else pair.light.to_dict(),
+        "defects": defect_record(pair.defects, pair.hsi_bands),
         "bands_outside_msi_range": outside_range(pair),
         "software": reports.software_versions(),
     }

@@ -9,17 +9,18 @@ import numpy as np
 
 from ....models.errors import HSFusionError
 from ....models.scene.block import Block
-from ....models.scene.methods.classical import FULL_BAND, GLOBAL, TILED, FullBand, fit_full_band, memory_needed
+from ....models.scene.methods.classical import FullBand, fit_full_band, memory_needed
+from ....models.scene.methods.names import CLASSICAL, FULL_BAND, GLOBAL, TILED
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.window import Place, Window
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 from ..run.memory import available_memory
 from ..run.progress import Progress
-from .closed_form import CLOSED_FORMS, IN_FLIGHT
+from .closed_form import IN_FLIGHT
 from .method import Answer
 
-CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)  # every method that needs no weights
+__all__ = ["CLASSICAL", "FULL_BAND", "Classical", "full_band_method"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _check_memory(name: str, pair: Pair) -> None:
     if needed > free:
         raise HSFusionError(
             f"The method {name} works on the whole overlap at once ({width} x {height} pixels) and would need {needed / 1e9:.1f} GB, of which "
-            f"{free / 1e9:.1f} GB are free: clip the rasters to a smaller area, or choose a method that works in tiles, such as {TILED[0]}."
+            f"{free / 1e9:.1f} GB are free: clip the rasters to a smaller area, or choose a method that works in tiles, such as {next(iter(TILED))}."
         )
 
 

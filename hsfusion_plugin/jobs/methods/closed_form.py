@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....models.scene.block import Block
-from ....models.scene.methods.subspace import CLOSED_FORMS, ClosedForms
+from ....models.scene.methods.names import CLOSED_FORMS
+from ....models.scene.methods.subspace import ClosedForms
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.window import Window
 from .method import Answer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from ....models.scene.sensors.defects.find import Found, find_defects
 from ....models.scene.sensors.defects.prediction import Prediction
 from ....models.scene.sensors.defects.repair import Repair
+from ... import reports
 from ...rasters.align import Alignment
 from ...rasters.fill import percent, windows
 from ...rasters.raster import Raster
@@ -58,6 +60,57 @@ class _Look:
             if self._small:
                 self._kept.append(one)
             yield one
+
+
+def defect_maps(found: Found) -> list[reports.Map]:
+    """For the report: where values are predicted, and the gains that were taken out."""
+    maps = []
+    if found and found.places is not None:
+        maps.append(
+            reports.Map(
+                "Bands of the HSI that are predicted, because their values were bad or missing",
+                found.places,
+                "share of the bands",
+                high=max(float(np.nanmax(found.places)), 0.01),
+                text="One value per HSI pixel: 0 where all bands are as they were measured.",
+            )
+        )
+    gains = found.repair.gains
+    if gains is not None:
+        limit = float(np.quantile(np.abs(gains - 1.0), 0.98))
+        maps.append(
+            reports.Map(
+                "Gain of the HSI's columns that was taken out (rows: bands, columns: columns of the HSI)",
+                gains - 1.0,
+                "relative to the band",
+                low=-limit,
+                high=limit,
+                diverging=True,
+                text="One value per band and column of the HSI: 0 where nothing was changed.",
+            )
+        )
+    return maps
+
+
+def defect_record(found: Found, bands: Sequence[int]) -> dict[str, Any]:
+    """For provenance: bands and columns from 1, as the sentences count them."""
+    repair = found.repair
+    gains = repair.gains
+    return {
+        "columns": _listed(repair.columns, bands),
+        "lines": _listed(repair.lines, bands),
+        "spikes_share": found.spikes,
+        "striped_bands": [] if gains is None else [bands[b] + 1 for b in np.flatnonzero(np.ptp(gains, axis=1) > 0)],
+        "stripes_rms": 0.0 if gains is None else float((gains - 1.0).std()),
+        "missing_values_predicted": repair.prediction is not None,
+    }
+
+
+def _listed(bad: np.ndarray | None, bands: Sequence[int]) -> dict[str, list[int]]:
+    """The bad bands of each column."""
+    if bad is None:
+        return {}
+    return {str(n + 1): [bands[b] + 1 for b in np.flatnonzero(bad[:, n])] for n in np.flatnonzero(bad.any(axis=0))}
 
 
 def _sentences(found: Found, bands: Sequence[int]) -> list[str]:

@@ -76,7 +76,10 @@ def open_single(path: str, role: str, progress: Progress) -> Raster:
 def names_product(path: str) -> bool:
     """Whether a path is that of a product and not of a raster, as far as can be told without unpacking an archive."""
     file = Path(path)
-    if _SUBDATASET.match(path) or not file.exists():
+    try:
+        if _SUBDATASET.match(path) or not file.exists():
+            return False
+    except (OSError, ValueError):  # a text of GDAL's that is no path
         return False
     if file.is_file() and is_archive(file):
         return True

@@ -60,7 +60,12 @@ def open_product(source: Source, wanted: Wanted) -> Product:
 def _cube(hdf: Hdf, level: str, attributes: dict[str, Any]) -> Joined:
     """Both cubes, in order of wavelength, without the bands that were never measured (wavelength 0)."""
     cubes = []
-    for kind in ("Vnir", "Swir"):
+    kinds = [kind for kind in ("Vnir", "Swir") if _field(level, "HCO", f"{kind.upper()}_Cube") in hdf]
+    if not kinds:
+        raise HSFusionError(
+            f"PRODUCT: '{hdf.path}' holds no cube of PRISMA: its download may be incomplete, so get it again."
+        )
+    for kind in kinds:
         array = hdf.array(_field(level, "HCO", f"{kind.upper()}_Cube"))
         bands = _bands(attributes, kind, level)
         if len(array.shape) != 3 or array.shape[1] != len(bands):
@@ -69,12 +74,13 @@ def _cube(hdf: Hdf, level: str, attributes: dict[str, Any]) -> Joined:
             )
         grid = _grid(hdf, level, attributes, "HCO", array.shape[0], array.shape[2], _PIXEL, kind.upper())
         cubes.append(Cube(array, (0, 2, 1), bands, grid, 0.0))
-    if (cubes[0].grid.rows, cubes[0].grid.cols) != (cubes[1].grid.rows, cubes[1].grid.cols):
+    if len({(cube.grid.rows, cube.grid.cols) for cube in cubes}) > 1:
         raise HSFusionError("PRODUCT: PRISMA's two cubes have different sizes: the file is damaged.")
-    swir_begins = min(band.wavelength_nm for band in cubes[1].bands if band.wavelength_nm)
-    # Where both see the same wavelengths the VNIR is at its weakest: it stays, but takes no part in a fusion.
-    cubes[0].bands = [replace(b, bad=b.bad or (b.wavelength_nm or 0) >= swir_begins) for b in cubes[0].bands]
-    described = [*cubes[0].bands, *cubes[1].bands]
+    if len(cubes) == 2:
+        swir_begins = min(band.wavelength_nm for band in cubes[1].bands if band.wavelength_nm)
+        # Where both see the same wavelengths the VNIR is at its weakest: it stays, but takes no part in a fusion.
+        cubes[0].bands = [replace(b, bad=b.bad or (b.wavelength_nm or 0) >= swir_begins) for b in cubes[0].bands]
+    described = [band for cube in cubes for band in cube.bands]
     measured = [i for i, band in enumerate(described) if band.wavelength_nm]
     return Joined(cubes, sorted(measured, key=lambda i: described[i].wavelength_nm))
 
@@ -153,7 +159,7 @@ def _classes(hdf: Hdf, level: str, image: Joined) -> dict[str, QualityClass]:
         if array is not None and len(array.shape) == 3:
             blank = [BandInfo()] * array.shape[1]
             matrices.append(Cube(array, (0, 2, 1), blank, Grid(image.grid.rows, image.grid.cols)))
-    if matrices:
+    if matrices and sum(len(m.bands) for m in matrices) > 0:
         both = Joined(matrices)
         values = _SATURATED.get(level, _SATURATED_L2)
         found["saturated"] = QualityClass(both, values, bands=tuple(range(len(both.bands))))

@@ -116,8 +116,7 @@ def _common_level(source: Source, documents: Sequence[Node]) -> str:
 
 def _tiles(source: Source, metadata: Path, document: Node) -> list[Tile]:
     root, tiles = metadata.parent, []
-    for granule in [*document.all("Granule"), *document.all("Granules")]:
-        names = [node.text for key in ("IMAGE_FILE", "IMAGE_FILE_2A", "IMAGE_ID") for node in granule.all(key)]
+    for names in _listed(root, document):
         images = {}
         for name in names:
             found = re.search(r"_(B\d[\dA]|SCL)(?:_(\d\d)m)?$", name)
@@ -125,9 +124,9 @@ def _tiles(source: Source, metadata: Path, document: Node) -> list[Tile]:
                 gsd = int(found.group(2) or _GSD.get(found.group(1), 20))
                 images[found.group(1), gsd] = root / name
         folder = next((root / Path(*Path(name).parts[:2]) for name in names if name.startswith("GRANULE")), None)
-        xml_path = folder / "MTD_TL.xml" if folder is not None else None
-        if not images or xml_path is None:
+        if not images or folder is None:
             continue
+        xml_path = folder / "MTD_TL.xml"
         if not xml_path.is_file():
             raise missing(source, f"{xml_path.relative_to(root)}", "which says where the tile lies")
         tiles.append(Tile(folder, parse(source.text(xml_path), xml_path.name), images))
@@ -138,6 +137,20 @@ def _tiles(source: Source, metadata: Path, document: Node) -> list[Tile]:
             if not _file(path).is_file():
                 raise missing(source, f"{_file(path).name}", f"which '{metadata.name}' lists")
     return tiles
+
+
+def _listed(root: Path, document: Node) -> list[list[str]]:
+    """Names of the images of each granule, below the product's folder and without ending; found in the folders where none is listed."""
+    listed = [
+        [node.text for key in ("IMAGE_FILE", "IMAGE_FILE_2A", "IMAGE_ID") for node in granule.all(key)]
+        for granule in [*document.all("Granule"), *document.all("Granules")]
+    ]
+    if any(listed):
+        return listed
+    folders = sorted(root.glob("GRANULE/*"))
+    return [
+        [f.relative_to(root).with_suffix("").as_posix() for f in sorted(g.glob("IMG_DATA/**/*.jp2"))] for g in folders
+    ]
 
 
 def _file(path: Path) -> Path:

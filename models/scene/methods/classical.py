@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ...listener import SILENT, Listener
 from ..block import Block
-from ..methods import cnmf, hysure
 from ..model import SceneModel
 from ..window import Window
-from .gsa import fit_gsa, gsa_window
-from .sfim import fit_sfim, sfim_window
-
-TILED = ("gsa", "sfim-hs")
-GLOBAL = ("cnmf", "hysure")
-FULL_BAND = (*TILED, *GLOBAL)
+from .names import GLOBAL, TILED
 
 
 @dataclass(frozen=True)
@@ -41,21 +37,20 @@ def fit_full_band(
 
     The listener hears the share of the work that is done and may end it.
     """
-    if name == "gsa":
-        gains = fit_gsa(blocks, scene)
-        return FullBand(name, lambda block, core: gsa_window(block, scene, gains, core))
-    if name == "sfim-hs":
-        sharp = fit_sfim(blocks, scene)
-        return FullBand(name, lambda block, core: sfim_window(block, scene, sharp, core))
-    block = whole()
-    solve = {"cnmf": cnmf.cnmf, "hysure": hysure.hysure}[name]
-    found = solve(block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, listener=listener)
+    if name in TILED:
+        return FullBand(name, _module(TILED[name]).fit(blocks, scene))
+    block, module = whole(), _module(GLOBAL[name])
+    found = module.solve(
+        block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, listener=listener
+    )
     return FullBand(name, lambda _, core: found.expand(*core.inside(block.place.fine)))
 
 
 def memory_needed(name: str, fine_pixels: int, coarse_pixels: int, bands: int, msi_bands: int) -> int:
     """About how many bytes a GLOBAL method holds at its peak, the images included."""
     images = 4 * (2 * msi_bands * fine_pixels + 5 * bands * coarse_pixels)
-    if name == "cnmf":
-        return images + 4 * cnmf.ENDMEMBERS * (4 * fine_pixels + 6 * coarse_pixels)
-    return images + 4 * hysure.COMPONENTS * hysure.COPIES * fine_pixels
+    return images + _module(GLOBAL[name]).memory(fine_pixels, coarse_pixels)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f".{name}", __package__)

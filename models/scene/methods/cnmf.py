@@ -26,7 +26,7 @@ TINY = 1e-9
 SMALLEST = 1e-20  # an abundance: zeros stay zero under multiplication, and numbers too small for the processor are slow
 
 
-def cnmf(
+def solve(
     block: Block,
     sampling: Sampling,
     response: np.ndarray,
@@ -134,3 +134,8 @@ def _in_chunks(z: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener) 
         h[:, part] = abundances(z[:, part], w, h[:, part])
         listener.advance(min(1.0, (start + CHUNK) / z.shape[1]))
     return h
+
+
+def memory(fine_pixels: int, coarse_pixels: int) -> int:
+    """About how many bytes `solve` holds at its peak beside the images."""
+    return 4 * ENDMEMBERS * (4 * fine_pixels + 6 * coarse_pixels)

@@ -11,6 +11,7 @@ the formula of 2007.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,3 +61,9 @@ def gsa_window(block: Block, scene: SceneModel, fit: GsaFit, core: Window) -> np
     there = core.inside(block.place.fine)
     known = block.z_mask[there] > 0
     return np.where(known, gsa(y_up, block.z[(slice(None), *there)], fit), y_up)
+
+
+def fit(blocks: list[Block], scene: SceneModel) -> Callable[[Block, Window], np.ndarray]:
+    """window(block, core) of a scene: the method's door (see `names`)."""
+    fitted = fit_gsa(blocks, scene)
+    return lambda block, core: gsa_window(block, scene, fitted, core)

@@ -49,7 +49,7 @@ class Problem:
     down: Degradation
 
 
-def hysure(
+def solve(
     block: Block,
     sampling: Sampling,
     response: np.ndarray,
@@ -197,3 +197,8 @@ def cosine_transform(size: int) -> np.ndarray:
 
 def _laplacian(size: int) -> np.ndarray:
     return 2.0 - 2.0 * np.cos(np.pi * np.arange(size) / size)
+
+
+def memory(fine_pixels: int, coarse_pixels: int) -> int:
+    """About how many bytes `solve` holds at its peak beside the images."""
+    return 4 * COMPONENTS * COPIES * fine_pixels

@@ -8,6 +8,7 @@ takes the MSI's offset out, without which a ratio means nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,3 +62,9 @@ def sfim_window(block: Block, scene: SceneModel, fit: SfimFit, core: Window) -> 
     sharp = mix(fit.weights, block.z[(slice(None), *there)]) + intercept
     low = mix(fit.weights, z_low_up) + intercept
     return np.where(block.z_mask[there] > 0, sfim(y_up, sharp, low, fit.floor), y_up)
+
+
+def fit(blocks: list[Block], scene: SceneModel) -> Callable[[Block, Window], np.ndarray]:
+    """window(block, core) of a scene: the method's door (see `names`)."""
+    fitted = fit_sfim(blocks, scene)
+    return lambda block, core: sfim_window(block, scene, fitted, core)

@@ -25,7 +25,6 @@ def agreed(x: Any, z_mask: Any, model: CoefficientModel, place: Place) -> Any:
 
 
 _ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"}  # of ClosedForms
-CLOSED_FORMS = tuple(_ATTRIBUTES)
 
 
 class ClosedForms:

@@ -12,8 +12,9 @@ import numpy as np
 from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import LEAST_SAMPLES, Block, coarse_samples
-from ..methods.classical import GLOBAL, fit_full_band
-from ..methods.subspace import CLOSED_FORMS, ClosedForms
+from ..methods.classical import fit_full_band
+from ..methods.names import CLOSED_FORMS, GLOBAL
+from ..methods.subspace import ClosedForms
 from ..model import SceneModel, fit_scene
 from ..subspace.subspace import Subspace, fit_subspace
 from ..tiles.spectra import expand_tile, outside_part

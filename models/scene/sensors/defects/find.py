@@ -10,22 +10,25 @@ import numpy as np
 from .columns import ColumnSpreads
 from .prediction import Prediction
 from .repair import Repair
-from .spikes import SpikeTest
+from .second_look import confirmed
+from .spikes import FAR, SpikeTest
 from .stripes import COMPONENTS, Gains
 
 LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
-ROUNDS = 4  # of stripes
-SAMPLED = 64  # pixels per axis
+ROUNDS = 2  # of stripes
+SAMPLED, MAPPED = 64, 256  # pixels per axis
 
 Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values."""
+    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values; places:
+    share of the bands that are predicted, of pixels spread evenly (rows, cols), NaN where none was looked at."""
 
     repair: Repair
     spikes: float = 0.0
+    places: np.ndarray | None = None
 
     def __bool__(self) -> bool:
         r = self.repair
@@ -44,9 +47,11 @@ def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -
     repair = Repair(columns=columns, lines=lines)
     if columns is not None or lines is not None:
         sample = _sample(windows, repair, shape)
-    clean = np.where(
-        np.abs(test.apart(test.known(sample))) > np.maximum(8.0 * test.scale, test.least)[:, None], np.nan, sample
-    )
+    clean = _unsuspicious(sample, test)
+    if columns is not None or lines is not None:
+        repair = _confirmed(windows, repair, clean)
+        columns, lines = repair.columns, repair.lines
+        clean = _unsuspicious(_sample(windows, repair, shape), test)
     gains = _stripes(windows, replace(repair, spikes=test), clean, shape)
     repair = replace(repair, gains=gains, prediction=Prediction.fit(clean))
     if gains is not None:
@@ -54,10 +59,32 @@ def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -
     share, certain = _share(windows, replace(repair, spikes=test))
     few = share < LEAST_SPIKES
     share = certain if few else share
-    repair = replace(repair, spikes=test if share > 0 else None, certain=few)
+    repair = replace(repair, spikes=test if share > 0 else None, certain=few and share > 0)
     if columns is None and lines is None and repair.spikes is None and not np.isnan(sample).any():
         repair = replace(repair, prediction=None)
-    return Found(repair, share)
+    return Found(repair, share, _places(windows, repair, shape) if repair.prediction is not None else None)
+
+
+def _unsuspicious(sample: np.ndarray, test: SpikeTest) -> np.ndarray:
+    """The sample (L, N) with NaN for values that may be spikes: it is nothing lost where they are not."""
+    far = np.maximum(FAR * test.scale, test.least)[:, None]
+    return np.where(np.abs(test.apart(test.known(sample))) > far, np.nan, sample)
+
+
+def _confirmed(windows: Windows, repair: Repair, sample: np.ndarray) -> Repair:
+    """The repair with those columns and lines alone that a second look finds bad too."""
+    prediction = Prediction.fit(sample)
+    if prediction is None:
+        return repair
+    columns, lines = repair.columns, repair.lines
+    if columns is not None:
+        pairs = zip(windows(), _trusted(windows, repair))
+        columns = confirmed(columns, ((v, t, col) for (v, _, col), (t, _, _) in pairs), prediction)
+    if lines is not None:
+        pairs = zip(windows(), _trusted(windows, repair))
+        turned = ((np.swapaxes(v, 1, 2), np.swapaxes(t, 1, 2), row) for (v, row, _), (t, _, _) in pairs)
+        lines = confirmed(lines, turned, prediction)
+    return replace(repair, columns=columns, lines=lines)
 
 
 def _columns_and_lines(
@@ -110,13 +137,26 @@ def _sample(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndar
     return np.concatenate(parts, axis=1)
 
 
+def _places(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndarray:
+    """Share of the bands that are unknown or bad, thinned out."""
+    step = max(1, max(shape) // MAPPED)
+    found = np.full([-(-size // step) for size in shape], np.nan, np.float32)
+    for values, rows, cols in _trusted(windows, repair):
+        first = (-rows.start) % step, (-cols.start) % step
+        part = np.isnan(values[:, first[0] :: step, first[1] :: step]).mean(axis=0)
+        row, col = (rows.start + first[0]) // step, (cols.start + first[1]) // step
+        found[row : row + part.shape[0], col : col + part.shape[1]] = part
+    return found
+
+
 def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
     """Share of the values that are spikes, and of those that certainly are."""
-    test, spikes, certain, count = repair.spikes, 0, 0, 0
+    spikes, certain, count = 0, 0, 0
+    sure = replace(repair, certain=True)
     for values, _, _ in _trusted(windows, replace(repair, spikes=None)):
-        known = np.isfinite(values)
-        apart = np.where(known, test.apart(test.known(values)), np.float32(0))
-        spikes += int(test.among(apart).sum())
-        certain += int(test.among(apart, certain=True).sum())
-        count += int(known.sum())
+        bad = np.isnan(values)
+        found = repair.spikes_of(values, bad)
+        spikes += int(found.sum())
+        certain += int(sure.spikes_of(values, bad).sum()) if found.any() else 0
+        count += int((~bad).sum())
     return spikes / max(count, 1), certain / max(count, 1)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from .prediction import Prediction
-from .spikes import FAR, SpikeTest
+from .spikes import FAR, OWN, SpikeTest
 
-SECOND_LOOK = 0.5  # share of the first test's limits beyond which a band like one with a spike has one too
+SECOND_LOOK = 0.5  # share of the limits beyond which what the first look found must lie
 
 
 @dataclass(frozen=True)
@@ -74,25 +74,34 @@ class Repair:
         if self.lines is not None:
             bad |= _at(self.lines, rows, False)[:, :, None]
         if self.spikes is not None:
-            bad |= self._spikes(values, bad)
+            bad |= self.spikes_of(values, bad)
         return np.where(bad, np.float32(np.nan), values) if bad.any() else values
 
-    def _spikes(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    def spikes_of(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
+        """Which of the values (L, h, w), NaN where unknown, are spikes; those that are `bad` anyway count for nothing.
+
+        A first look compares with the bands that are most alike; a second with all that is beyond suspicion, which frees bands that were
+        taken for others' faults and finds those that hid in the company of others.
+        """
         test = self.spikes
-        apart = np.where(np.isfinite(values), test.apart(test.known(values)), np.float32(0))
-        found = test.among(apart, self.certain) & ~bad
+        apart = np.where(np.isfinite(values) & ~bad, test.apart(test.known(values)), np.float32(0))
+        found = test.among(apart, self.certain)
         if self.prediction is None or not found.any():
             return found
-        # Where a band has a spike, those that it is predicted from may have one that hid in its company.
         row, col = np.nonzero(found.any(axis=0))
-        spectra, suspect = values[:, row, col], found[:, row, col]
-        alike = suspect.copy()
-        for band in np.flatnonzero(suspect.any(axis=1)):
-            alike[test.bands[band]] |= suspect[band]
-        known = np.isfinite(spectra) & ~alike & ~bad[:, row, col]
-        size = np.abs(spectra - self.prediction.expected(spectra, known))
-        limit = np.maximum(FAR * test.scale, test.least)[:, None]
-        found[:, row, col] |= alike & (size > limit * np.where(suspect, SECOND_LOOK, 1.0)) & np.isfinite(spectra)
+        spectra, first = values[:, row, col], found[:, row, col]
+        suspect = np.abs(apart[:, row, col]) > FAR * test.scale[:, None]
+        for band in np.flatnonzero(first.any(axis=1)):
+            suspect[test.bands[band]] |= first[band]
+        known = np.isfinite(spectra) & ~suspect & ~bad[:, row, col]
+        enough = 2 * known.sum(axis=0) > len(values)  # a rare material is suspect in most of its bands
+        size = (
+            np.abs(spectra - self.prediction.expected(spectra, known))
+            / np.maximum(FAR * test.scale, test.least)[:, None]
+        )
+        usual = np.nanquantile(np.where(known | ~enough, size, np.nan), 0.9, axis=0)
+        limit = np.maximum(np.where(first, SECOND_LOOK, 1.0), OWN * usual)
+        found[:, row, col] = np.isfinite(spectra) & suspect & enough & (size > limit)
         return found
 
     def to_dict(self) -> dict[str, Any]:

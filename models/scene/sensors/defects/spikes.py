@@ -13,7 +13,7 @@ FAR = 8.0  # robust deviations of a spike from its prediction
 ALONE = 2.5  # how much further than all but one of the eight values around it
 OWN = 3.0  # how much further than nine tenths of the pixel's other bands, in deviations of each
 LEAST = 0.2  # of the band's range; a certain spike lies further off than CERTAIN of it
-CERTAIN = 1.0
+CERTAIN = 2.0
 TAIL = 0.98, 2.326  # quantile of the absolute deviations that also measures them, and what it is in normal ones
 _LEAST_PIXELS = 36
 
@@ -90,8 +90,13 @@ class SpikeTest:
         keep = own > ALONE * _second_around(size, band, row, col)
         band, row, col, own = band[keep], row[keep], col[keep], own[keep]
         pixels, inverse = np.unique(np.stack([row, col]), axis=1, return_inverse=True)
-        usual = np.quantile(size[:, pixels[0], pixels[1]] / self.scale[:, None], 0.9, axis=0)[inverse.ravel()]
-        spike = own / self.scale[band] > OWN * usual
+        others = size[:, pixels[0], pixels[1]]
+        spike = np.ones(len(band), bool)
+        for unit in (
+            self.scale,
+            np.maximum(self.least, self.scale),
+        ):  # a rare material stands out in many bands by either measure
+            spike &= own / unit[band] > OWN * np.quantile(others / unit[:, None], 0.9, axis=0)[inverse.ravel()]
         found[band[spike], row[spike], col[spike]] = True
         return found
 
