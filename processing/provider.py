@@ -18,6 +18,7 @@ from .fusefolder import FuseFolder
 from .getmodel import GetModel
 from .openproduct import OpenProduct
 from .propagate import Propagate
+from .register import Register
 from .setupbackend import SetupBackend
 from .shipped_models import shipped_models
 from .simulate import Simulate
@@ -33,6 +34,7 @@ ALGORITHMS = (
     Compare,
     Propagate,
     EstimateSensor,
+    Register,
     OpenProduct,
     SetupBackend,
     GetModel,

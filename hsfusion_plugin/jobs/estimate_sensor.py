@@ -229,4 +229,5 @@ def _report(
         wavelengths_nm=pair.hsi.wavelengths,
         msi_bands=msi_ranges(pair),
         warnings=estimates.warnings,
+        field=displacement.figure(pair, estimates.geometry),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .comparison import Column, ComparedMethod, ComparisonReport, write_comparison_report
-from .contents import EvaluationReport, FusionReport, Map, Origin, Picture, PixelSpectra, Quantity
+from .contents import EvaluationReport, FieldFigure, FusionReport, Map, Origin, Picture, PixelSpectra, Quantity
+from .displacement import DisplacementReport, write_displacement_report
 from .origin import repeat_command, software_versions
 from .page import number, write_evaluation_report, write_fusion_report
 from .pictures import pick_pixels
@@ -13,7 +14,9 @@ __all__ = [
     "Column",
     "ComparedMethod",
     "ComparisonReport",
+    "DisplacementReport",
     "EvaluationReport",
+    "FieldFigure",
     "FusionReport",
     "Map",
     "Origin",
@@ -26,6 +29,7 @@ __all__ = [
     "repeat_command",
     "software_versions",
     "write_comparison_report",
+    "write_displacement_report",
     "write_evaluation_report",
     "write_fusion_report",
     "write_sensor_report",

@@ -72,10 +72,37 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class FieldFigure:
+    """picture (H, W): the scene; size: its rows and columns in MSI pixels; places and moves (N, 2) as (y, x) in MSI pixels.
+
+    told (N,): False where the pair does not tell the displacement; pixel: side of an MSI pixel in the CRS's units, named by `unit`.
+    """
+
+    picture: np.ndarray
+    size: tuple[int, int]
+    places: np.ndarray
+    moves: np.ndarray
+    told: np.ndarray
+    pixel: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """What the figure shows, for those who cannot see it."""
+        lengths = np.hypot(*self.moves[self.told].T) if self.told.any() else np.zeros(1)
+        return (
+            f"Arrows from where the grid of the hyperspectral image says its content lies to where it lies, the shift left out: "
+            f"{lengths.mean():.2f} multispectral pixels long on average, {lengths.max():.2f} at most; "
+            f"{100 * (1 - self.told.mean()):.0f} % of the places cannot be told."
+        )
+
+
+@dataclass(frozen=True)
 class FusionReport:
     """What a fusion did. wavelengths_nm (L,) in file order (None = unknown); msi_bands: (name, from nm, to nm).
 
-    guard: what the check at reduced resolution found, in sentences; timings in seconds; unit: that of the raster's values.
+    guard: what the check at reduced resolution found, in sentences; displacement: its figure, None where one
+    shift does for all; timings in seconds; unit: that of the raster's values.
     """
 
     title: str
@@ -90,6 +117,7 @@ class FusionReport:
     msi_bands: Sequence[tuple[str, float, float]] = ()
     unit: str = "raster units"
     guard: str = ""
+    displacement: FieldFigure | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 

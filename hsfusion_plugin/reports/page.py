@@ -18,6 +18,7 @@ from ...models.metrics import CONVENTIONS
 from ..rasters.provenance import plain_json
 from ..rasters.staging import write_text
 from .contents import EvaluationReport, FusionReport, Map, PixelSpectra
+from .field import draw_field
 from .figures import band_figure
 from .pictures import draw_map, draw_pictures, ramp_css
 
@@ -34,6 +35,7 @@ def write_fusion_report(path: str | Path, report: FusionReport) -> None:
         pictures=draw_pictures(report.pictures),
         maps=[draw_map(chart) for chart in report.maps],
         spectra=_spectra(charts, report),
+        field=None if report.displacement is None else draw_field(report.displacement),
         charts=charts,
     )
     write_text(path, page, "REPORT")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..rasters.staging import write_text
-from .contents import Origin, Picture, Quantity
+from .contents import FieldFigure, Origin, Picture, Quantity
+from .field import draw_field
 from .figures import band_figure
 from .page import Charts, render
 from .pictures import draw_pictures
@@ -24,10 +26,11 @@ class SensorReport:
     origin: Origin
     estimates: Sequence[Quantity] = ()
     pictures: Sequence[Picture] = ()
-    curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    curves: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     wavelengths_nm: np.ndarray | None = None
     msi_bands: Sequence[tuple[str, float, float]] = ()
     warnings: Sequence[str] = ()
+    field: FieldFigure | None = None
 
 
 def write_sensor_report(path: str | Path, report: SensorReport) -> None:
@@ -38,5 +41,12 @@ def write_sensor_report(path: str | Path, report: SensorReport) -> None:
             report.curves, "Response (MSI units per HSI unit)", report.wavelengths_nm, report.msi_bands, named=False
         )
     )
-    page = render("sensors.html", report=report, pictures=draw_pictures(report.pictures), chart=chart, charts=charts)
+    page = render(
+        "sensors.html",
+        report=report,
+        pictures=draw_pictures(report.pictures),
+        chart=chart,
+        charts=charts,
+        field=None if report.field is None else draw_field(report.field),
+    )
     write_text(path, page, "REPORT")

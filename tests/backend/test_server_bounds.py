@@ -55,8 +55,13 @@ class Served:
         return self.session.post(f"{self.base}/v2/models/{model}/infer", data=body, headers=headers, timeout=60)
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextlib.contextmanager
-def serving(folder: Path, models: Path, *arguments: str):
+def serving(folder: Path, models: Path, *arguments: str, secure: bool = False):
     """A server with its log in `folder`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -69,7 +74,7 @@ def serving(folder: Path, models: Path, *arguments: str):
     server = Served(process, port, log)
     try:
         end = time.monotonic() + 120
-        while not Client(server.base).ready():
+        while not (_listens(port) if secure else Client(server.base).ready()):
             assert process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.1)
         yield server

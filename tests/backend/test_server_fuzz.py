@@ -43,7 +43,7 @@ def honest():
 
 
 def test_no_malformed_request_is_a_fault_of_the_servers(tmp_path, honest):
-    arguments = ["--samples", "4", "--tile-seconds", "30", "--body-seconds", "2", "--load", MODEL]
+    arguments = ["--samples", "4", "--tile-seconds", "300", "--body-seconds", "2", "--load", MODEL]
     with serving(tmp_path, MODELS, *arguments) as server:
         for model, (tensors, details) in honest.items():
             reply = server.infer(model, tensors, details)

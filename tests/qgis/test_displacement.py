@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
+from hsfusion.hsfusion_plugin.jobs.register import job as register
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.observation import Displacement
@@ -121,3 +124,46 @@ def test_a_shift_beyond_the_search_is_an_error(tmp_path):
     with pytest.raises(HSFusionError, match="limit of the search"):
         run(pair, tmp_path / "fused.tif")
     assert not (tmp_path / "fused.tif").exists()
+
+
+def test_register_through_qgis_process(qgis_process, still, distant, tmp_path):
+    result = qgis_process(
+        "hsfusion:register", HSI=distant.hsi, MSI=distant.msi, OUTPUT=tmp_path / "moved.tif",
+        GCPS=tmp_path / "hsi.points", REPORT=tmp_path / "report.html",
+    )  # fmt: skip
+    assert result.outputs["SHIFT_Y"] == pytest.approx(9.3, abs=0.1)
+    assert result.outputs["SHIFT_X"] == pytest.approx(-6.7, abs=0.1)
+    assert result.outputs["ROTATION"] == pytest.approx(0.6, abs=0.1)
+    moved, right, wrong = read(tmp_path / "moved.tif"), read(still.hsi), read(distant.hsi)
+    inner = (slice(None), slice(5, -3), slice(3, -5))
+    assert moved.shape == right.shape
+
+    def apart(a: np.ndarray) -> float:
+        return float(np.sqrt(np.nanmean((a[inner] - right[inner]) ** 2)))
+
+    assert apart(moved) < 0.35 * apart(wrong)
+    assert np.isnan(moved[0, :2]).all(), "the HSI saw nothing there"
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "Rotation" in page
+
+
+def test_control_points_are_read_by_gdal(distant, tmp_path):
+    outputs = register.run(
+        register.RegisterRequest(hsi=str(distant.hsi), msi=str(distant.msi), gcps=str(tmp_path / "hsi.points")),
+        Progress(),
+    )
+    with open(tmp_path / "hsi.points", newline="", encoding="utf-8") as stream:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    south, east = (np.mean([row[a] - row[b] for row in rows]) for a, b in (("sourceY", "mapY"), ("mapX", "sourceX")))
+    assert south / pairs.PIXEL == pytest.approx(outputs["SHIFT_Y"], abs=0.2)
+    assert east / pairs.PIXEL == pytest.approx(outputs["SHIFT_X"], abs=0.2)
+    vrt = gdal.Open(str(tmp_path / "hsi.vrt"))
+    points = vrt.GetGCPs()
+    assert len(points) == len(rows) >= 100 and vrt.GetGCPSpatialRef() is not None
+    for point, row in zip(points, rows):
+        assert pytest.approx((row["mapX"], row["mapY"])) == (point.GCPX, point.GCPY)
+        x, y = pairs.CORNER
+        side = pairs.RATIO * pairs.PIXEL
+        assert (x + side * point.GCPPixel, y - side * point.GCPLine) == pytest.approx((row["sourceX"], row["sourceY"]))
+    warped = gdal.Warp("", vrt, format="MEM", tps=True, xRes=40, yRes=40, resampleAlg="cubic")
+    assert warped is not None and warped.RasterCount == pairs.BANDS

@@ -74,7 +74,12 @@ INTERFACE = {
     ),
     "estimatesensor": (
         ["HSI", "MSI", "MASK", *SENSOR_SET, "SRF", "REPORT"],
-        ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "UNEXPLAINED", "SRF", "REPORT"],
+        ["PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y", "ROTATION", "SCALE", "LOCAL_RMS", "UNEXPLAINED", "SRF"]
+        + ["REPORT"],
+    ),
+    "register": (
+        ["HSI", "MSI", "MASK", *SENSOR_SET, "OUTPUT", "GCPS", "REPORT"],
+        ["OUTPUT", "GCPS", "REPORT", "SHIFT_X", "SHIFT_Y", "ROTATION", "SCALE", "LOCAL_RMS"],
     ),
     "fusefolder": (
         ["PAIRS", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SAMPLER", "SEED"]

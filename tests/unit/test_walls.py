@@ -24,8 +24,8 @@ ALLOWED = {
 }
 OWN = {
     "hsfusion_plugin/gui/modeler.py": {"processing"},
-    "scripts/dev/make_modeler_model.py": {"qgis"},
     "hsfusion_plugin/gui/product.py": {"processing"},
+    "scripts/dev/make_modeler_model.py": {"qgis"},
     "scripts/dev/site_reference.py": {"mkdocs"},
     "scripts/dev/products_full_size.py": {"osgeo"},
 }  # QGIS's, not ours

@@ -86,6 +86,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
         maps=maps,
         wavelengths_nm=pair.hsi.wavelengths,
         msi_bands=msi_ranges(pair),
+        displacement=displacement.figure(pair, estimates.geometry),
         guard=record.get("guard", {}).get("sentence", ""),
         timings=record["seconds"],
         warnings=warnings,

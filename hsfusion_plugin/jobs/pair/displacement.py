@@ -12,7 +12,9 @@ from ....models.observation.axis import coarse_centres
 from ....models.scene.quality import Flag, Flags
 from ....models.scene.sensors.displacement import Found
 from .geometry import Geometry
+from .pair import Pair
 
+ARROWS = 18  # along the longer side of the figure
 CERTAIN = 0.25  # HSI pixels of standard deviation, from which a place's displacement is flagged as uncertain
 
 
@@ -72,6 +74,33 @@ def quantities(geometry: Geometry) -> list[reports.Quantity]:
             f"{100 * found.agreed:.0f} % of the compared pixels agree",
         ),
     ]
+
+
+def figure(pair: Pair, geometry: Geometry | None) -> reports.FieldFigure | None:
+    """The arrows of a report; None where one shift does for all."""
+    if geometry is None or geometry.displacement is None or geometry.sampling.displacement is None:
+        return None
+    a, ratio, found = pair.alignment, geometry.sampling.ratio, geometry.displacement
+    rows, cols = a.scene_shape
+    step = max(rows, cols) / ARROWS
+    places = [np.arange(step / 2, size, step) - 0.5 for size in (rows, cols)]
+    moves = geometry.sampling.displacement.at(*places)
+    told = found.spread(*places).max(axis=0) <= CERTAIN * ratio
+    grid = np.stack(np.meshgrid(*places, indexing="ij"))
+    picture = pair.msi.thumbnail(pair.msi_bands[:1], 512)[0]
+    shares = [
+        slice(int(window.start / size * n), max(int(window.stop / size * n), 1))
+        for window, size, n in zip((a.fine_rows, a.fine_cols), (pair.msi.rows, pair.msi.cols), picture.shape)
+    ]
+    return reports.FieldFigure(
+        picture[shares[0], shares[1]],
+        a.scene_shape,
+        grid.reshape(2, -1).T,
+        moves.reshape(2, -1).T,
+        told.ravel(),
+        abs(a.geotransform[1]),
+        "units of the CRS",
+    )
 
 
 def sentence(geometry: Geometry) -> str:

@@ -52,6 +52,8 @@ def make_full_band_card(config: FullBandConfig, steps: int, seconds: float, scor
         "note": config.note,
         "code_version": VERSION,
     }
+    if config.observation.noisy_share:
+        card["snr_db"] = list(config.observation.noisy_snr)
     return plain(card)
 
 

@@ -15,7 +15,7 @@ from .spikes import FAR, SpikeTest
 from .stripes import COMPONENTS, Gains
 
 LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
-ROUNDS = 4  # of stripes
+ROUNDS = 2  # of stripes
 SAMPLED, MAPPED = 64, 256  # pixels per axis
 
 Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]

@@ -21,14 +21,14 @@ HELD = 3  # HSI pixels per axis of the blocks that are held out, one in four
 FEWEST = 120  # compared HSI pixels below which nothing beside the shift is sought
 SLACK = 2.0  # MSI pixels that HSI pixels may move in a fit before the border would be felt
 GAIN = 2.0  # standard errors by which held-out pixels must gain for the first number beside the shift ...
-LEAST_TRIED = 5  # cosines per axis up to which a field is sought in any case
+LEAST_TRIED = 6  # cosines per axis up to which a field is sought in any case
 FURTHER = 1.0  # ... and for each larger field
 LEAST_GAIN = 0.02  # share of the held-out misfit below which nothing is gained by rotation and scale ...
 LEAST_GAIN_LOCAL = (
     0.08  # ... and by the first local field: less of it is parallax of single objects, and a fusion does not feel it
 )
 PATIENCE = 3  # sizes without gain after which no larger one is tried
-SEARCH_STEPS = 8  # of the descent, while sizes are compared
+SEARCH_STEPS = 10  # of the descent, while sizes are compared
 
 
 @dataclass(frozen=True)
