@@ -19,6 +19,8 @@ from .scene.sensors.response import estimate_psf
 from .scene.subspace.subspace import fit_subspace
 from .scene.tiles.spectra import expand_tile, outside_part
 from .scene.window import Window
+from .trial_fields import field, seen, turned
+from .trial_light import CLEAR, LIGHTS, lit
 from .wire.tile import TileRequest
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
@@ -42,7 +44,8 @@ PANCHROMATIC = ((650.0, 330.0),)
 class Case:
     """A simulated pair: ratio, PSF in HSI pixels, MSI bands as (centre, width) in nm, SNR in dB (0: clean), gain and offset of the MSI.
 
-    offset is a share of each MSI band's mean.
+    offset is a share of each MSI band's mean. field and field_rms: the HSI's local displacement as `trial_fields.field` names it, in MSI pixels;
+    shift (y, x) in MSI pixels and turn in degrees: where else it lies. light: of the MSI, as `trial_light.lit` names it.
     """
 
     name: str
@@ -52,6 +55,21 @@ class Case:
     snr_db: float = 0.0
     gain: float = 1.0
     offset: float = 0.0
+    field: str = ""
+    field_rms: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    turn: float = 0.0
+    light: str = ""
+
+    def displacement(self, size: tuple[int, int], seed: int = 0) -> np.ndarray | None:
+        """(2, rows, cols) in MSI pixels, None where the HSI lies where its grid says."""
+        found = None
+        if self.shift != (0.0, 0.0) or self.turn:
+            found = turned(size, self.shift, self.turn)
+        if self.field:
+            local = field(self.field, self.field_rms, size, seed)
+            found = local if found is None else found + local
+        return found
 
 
 CASES = (
@@ -64,6 +82,18 @@ CASES = (
     Case("ratio 2", ratio=2),
     Case("ratio 8", ratio=8),
 )
+DISPLACED = (
+    Case("0.5 px wave", fwhm=1.2, snr_db=35.0, field="wave", field_rms=0.5),
+    Case("1 px wave clean", fwhm=1.2, field="wave", field_rms=1.0),
+    Case("1 px two waves", fwhm=1.2, snr_db=35.0, field="waves", field_rms=1.0),
+    Case("3 px wave", fwhm=1.2, snr_db=35.0, field="wave", field_rms=3.0),
+    Case("0.5 px jitter", fwhm=1.2, snr_db=35.0, field="jitter", field_rms=0.5),
+    Case("0.5 px step", fwhm=1.2, snr_db=35.0, field="step", field_rms=0.5),
+    Case("1 px bump", fwhm=1.2, snr_db=35.0, field="bump", field_rms=1.0),
+    Case("11 px and 0.6 degrees", fwhm=1.2, snr_db=35.0, shift=(9.3, -6.7), turn=0.6),
+)
+
+LIT = tuple(Case(f"{light}, 35 dB", snr_db=35.0, light=light) for light in LIGHTS)
 
 
 @dataclass(frozen=True)
@@ -76,13 +106,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a case makes of a scene: truth (L, H, W), hsi (L, h, w), msi (l, H, W) and the true sampling."""
+    """What a case makes of a scene: truth (L, H, W), hsi (L, h, w), msi (l, H, W) and the true sampling.
+
+    still: the HSI as it would be where its grid says; judged: rows and columns of the ground that both saw, clouds far off.
+    """
 
     truth: np.ndarray
     hsi: np.ndarray
     msi: np.ndarray
     sampling: Sampling
     wavelengths: np.ndarray
+    still: np.ndarray | None = None
+    judged: tuple[slice, slice] = (slice(None), slice(None))
 
 
 def box_response(wavelengths: np.ndarray, bands: tuple[tuple[float, float], ...]) -> np.ndarray:
@@ -102,12 +137,19 @@ def simulate(scene: Scene, case: Case, seed: int = 0) -> Pair:
     height, width = (n // case.ratio * case.ratio for n in scene.cube.shape[1:])
     truth = scene.cube[:, :height, :width].astype(np.float32)
     sampling = Sampling(case.ratio, case.fwhm, case.fwhm)
-    hsi = Degradation.whole(sampling, (height, width))(truth)
+    down, moved = Degradation.whole(sampling, (height, width)), case.displacement((height, width), seed)
+    still = down(truth)
+    hsi = still if moved is None else down(seen(truth, moved))
     msi = case.gain * np.tensordot(box_response(scene.wavelengths, case.bands).astype(np.float32), truth, axes=1)
     msi = msi + np.float32(case.offset) * msi.mean(axis=(1, 2), keepdims=True)
     if case.snr_db:
-        hsi, msi = (_noisy(image, case.snr_db, seed, stream) for stream, image in enumerate((hsi, msi)))
-    return Pair(truth, hsi, msi, sampling, scene.wavelengths)
+        still, hsi, msi = (_noisy(image, case.snr_db, seed, n) for n, image in zip((0, 0, 1), (still, hsi, msi)))
+    far = 0 if moved is None else int(np.ceil(np.abs(moved).max())) + 2 * case.ratio
+    judged = slice(far, -far) if far else slice(None)
+    rows = slice(int(CLEAR * height), None) if case.light == "cloud" else judged
+    if case.light:
+        msi = lit(msi, case.light, seed)
+    return Pair(truth, hsi, msi, sampling, scene.wavelengths, None if moved is None else still, (rows, judged))
 
 
 def _noisy(image: np.ndarray, snr_db: float, seed: int, stream: int) -> np.ndarray:

@@ -20,13 +20,17 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling
 from hsfusion.models.runners.subspace import SubspaceRunner
 from hsfusion.models.runners.weights import load_state, read_card
-from hsfusion.models.scene.block import Block, middle, whole_block
+from hsfusion.models.scene.block import Block, whole_block, widened
 from hsfusion.models.scene.methods.classical import fit_full_band
 from hsfusion.models.scene.methods.names import CLOSED_FORMS, FULL_BAND
-from hsfusion.models.scene.sensors.registration import register
+from hsfusion.models.scene.sensors.light.cells import CellSums, Components
+from hsfusion.models.scene.sensors.light.find import find_light
+from hsfusion.models.scene.sensors.placing import Wanted, field_windows, place
 from hsfusion.models.scene.subspace.subspace import band_noise
 from hsfusion.models.trials import (
     CASES,
+    DISPLACED,
+    LIT,
     Case,
     Fitted,
     Pair,
@@ -40,7 +44,6 @@ from hsfusion.models.trials import (
 from hsfusion.scripts.data.scenes import find_scene, read_scene
 
 YARDSTICK, UNGATED, FILTERED = "glp-hs*", "glp-hs* ungated", "average, MSI filtered"
-COMPARED = 72  # coarse pixels per axis that the PSF and the shift are searched in, as hsfusion:fuse does
 MISJUDGED = 1.25  # factor on the PSF's width
 STRENGTHS = (
     0.5,
@@ -73,9 +76,18 @@ class Job:
 
 
 def blind_sampling(block: Block, ratio: float) -> Sampling:
-    """PSF and shift as hsfusion:fuse estimates them."""
-    start = Sampling(ratio)
-    return register([middle(block, COMPARED, start)], start).applied(start)
+    """PSF, shift and displacement as hsfusion:fuse estimates them."""
+    return place([block], Sampling(ratio), Wanted(), lambda s: field_windows([widened(block, s.margin)], s)).sampling
+
+
+def under_one_light(block: Block, sampling: Sampling) -> Block:
+    """A block that is a whole scene as hsfusion:fuse reads it with LIGHT auto."""
+    shape = block.y.shape[1:]
+    spectra = block.y.reshape(len(block.y), -1).T.astype(np.float64)
+    sums = CellSums(Components.of(spectra), shape, 1, block.scene_shape)
+    sums.add(block, sampling)
+    light = find_light(sums.cells(sampling), (sampling.shift_y, sampling.shift_x)).light
+    return block if light is None else light.block(block)
 
 
 def run_job(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -89,8 +101,13 @@ def run_job(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     noise = band_noise(pair.truth.reshape(len(pair.truth), -1).T)
     ceiling = 10 * np.log10(peak**2 / np.mean(noise**2))
     where = {"scene": job.scene, "case": job.case.name}
+
+    def judged(cube: np.ndarray) -> np.ndarray:
+        return cube[(slice(None), *pair.judged)]
+
     rows = [
-        {**where, "method": method, **scores(pair.truth, cube), "ceiling": ceiling} for method, cube in fused.items()
+        {**where, "method": method, **scores(judged(pair.truth), judged(cube)), "ceiling": ceiling}
+        for method, cube in fused.items()
     ]
     return rows, {**where, **trust}
 
@@ -101,9 +118,12 @@ def run_case(
     """Every method's cube by name."""
     block, components, name = whole_block(pair.hsi, pair.msi), int(card["components"]), card["name"]
     known = pair.wavelengths
-    told = Fitted.to(block, pair.sampling, known)
+    told = Fitted.to(block if pair.still is None else whole_block(pair.still, pair.msi), pair.sampling, known)
     fused = {YARDSTICK: told.fuse()["glp-hs"], UNGATED: ungated(told)}
+    if job.case.light:  # which is found before the HSI's place is: the grids of these pairs are right
+        block = under_one_light(block, Sampling(pair.sampling.ratio))
     sampling = blind_sampling(block, pair.sampling.ratio)
+    block = widened(block, sampling.margin)
     plain, fitted = Fitted.to(block, sampling, known), Fitted.to(block, sampling, known, components)
     fused.update(plain.fuse())
     fused[FILTERED] = plain.expand(plain.closed_forms(denoise=True).average)
@@ -117,7 +137,7 @@ def run_case(
     trust = trustworthiness(np.abs(fused[name] - pair.truth), expected_error(fitted, reply))
     if job.samples:
         fused[f"{job.samples} samples"] = fitted.fuse(runner, samples=job.samples, steps=5)["network"]
-    if job.thorough:
+    if job.thorough and pair.still is None:
         fused[f"{name}, told PSF"] = Fitted.to(block, pair.sampling, known, components).fuse(runner)["network"]
         fused.update(misjudged(block, pair, runner, components, name))
     choice = guarded(fitted, runner)
@@ -327,8 +347,8 @@ def write(path: Path, lines: list[str], rows: list[dict[str, Any]]) -> None:
 
 def wanted_cases(names: str) -> list[Case]:
     """The cases that a comma-separated list names; all of them where it is empty. HSFusionError names an unknown one."""
-    known = {c.name: c for c in CASES}
+    known = {c.name: c for c in (*CASES, *DISPLACED, *LIT)}
     for name in filter(None, names.split(",")):
         if name not in known:
             raise HSFusionError(f"There is no case {name}: the cases are {', '.join(known)}.")
-    return [known[n] for n in names.split(",")] if names else list(CASES)
+    return [known[n] for n in names.split(",")] if names else [*CASES, *DISPLACED, *LIT]
