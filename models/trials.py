@@ -96,8 +96,8 @@ DISPLACED = (
     Case("11 px and 0.6 degrees", fwhm=1.2, snr_db=35.0, shift=(9.3, -6.7), turn=0.6),
 )
 
-DAMAGED = tuple(Case(f"{defect}, 35 dB", snr_db=35.0, defect=defect) for defect in DEFECTS)
-LIT = tuple(Case(f"{light}, 35 dB", snr_db=35.0, light=light) for light in LIGHTS)
+LIT = tuple(Case(light, snr_db=35.0, light=light) for light in LIGHTS)
+DAMAGED = tuple(Case(defect, snr_db=35.0, defect=defect) for defect in DEFECTS)
 
 
 @dataclass(frozen=True)
