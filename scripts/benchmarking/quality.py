@@ -23,12 +23,14 @@ from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.block import Block, whole_block, widened
 from hsfusion.models.scene.methods.classical import fit_full_band
 from hsfusion.models.scene.methods.names import CLOSED_FORMS, FULL_BAND
+from hsfusion.models.scene.sensors.defects.find import find_defects
 from hsfusion.models.scene.sensors.light.cells import CellSums, Components
 from hsfusion.models.scene.sensors.light.find import find_light
 from hsfusion.models.scene.sensors.placing import Wanted, field_windows, place
 from hsfusion.models.scene.subspace.subspace import band_noise
 from hsfusion.models.trials import (
     CASES,
+    DAMAGED,
     DISPLACED,
     LIT,
     Case,
@@ -80,6 +82,14 @@ def blind_sampling(block: Block, ratio: float) -> Sampling:
     return place([block], Sampling(ratio), Wanted(), lambda s: field_windows([widened(block, s.margin)], s)).sampling
 
 
+def without_defects(block: Block) -> Block:
+    """A block that is a whole scene as hsfusion:fuse reads it with DEFECTS auto."""
+    shape = block.y.shape[1:]
+    found = find_defects(lambda: iter([(block.y, 0, 0)]), block.y.reshape(len(block.y), -1), shape)
+    repaired = found.repair(block.y, *map(range, shape))
+    return replace(block, y=repaired.values, y_mask=block.y_mask * repaired.mask)
+
+
 def under_one_light(block: Block, sampling: Sampling) -> Block:
     """A block that is a whole scene as hsfusion:fuse reads it with LIGHT auto."""
     shape = block.y.shape[1:]
@@ -120,6 +130,8 @@ def run_case(
     known = pair.wavelengths
     told = Fitted.to(block if pair.still is None else whole_block(pair.still, pair.msi), pair.sampling, known)
     fused = {YARDSTICK: told.fuse()["glp-hs"], UNGATED: ungated(told)}
+    if job.case.defect:
+        block = without_defects(block)
     if job.case.light:  # which is found before the HSI's place is: the grids of these pairs are right
         block = under_one_light(block, Sampling(pair.sampling.ratio))
     sampling = blind_sampling(block, pair.sampling.ratio)
@@ -347,8 +359,8 @@ def write(path: Path, lines: list[str], rows: list[dict[str, Any]]) -> None:
 
 def wanted_cases(names: str) -> list[Case]:
     """The cases that a comma-separated list names; all of them where it is empty. HSFusionError names an unknown one."""
-    known = {c.name: c for c in (*CASES, *DISPLACED, *LIT)}
+    known = {c.name: c for c in (*CASES, *DISPLACED, *LIT, *DAMAGED)}
     for name in filter(None, names.split(",")):
         if name not in known:
             raise HSFusionError(f"There is no case {name}: the cases are {', '.join(known)}.")
-    return [known[n] for n in names.split(",")] if names else [*CASES, *DISPLACED, *LIT]
+    return [known[n] for n in names.split(",")] if names else [*CASES, *DISPLACED, *LIT, *DAMAGED]

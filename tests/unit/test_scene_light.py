@@ -13,6 +13,7 @@ from hsfusion.models.scene.sensors.light.areas import Holder
 from hsfusion.models.scene.sensors.light.cells import Cells, CellSums, Components
 from hsfusion.models.scene.sensors.light.fields import Seam
 from hsfusion.models.scene.sensors.light.find import find_light
+from hsfusion.models.scene.sensors.light.tone import find_tone
 
 SHAPE, RATIO, BANDS, FINE_BANDS = (96, 112), 4, 24, 3
 SAMPLING = Sampling(RATIO)
@@ -153,3 +154,13 @@ def test_cells_of_parts_are_those_of_the_whole() -> None:
     np.testing.assert_allclose(joined.low, whole.low, rtol=1e-3)
     np.testing.assert_allclose(joined.predictors, whole.predictors, rtol=1e-6, atol=1e-9)
     assert replace(whole, low=joined.low).place == pytest.approx(joined.place)
+
+
+def test_a_tone_curve_is_undone_and_a_linear_image_left_alone() -> None:
+    hsi, msi = _scene()
+    assert find_tone([whole_block(hsi, msi)], SAMPLING) is None
+    top = msi.max(axis=(1, 2), keepdims=True)
+    picture = np.round(255 * np.clip(msi / top, 0, 1) ** (1 / 2.2)).astype(np.float32)
+    tone = find_tone([whole_block(hsi, picture)], SAMPLING)
+    assert (np.abs(tone.exponent - 2.2) < 0.4).all()
+    assert tone(picture) / 255 == pytest.approx(msi / top, abs=0.08)
