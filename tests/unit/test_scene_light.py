@@ -164,3 +164,21 @@ def test_a_tone_curve_is_undone_and_a_linear_image_left_alone() -> None:
     tone = find_tone([whole_block(hsi, picture)], SAMPLING)
     assert (np.abs(tone.exponent - 2.2) < 0.4).all()
     assert tone(picture) / 255 == pytest.approx(msi / top, abs=0.08)
+
+
+def test_a_difference_that_does_no_harm_is_no_area(make_scene):
+    """A clean pair is so regular that a hundredth of the MSI's spread stands out; nothing is masked for that."""
+    from hsfusion.models.scene.sensors.light.areas import find_areas
+    from hsfusion.models.scene.sensors.light.cells import Cells
+
+    random = np.random.default_rng(0)
+    index = np.argwhere(np.ones((30, 30), bool))
+    low = random.normal(size=(900, 3))
+    residual = 1e-4 * random.normal(size=(900, 3))
+    inside = (index[:, 0] > 8) & (index[:, 0] < 16) & (index[:, 1] > 8) & (index[:, 1] < 16)
+    residual[inside] += 0.01
+    cells = Cells.__new__(Cells)
+    for name, value in {"low": low, "index": index, "predictors": np.column_stack([np.ones(900), low])}.items():
+        object.__setattr__(cells, name, value)
+    object.__setattr__(cells, "shape", (30, 30)), object.__setattr__(cells, "size", 1)
+    assert find_areas(cells, residual) is None
