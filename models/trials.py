@@ -19,7 +19,9 @@ from .scene.sensors.response import estimate_psf
 from .scene.subspace.subspace import fit_subspace
 from .scene.tiles.spectra import expand_tile, outside_part
 from .scene.window import Window
+from .trial_defects import DEFECTS, damaged
 from .trial_fields import field, seen, turned
+from .trial_light import CLEAR, LIGHTS, lit
 from .wire.tile import TileRequest
 
 Runner = Callable[[dict[str, np.ndarray], dict[str, Any]], dict[str, np.ndarray]]
@@ -44,7 +46,8 @@ class Case:
     """A simulated pair: ratio, PSF in HSI pixels, MSI bands as (centre, width) in nm, SNR in dB (0: clean), gain and offset of the MSI.
 
     offset is a share of each MSI band's mean. field and field_rms: the HSI's local displacement as `trial_fields.field` names it, in MSI pixels;
-    shift (y, x) in MSI pixels and turn in degrees: where else it lies.
+    shift (y, x) in MSI pixels and turn in degrees: where else it lies. light: of the MSI, as `trial_light.lit` names it; defect: of the
+    HSI, as `trial_defects.damaged` names it.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Case:
     field_rms: float = 0.0
     shift: tuple[float, float] = (0.0, 0.0)
     turn: float = 0.0
+    light: str = ""
+    defect: str = ""
 
     def displacement(self, size: tuple[int, int], seed: int = 0) -> np.ndarray | None:
         """(2, rows, cols) in MSI pixels, None where the HSI lies where its grid says."""
@@ -91,6 +96,9 @@ DISPLACED = (
     Case("11 px and 0.6 degrees", fwhm=1.2, snr_db=35.0, shift=(9.3, -6.7), turn=0.6),
 )
 
+LIT = tuple(Case(light, snr_db=35.0, light=light) for light in LIGHTS)
+DAMAGED = tuple(Case(defect, snr_db=35.0, defect=defect) for defect in DEFECTS)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -104,7 +112,7 @@ class Scene:
 class Pair:
     """What a case makes of a scene: truth (L, H, W), hsi (L, h, w), msi (l, H, W) and the true sampling.
 
-    still: the HSI as it would be where its grid says; judged: rows and columns of the ground that both saw.
+    still: the HSI as it would be where its grid says and without defects; judged: rows and columns of the ground that both saw, clouds far off.
     """
 
     truth: np.ndarray
@@ -142,7 +150,13 @@ def simulate(scene: Scene, case: Case, seed: int = 0) -> Pair:
         still, hsi, msi = (_noisy(image, case.snr_db, seed, n) for n, image in zip((0, 0, 1), (still, hsi, msi)))
     far = 0 if moved is None else int(np.ceil(np.abs(moved).max())) + 2 * case.ratio
     judged = slice(far, -far) if far else slice(None)
-    return Pair(truth, hsi, msi, sampling, scene.wavelengths, None if moved is None else still, (judged, judged))
+    rows = slice(int(CLEAR * height), None) if case.light == "cloud" else judged
+    if case.light:
+        msi = lit(msi, case.light, seed)
+    if case.defect:
+        hsi = damaged(hsi, case.defect, seed)
+    unspoilt = None if moved is None and not case.defect else still
+    return Pair(truth, hsi, msi, sampling, scene.wavelengths, unspoilt, (rows, judged))
 
 
 def _noisy(image: np.ndarray, snr_db: float, seed: int, stream: int) -> np.ndarray:

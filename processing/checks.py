@@ -23,7 +23,6 @@ from qgis.core import (
 )
 
 from ..hsfusion_plugin.errors import HSFusionError
-from ..hsfusion_plugin.rasters.staging import check_outputs
 from .strings import tr
 
 TIFF = (".tif", ".tiff")
@@ -128,6 +127,8 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
 
 def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any]) -> str | None:
     """Outputs must be writable and must not fall on an input or on each other."""
+    from ..hsfusion_plugin.rasters.staging import check_outputs  # GDAL is not needed to list the algorithms
+
     inputs = [
         parameters[definition.name()]
         for definition in algorithm.parameterDefinitions()

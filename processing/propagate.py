@@ -66,14 +66,14 @@ class Propagate(Algorithm):
         self.addParameters(
             raster("HSI", tr("Hyperspectral raster (many bands, coarse pixels)"), optional=True),
             raster("MSI", tr("Multispectral or panchromatic raster (few bands, fine pixels)"), optional=True),
-            members,
             choice("WHAT", tr("What to compute"), KINDS, KINDS[0]),
             text("FORMULA", tr("Index or formula"), "NDVI", INDICES),
-            file("SPECTRA", tr("Spectra"), tr("Spectra (*.csv *.txt *.sli *.esl *.hdr)")),
             _polygons("POLYGONS", tr("Polygons to report on")),
-            number("THRESHOLD", tr("Threshold for the area above it")),
-            text("CLASS", tr("Class for its area")),
-            text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *WITH_MEMBERS)),
+            advanced(file("SPECTRA", tr("Spectra"), tr("Spectra (*.csv *.txt *.sli *.esl *.hdr)"))),
+            advanced(number("THRESHOLD", tr("Threshold for the area above it"))),
+            advanced(text("CLASS", tr("Class for its area"))),
+            advanced(members),
+            advanced(text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *WITH_MEMBERS))),
             advanced(
                 file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)"))
             ),
@@ -90,7 +90,7 @@ class Propagate(Algorithm):
             raster_output("OUTPUT_MEAN", tr("Answer"), optional=True),
             raster_output("OUTPUT_STD", tr("Standard deviation of the answer"), optional=True),
             advanced(raster_output("OUTPUT_QUANTILES", tr("Quantiles of the answer"), optional=True)),
-            file_output("TABLE", tr("Table of the polygons"), tr("CSV files (*.csv);;JSON files (*.json)")),
+            advanced(file_output("TABLE", tr("Table of the polygons"), tr("CSV files (*.csv);;JSON files (*.json)"))),
             report_output(expected=True),
         )
 

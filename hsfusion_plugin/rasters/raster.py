@@ -170,8 +170,9 @@ class Raster:
             )
         values = np.frombuffer(bytearray(buffer) if isinstance(buffer, bytes) else buffer, dtype)
         values = values.reshape(len(index), *shape)
+        shared = self._shared_mask(index, window, shape, dataset)
         for layer, band in zip(values, index):
-            self._blank(layer, band, window, dataset)
+            self._blank(layer, band, window, dataset, shared)
         values = values.astype(np.float32, copy=False)
         values[~np.isfinite(values)] = np.nan
         return values
@@ -246,7 +247,9 @@ class Raster:
             self._local.dataset = dataset
         return dataset
 
-    def _blank(self, layer: np.ndarray, band: int, window: tuple[int, ...], dataset: gdal.Dataset) -> None:
+    def _blank(
+        self, layer: np.ndarray, band: int, window: tuple[int, ...], dataset: gdal.Dataset, shared: np.ndarray | None
+    ) -> None:
         nodata, flags = self._nodata[band], self._mask_flags[band]
         if nodata is not None and np.isfinite(nodata):
             with np.errstate(invalid="ignore", over="ignore"):
@@ -255,14 +258,31 @@ class Raster:
                 # Writers round huge markers such as -3.4e38 differently.
                 layer[np.abs(layer - value) <= 1e-6 * abs(value) if abs(nodata) > 1e10 else layer == value] = np.nan
         if self._masked(flags, nodata):
-            mask_band = dataset.GetRasterBand(band + 1).GetMaskBand()
-            mask = mask_band.ReadRaster(*window, layer.shape[1], layer.shape[0], gdal.GDT_Byte)
-            layer[np.frombuffer(mask, np.uint8).reshape(layer.shape) == 0] = np.nan
+            own = shared if flags & gdal.GMF_PER_DATASET else None
+            layer[_mask(dataset, band, window, layer.shape) if own is None else own] = np.nan
+
+    def _shared_mask(
+        self, index: list[int], window: tuple[int, ...], shape: tuple[int, int], dataset: gdal.Dataset
+    ) -> np.ndarray | None:
+        """The mask that all bands have in common (True = no data), read once for a window; None where there is none."""
+        common = (
+            b
+            for b in index
+            if self._mask_flags[b] & gdal.GMF_PER_DATASET and self._masked(self._mask_flags[b], self._nodata[b])
+        )
+        first = next(common, None)
+        return None if first is None else _mask(dataset, first, window, shape)
 
     def _masked(self, flags: int, nodata: float | None) -> bool:
         if flags & gdal.GMF_ALPHA:
             return self._has_alpha
         return not flags & gdal.GMF_ALL_VALID and (nodata is None or bool(flags & gdal.GMF_PER_DATASET))
+
+
+def _mask(dataset: gdal.Dataset, band: int, window: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+    """Where a band (from 0) is masked: bool (rows, cols)."""
+    mask = dataset.GetRasterBand(band + 1).GetMaskBand().ReadRaster(*window, shape[1], shape[0], gdal.GDT_Byte)
+    return np.frombuffer(mask, np.uint8).reshape(shape) == 0
 
 
 def _nodata_values(dataset: gdal.Dataset, bands: list[gdal.Band]) -> list[float | None]:

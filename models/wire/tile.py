@@ -17,6 +17,8 @@ from .places import OPTIONS, PLACE, check_core, check_images
 from .scene import MODEL, check_model
 from .values import Malformed, plain, read
 
+SAMPLING_STEPS = 5  # of samples where a card's default, one step, would give the mean in every one of them
+
 
 @dataclass(frozen=True)
 class TileRequest:
@@ -78,7 +80,8 @@ class TileRequest:
     def cost(self, card: Mapping[str, Any]) -> Cost:
         """By the model of this card."""
         core = self.core.pixels
-        steps = self.steps or int(card.get("default_steps") or 1)
+        least = SAMPLING_STEPS if self.samples else 1
+        steps = self.steps or max(int(card.get("default_steps") or 1), least)
         return subspace_cost(self.place, self.model.sampling, core, card, len(self.model.z_std), self.samples, steps)
 
 

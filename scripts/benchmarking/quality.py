@@ -23,11 +23,16 @@ from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.scene.block import Block, whole_block, widened
 from hsfusion.models.scene.methods.classical import fit_full_band
 from hsfusion.models.scene.methods.names import CLOSED_FORMS, FULL_BAND
+from hsfusion.models.scene.sensors.defects.find import find_defects
+from hsfusion.models.scene.sensors.light.cells import CellSums, Components
+from hsfusion.models.scene.sensors.light.find import find_light
 from hsfusion.models.scene.sensors.placing import Wanted, field_windows, place
 from hsfusion.models.scene.subspace.subspace import band_noise
 from hsfusion.models.trials import (
     CASES,
+    DAMAGED,
     DISPLACED,
+    LIT,
     Case,
     Fitted,
     Pair,
@@ -77,6 +82,24 @@ def blind_sampling(block: Block, ratio: float) -> Sampling:
     return place([block], Sampling(ratio), Wanted(), lambda s: field_windows([widened(block, s.margin)], s)).sampling
 
 
+def without_defects(block: Block) -> Block:
+    """A block that is a whole scene as hsfusion:fuse reads it with DEFECTS auto."""
+    shape = block.y.shape[1:]
+    found = find_defects(lambda: iter([(block.y, 0, 0)]), block.y.reshape(len(block.y), -1), shape)
+    repaired = found.repair(block.y, *map(range, shape))
+    return replace(block, y=repaired.values, y_mask=block.y_mask * repaired.mask)
+
+
+def under_one_light(block: Block, sampling: Sampling) -> Block:
+    """A block that is a whole scene as hsfusion:fuse reads it with LIGHT auto."""
+    shape = block.y.shape[1:]
+    spectra = block.y.reshape(len(block.y), -1).T.astype(np.float64)
+    sums = CellSums(Components.of(spectra), shape, 1, block.scene_shape)
+    sums.add(block, sampling)
+    light = find_light(sums.cells(sampling), (sampling.shift_y, sampling.shift_x)).light
+    return block if light is None else light.block(block)
+
+
 def run_job(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """One row per method, and how far the model's UNCERTAINTY can be trusted."""
     torch.set_num_threads(1)
@@ -107,6 +130,10 @@ def run_case(
     known = pair.wavelengths
     told = Fitted.to(block if pair.still is None else whole_block(pair.still, pair.msi), pair.sampling, known)
     fused = {YARDSTICK: told.fuse()["glp-hs"], UNGATED: ungated(told)}
+    if job.case.defect:
+        block = without_defects(block)
+    if job.case.light:  # which is found before the HSI's place is: the grids of these pairs are right
+        block = under_one_light(block, Sampling(pair.sampling.ratio))
     sampling = blind_sampling(block, pair.sampling.ratio)
     block = widened(block, sampling.margin)
     plain, fitted = Fitted.to(block, sampling, known), Fitted.to(block, sampling, known, components)
@@ -332,8 +359,8 @@ def write(path: Path, lines: list[str], rows: list[dict[str, Any]]) -> None:
 
 def wanted_cases(names: str) -> list[Case]:
     """The cases that a comma-separated list names; all of them where it is empty. HSFusionError names an unknown one."""
-    known = {c.name: c for c in (*CASES, *DISPLACED)}
+    known = {c.name: c for c in (*CASES, *DISPLACED, *LIT, *DAMAGED)}
     for name in filter(None, names.split(",")):
         if name not in known:
             raise HSFusionError(f"There is no case {name}: the cases are {', '.join(known)}.")
-    return [known[n] for n in names.split(",")] if names else [*CASES, *DISPLACED]
+    return [known[n] for n in names.split(",")] if names else [*CASES, *DISPLACED, *LIT, *DAMAGED]

@@ -273,6 +273,13 @@ def test_a_pair_of_samples_is_moved_towards_the_mean_estimate(scene, runner, mon
     np.testing.assert_allclose(one[0], moved[0], atol=1e-4)
 
 
+def test_samples_differ_with_every_default(scene, runner):
+    tile = plan_tiles(Window.whole((64, 64)), scene.model.coefficients, 64, HALO, 8)[0]
+    first, second = scene.run(runner, tile, samples=2, steps=0)["x"]
+    other = scene.run(runner, tile, samples=2, steps=0, seed=8)["x"]
+    assert np.abs(first - second).max() > 1e-3 and np.abs(first - other[0]).max() > 1e-3
+
+
 def test_a_network_that_says_nothing_leaves_the_average(scene):
     """Zero heads: x is LOC and MAP's average of the filtered MSI, consistency moves it by no more than the expected spread."""
     torch.manual_seed(0)

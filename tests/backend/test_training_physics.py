@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hsfusion.models.networks.inputs import target_scale
-from hsfusion.models.runners.subspace import CONSISTENCY_SPREAD
+from hsfusion.models.runners.tile import CONSISTENCY_SPREAD
 from hsfusion.models.scene.laws.closed_forms import maximum_a_posteriori
 from hsfusion.models.training.subspace.config import Sensors
 from hsfusion.models.training.subspace.physics import consistent, stacked

@@ -45,7 +45,7 @@ def test_what_the_guard_ships_has_an_expected_error_that_says_what_it_is(residua
         SimpleNamespace(uncertainty="std.tif"),
         SimpleNamespace(warn=heard.append),
     )
-    assert shipped.name == "average" and shipped.denoise, "of the filtered MSI, as it was checked"
+    assert shipped.name == "average" and shipped.filters, "of the filtered MSI, as it was checked"
     np.testing.assert_array_equal(shipped.band_std, std)
     assert len(heard) == 1 and said in heard[0]
 

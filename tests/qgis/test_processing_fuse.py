@@ -61,7 +61,7 @@ def pair(qgis_app, make_scene, tmp_path_factory):
     """(truth, HSI file, MSI file) of 128 x 96 fine pixels."""
     from hsfusion.hsfusion_plugin.jobs.request import SimulationRequest
     from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-    from hsfusion.hsfusion_plugin.jobs.simulate.job import job as simulate
+    from hsfusion.hsfusion_plugin.jobs.simulate import job as simulate
 
     folder = tmp_path_factory.mktemp("pair")
     truth = make_scene(BANDS, 128, 96)

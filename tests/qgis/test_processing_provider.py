@@ -28,6 +28,7 @@ INTERFACE = {
         ["HSI", "MSI", "MASK", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SEED"]
         + [
             "INTERPOLATE_BANDS",
+            "SAMPLER",
             "BACKEND",
             "TILE_SIZE",
             "EXTENT",
@@ -85,6 +86,7 @@ INTERFACE = {
         ["PAIRS", "MODEL", "MODEL_FILE", *SENSOR_SET, "CONSISTENCY", "GUARD", "STEPS", "SAMPLES", "SAMPLER", "SEED"]
         + [
             "INTERPOLATE_BANDS",
+            "SAMPLER",
             "BACKEND",
             "TILE_SIZE",
             *RASTER_SET,
@@ -270,15 +272,12 @@ def test_metadata_for_the_plugin_site(root):
         "version",
         "qgisminimumversion",
         "author",
-        "email",
         "about",
-        "tracker",
-        "repository",
         "license",
         "icon",
     ]:
         assert general[key].strip(), key
-    assert (general["qgisminimumversion"], general["qgismaximumversion"]) == ("3.22", "4.99")
+    assert (general["qgisminimumversion"], general["qgismaximumversion"]) == ("3.22", "3.99")
     assert general["hasprocessingprovider"] == "yes" and general["category"] == "Raster"
     assert "supportsqt6" not in general, "deprecated by the site"
     assert "<" not in general["about"] + general["description"]

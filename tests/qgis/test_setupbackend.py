@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hsfusion.hsfusion_plugin.backend.environment.environment import SetupRequest, environment, run
+from hsfusion.hsfusion_plugin.backend.environment import environment
+from hsfusion.hsfusion_plugin.backend.environment.environment import SetupRequest, run
 from hsfusion.hsfusion_plugin.backend.environment.folder import MARK, alone, default_folder, replacing
 from hsfusion.hsfusion_plugin.backend.environment.pip import Installer, Sources, pip_environment
 from hsfusion.hsfusion_plugin.backend.environment.pip_errors import explain

@@ -15,6 +15,8 @@ from hsfusion.hsfusion_plugin.jobs.methods import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.methods.kept_tiles import TileStore, kept_tiles, tile_key
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+from hsfusion.hsfusion_plugin.rasters.staging import amount, check_writable
+from hsfusion.models.errors import HSFusionError
 
 TILE = {"y": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}
 
@@ -228,3 +230,19 @@ def test_a_request_may_be_an_object(request_, work):
             client.infer("m", {"y": np.ones(2, np.float32)}, Request(seed))
         raise ZeroDivisionError
     assert counting.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("{file}", "is a file"), ("{file}/below", "is a file"), ("~nobody-at-all/x", "no such user")]
+)
+def test_a_work_folder_that_is_none_is_said(request_, tmp_path, monkeypatch, place, words):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HSFUSION_WORK", place.format(file=tmp_path / "file"))
+    with pytest.raises(HSFusionError, match=words), kept(request_, Counting()):
+        pass
+
+
+def test_a_name_that_is_too_long_is_said_before_the_work(tmp_path):
+    with pytest.raises(HSFusionError, match="too long; give one of at most"):
+        check_writable(tmp_path / ("x" * 250 + ".tif"))
+    assert amount(3e5) == "0.30 MB" and amount(2.5e9) == "2.50 GB"

@@ -13,6 +13,7 @@ from hsfusion.models.scene.sensors.light.areas import Holder
 from hsfusion.models.scene.sensors.light.cells import Cells, CellSums, Components
 from hsfusion.models.scene.sensors.light.fields import Seam
 from hsfusion.models.scene.sensors.light.find import find_light
+from hsfusion.models.scene.sensors.light.tone import find_tone
 
 SHAPE, RATIO, BANDS, FINE_BANDS = (96, 112), 4, 24, 3
 SAMPLING = Sampling(RATIO)
@@ -153,3 +154,31 @@ def test_cells_of_parts_are_those_of_the_whole() -> None:
     np.testing.assert_allclose(joined.low, whole.low, rtol=1e-3)
     np.testing.assert_allclose(joined.predictors, whole.predictors, rtol=1e-6, atol=1e-9)
     assert replace(whole, low=joined.low).place == pytest.approx(joined.place)
+
+
+def test_a_tone_curve_is_undone_and_a_linear_image_left_alone() -> None:
+    hsi, msi = _scene()
+    assert find_tone([whole_block(hsi, msi)], SAMPLING) is None
+    top = msi.max(axis=(1, 2), keepdims=True)
+    picture = np.round(255 * np.clip(msi / top, 0, 1) ** (1 / 2.2)).astype(np.float32)
+    tone = find_tone([whole_block(hsi, picture)], SAMPLING)
+    assert (np.abs(tone.exponent - 2.2) < 0.4).all()
+    assert tone(picture) / 255 == pytest.approx(msi / top, abs=0.08)
+
+
+def test_a_difference_that_does_no_harm_is_no_area(make_scene):
+    """A clean pair is so regular that a hundredth of the MSI's spread stands out; nothing is masked for that."""
+    from hsfusion.models.scene.sensors.light.areas import find_areas
+    from hsfusion.models.scene.sensors.light.cells import Cells
+
+    random = np.random.default_rng(0)
+    index = np.argwhere(np.ones((30, 30), bool))
+    low = random.normal(size=(900, 3))
+    residual = 1e-4 * random.normal(size=(900, 3))
+    inside = (index[:, 0] > 8) & (index[:, 0] < 16) & (index[:, 1] > 8) & (index[:, 1] < 16)
+    residual[inside] += 0.01
+    cells = Cells.__new__(Cells)
+    for name, value in {"low": low, "index": index, "predictors": np.column_stack([np.ones(900), low])}.items():
+        object.__setattr__(cells, name, value)
+    object.__setattr__(cells, "shape", (30, 30)), object.__setattr__(cells, "size", 1)
+    assert find_areas(cells, residual) is None

@@ -28,7 +28,7 @@ from ..methods.choice import (
     remote_card,
 )
 from ..methods.closed_form import CLOSED_FORMS, ClosedForm
-from ..methods.draw import GAUSSIAN, check_method
+from ..methods.draw import DIFFUSION, GAUSSIAN, check_method
 from ..methods.kept_tiles import kept_tiles
 from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
@@ -182,7 +182,10 @@ def _opened(request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[t
             if kind == "local":
                 ready.models(progress.cancelled)
             say_backend(kind, ready.server(progress.cancelled), ready.endpoint, progress)
-            say_model(name, card, sha256, request.steps, request.samples or int(bands is not None), progress)
+            averaged = request.samples if bands is not None or request.drawn_by == DIFFUSION else 0
+            say_model(name, card, sha256, request.steps, averaged or int(bands is not None), progress)
+            if isinstance(request, FusionRequest) and request.samples and not averaged and not request.ensemble:
+                progress.info("SAMPLES is for ENSEMBLE: OUTPUT is the estimate that the members would scatter about.")
             line = card_line(card) if bands is not None else ""
             if line:
                 progress.info(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ....models.scene.sensors.light.cells import Cells, CellSums, Components
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.light.find import FoundLight, find_light
 from ....models.scene.sensors.light.robust import robust_scale, robust_weights, weighted_fit
+from ....models.scene.sensors.light.tone import Tone, find_tone
 from ....models.scene.window import Window
 from ..run.progress import Progress
 from .blocks import LARGEST_WHOLE, read_block, read_blocks
@@ -49,12 +50,20 @@ def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: 
     found = []
     for sampling in samplings:
         moved = blocks if sampling.displacement == samplings[0].displacement else read_blocks(pair, sampling, progress)
-        cells = _cells(pair, moved, sampling, progress)
-        found.append(find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check))
+        progress.check()
+        tone = find_tone(moved, sampling)
+        cells = _cells(pair, moved, sampling, tone, progress)
+        one = find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check)
+        if tone is not None:
+            light = one.light or Light(sampling.ratio, (sampling.shift_y, sampling.shift_x))
+            one = replace(one, light=replace(light, tone=tone))
+        found.append(one)
     best = min(found, key=lambda one: one.apart)
     if best.light is None:
         return PairLight(best)
-    return PairLight(best, (*_of_seam(best.light), *_of_areas(best.light)), _of_smooth(best.light))
+    return PairLight(
+        best, (*_of_seam(best.light), *_of_areas(best.light)), (*_of_tone(best.light), *_of_smooth(best.light))
+    )
 
 
 def apart(blocks: list[Block], sampling: Sampling) -> float:
@@ -65,18 +74,22 @@ def apart(blocks: list[Block], sampling: Sampling) -> float:
     return float(np.log(robust_scale(rest) / np.maximum(samples.low.std(axis=0), 1e-30)).mean())
 
 
-def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, progress: Progress) -> Cells:
+def _cells(pair: Pair, blocks: list[Block], sampling: Sampling, tone: Tone | None, progress: Progress) -> Cells:
     """Of the one block that is the scene, or of all of a larger one, read window by window."""
+
+    def linear(block: Block) -> Block:
+        return block if tone is None else tone.block(block)
+
     rows, cols = pair.alignment.coarse_shape
     size = max(1, int(np.ceil(np.sqrt(rows * cols / MOST_CELLS))))
     components = Components.of(coarse_samples(blocks, sampling).spectra)
     sums = CellSums(components, (rows, cols), size, pair.alignment.scene_shape)
     if rows * cols <= LARGEST_WHOLE:
-        sums.add(blocks[0], sampling)
+        sums.add(linear(blocks[0]), sampling)
         return sums.cells(sampling)
     for window in Window.whole((rows, cols)).cuts(*(max(1, side // size) * size for side in WINDOW)):
         progress.check()
-        sums.add(read_block(pair, sampling, window), sampling)
+        sums.add(linear(read_block(pair, sampling, window)), sampling)
     pair.close()
     return sums.cells(sampling)
 
@@ -89,6 +102,15 @@ def _of_seam(light: Light) -> tuple[str, ...]:
     return (
         f"The MSI is a mosaic of 2 takes: across a seam its bands change by the factors {gains}, which is taken out before anything is "
         "estimated; set LIGHT to none if the step is on the ground.",
+    )
+
+
+def _of_tone(light: Light) -> tuple[str, ...]:
+    if light.tone is None:
+        return ()
+    exponents = ", ".join(f"{exponent:.1f}" for exponent in light.tone.exponent)
+    return (
+        f"The MSI is a picture with a tone curve: its bands are raised to the powers {exponents} first, which makes them linear.",
     )
 
 

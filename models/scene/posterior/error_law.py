@@ -38,7 +38,8 @@ class ErrorLaw:
     makes their errors of independent ones, so that what the MSI sees of them varies no more than it may; response (l, K) is what it sees,
     gain (K, l) how that is put right. hsi_noise (K,): what the HSI's noise adds; detail (K,): factor on the white start that keeps the
     variance where the HSI takes some of it. outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them,
-    outside_noise (L,) what the HSI's noise adds there; band_factor (L,): on the errors of each band.
+    outside_noise (L,) what the HSI's noise adds there; band_factor (L,): on the errors of each band; power (K,): what a component's error of size 1 adds, over
+    all bands.
     """
 
     sampling: Sampling
@@ -52,6 +53,7 @@ class ErrorLaw:
     outside_std: np.ndarray
     outside_noise: np.ndarray
     band_factor: np.ndarray
+    power: np.ndarray
     detail: np.ndarray
     outside_detail: float = 1.0
 
@@ -78,6 +80,7 @@ class ErrorLaw:
             outside_std=scene.outside_std / UNSURE,
             outside_noise=HSI_NOISE * scene.gate * scene.subspace.band_noise,
             band_factor=np.exp(BAND_POWER * (share - share.mean())),
+            power=(scene.subspace.basis**2).sum(axis=0) * size**2,
             detail=np.ones(len(size)),
         )
         return law._with_factors()
@@ -125,17 +128,19 @@ class ErrorLaw:
         return errors - correction.reshape(errors.shape)
 
     def block_shares(self, sizes: tuple[int, ...] = (2, 4, 8)) -> dict[int, float]:
-        """Std of the mean over n x n fine pixels, as a share of that of one pixel: what errors that hang together leave of it."""
-        left = dict.fromkeys(sizes, 0.0)
+        """Std of the mean over n x n fine pixels, as a share of that of one pixel, over all bands: what errors that hang together leave."""
+        left = dict.fromkeys((1, *sizes), 0.0)
         probe = _Probe(self)
+        outside = float((self.outside_detail**2 * self.outside_std**2).sum()), float((self.outside_noise**2).sum())
         for draw in range(PROBE_DRAWS):
-            errors = probe.detail(self.detail, draw) + probe.noise(draw)
-            variance = errors.var()
-            for n in sizes:
-                rows, cols = (m // n * n for m in errors.shape[1:])
-                blocks = errors[:, :rows, :cols].reshape(len(errors), rows // n, n, cols // n, n).mean(axis=(2, 4))
-                left[n] += float((blocks**2).mean() / variance) / PROBE_DRAWS
-        return {n: float(np.sqrt(share)) for n, share in left.items()}
+            white, noise = probe.white_detail(draw), probe.noise(draw)
+            of_one = noise[:1]
+            errors = probe.detail(self.detail, draw) + self.hsi_noise[:, None, None] * noise
+            for n in left:
+                left[n] += float(self.power @ _power(errors, n)) + float(
+                    np.array(outside) @ np.stack([_power(white, n), _power(of_one, n)])[:, 0]
+                )
+        return {n: float(np.sqrt(left[n] / left[1])) for n in sizes}
 
     def _with_factors(self) -> ErrorLaw:
         """With the factors that keep variances where they are wanted."""
@@ -143,7 +148,7 @@ class ErrorLaw:
         left, told, outside = np.zeros(len(self.mixing)), np.zeros(len(self.mixing)), 0.0
         for draw in range(PROBE_DRAWS):
             left += probe.detail(self.detail, draw).var(axis=(1, 2))
-            told += probe.noise(draw).var(axis=(1, 2))
+            told += self.hsi_noise**2 * probe.noise(draw).var(axis=(1, 2))
             outside += float(probe.white_detail(draw).var())
         wanted = np.diag(self.covariance)
         factor = np.sqrt(wanted * np.maximum(1.0 - told / PROBE_DRAWS / wanted, LEAST_DETAIL) / (left / PROBE_DRAWS))
@@ -157,6 +162,13 @@ def _null_space(response: np.ndarray, left: np.ndarray) -> np.ndarray:
         _, covariance = given_msi(response, left, np.sqrt(prior))
         prior = np.minimum(prior / np.diag(covariance), LARGEST_PRIOR)
     return given_msi(response, left, np.sqrt(prior))[1]
+
+
+def _power(errors: np.ndarray, n: int) -> np.ndarray:
+    """Mean square (K,) of the means over n x n pixels of (K, rows, cols)."""
+    rows, cols = (m // n for m in errors.shape[1:])
+    blocks = errors[:, : rows * n, : cols * n].reshape(len(errors), rows, n, cols, n).mean(axis=(2, 4))
+    return (blocks**2).mean(axis=(1, 2))
 
 
 class _Probe:
@@ -177,9 +189,8 @@ class _Probe:
         return self._white_detail(draw)[self.inner]
 
     def noise(self, draw: int) -> np.ndarray:
-        """Errors (K, rows, cols) that the HSI's noise makes."""
-        of_hsi = gaussian_field(2, self.coarse, self.coarse, len(self.law.mixing), draw)
-        return self.up(self.law.hsi_noise.astype(np.float32)[:, None, None] * of_hsi)[self.inner]
+        """Errors (K, rows, cols) that noise of size 1 of the HSI makes."""
+        return self.up(gaussian_field(2, self.coarse, self.coarse, len(self.law.mixing), draw))[self.inner]
 
     def detail(self, detail: np.ndarray, draw: int) -> np.ndarray:
         """Errors (K, rows, cols) that the HSI does not see, from a white start times `detail` (K,)."""

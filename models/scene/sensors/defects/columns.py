@@ -35,8 +35,8 @@ class ColumnSpreads:
             sums[:, there] += np.where(enough, _spread(image), 0.0)
         self.windows[:, there] += enough
 
-    def bad(self) -> np.ndarray:
-        """Columns that show nothing of the scene: bool (L, cols); columns that no window covered are not judged."""
+    def bad(self) -> tuple[np.ndarray, np.ndarray]:
+        """Columns that are dead and columns that seem hot, bool (L, cols) each; columns that no window covered are not judged."""
         count = np.maximum(self.windows, 1)
         own, expected, apart = self.own / count, self.expected / count, self.apart / count
         judged = self.windows > 0
@@ -46,7 +46,7 @@ class ColumnSpreads:
             of_band = apart / _nanmedian(np.where(judged & ~dead, apart, np.nan), axis=1)[:, None]
             of_column = of_band / _nanmedian(np.where(judged & ~dead, of_band, np.nan), axis=0)[None]
             hot = judged & (of_band > HOT) & (of_column > HOT) & (apart > LOOSE * expected)
-        return dead | hot
+        return dead, hot & ~dead
 
 
 def _spread(image: np.ndarray) -> np.ndarray:

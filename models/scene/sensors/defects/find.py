@@ -15,7 +15,7 @@ from .spikes import FAR, SpikeTest
 from .stripes import COMPONENTS, Gains
 
 LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
-ROUNDS = 4  # of stripes
+ROUNDS = 2  # of stripes
 SAMPLED, MAPPED = 64, 256  # pixels per axis
 
 Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]
@@ -43,14 +43,16 @@ def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -
     test = SpikeTest.fit(sample)
     if test is None:
         return Found(Repair(Prediction.fit(sample) if np.isnan(sample).any() else None))
-    columns, lines = _columns_and_lines(windows, test, shape)
-    repair = Repair(columns=columns, lines=lines)
+    (dead_columns, hot_columns), (dead_lines, hot_lines) = _columns_and_lines(windows, test, shape)
+    repair = Repair(columns=_some(dead_columns | hot_columns), lines=_some(dead_lines | hot_lines))
+    columns, lines = repair.columns, repair.lines
     if columns is not None or lines is not None:
         sample = _sample(windows, repair, shape)
     clean = _unsuspicious(sample, test)
     if columns is not None or lines is not None:
-        repair = _confirmed(windows, repair, clean)
-        columns, lines = repair.columns, repair.lines
+        hot_columns, hot_lines = _confirmed(windows, repair, (hot_columns, hot_lines), clean)
+        columns, lines = _some(dead_columns | hot_columns), _some(dead_lines | hot_lines)
+        repair = Repair(columns=columns, lines=lines)
         clean = _unsuspicious(_sample(windows, repair, shape), test)
     gains = _stripes(windows, replace(repair, spikes=test), clean, shape)
     repair = replace(repair, gains=gains, prediction=Prediction.fit(clean))
@@ -71,25 +73,31 @@ def _unsuspicious(sample: np.ndarray, test: SpikeTest) -> np.ndarray:
     return np.where(np.abs(test.apart(test.known(sample))) > far, np.nan, sample)
 
 
-def _confirmed(windows: Windows, repair: Repair, sample: np.ndarray) -> Repair:
-    """The repair with those columns and lines alone that a second look finds bad too."""
-    prediction = Prediction.fit(sample)
+def _some(bad: np.ndarray) -> np.ndarray | None:
+    return bad if bad.any() else None
+
+
+def _confirmed(
+    windows: Windows, repair: Repair, hot: tuple[np.ndarray, np.ndarray], sample: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of the hot columns and lines that a second look finds bad too."""
+    prediction, (columns, lines) = Prediction.fit(sample), hot
     if prediction is None:
-        return repair
-    columns, lines = repair.columns, repair.lines
-    if columns is not None:
+        return hot
+    if columns.any():
         pairs = zip(windows(), _trusted(windows, repair))
         columns = confirmed(columns, ((v, t, col) for (v, _, col), (t, _, _) in pairs), prediction)
-    if lines is not None:
+    if lines.any():
         pairs = zip(windows(), _trusted(windows, repair))
         turned = ((np.swapaxes(v, 1, 2), np.swapaxes(t, 1, 2), row) for (v, row, _), (t, _, _) in pairs)
         lines = confirmed(lines, turned, prediction)
-    return replace(repair, columns=columns, lines=lines)
+    return columns, lines
 
 
 def _columns_and_lines(
     windows: Windows, test: SpikeTest, shape: tuple[int, int]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Dead and hot columns, bool (L, cols), and the same of the lines."""
     bands = len(test.scale)
     columns, lines = ColumnSpreads(bands, shape[1]), ColumnSpreads(bands, shape[0])
     for values, row, col in windows():
@@ -97,8 +105,7 @@ def _columns_and_lines(
         expected = test.expected(values)
         columns.add(values, expected, known, col)
         lines.add(*(np.swapaxes(image, 1, 2) for image in (values, expected, known)), row)
-    found = columns.bad(), lines.bad()
-    return tuple(bad if bad.any() else None for bad in found)
+    return columns.bad(), lines.bad()
 
 
 def _stripes(windows: Windows, repair: Repair, sample: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
@@ -159,4 +166,5 @@ def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
         spikes += int(found.sum())
         certain += int(sure.spikes_of(values, bad).sum()) if found.any() else 0
         count += int((~bad).sum())
+    certain = certain if certain > 1 else 0  # a single one may be a material that no other pixel has
     return spikes / max(count, 1), certain / max(count, 1)

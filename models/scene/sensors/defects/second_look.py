@@ -12,8 +12,8 @@ from .prediction import Prediction
 
 def confirmed(
     bad: np.ndarray, windows: Iterable[tuple[np.ndarray, np.ndarray, int]], prediction: Prediction
-) -> np.ndarray | None:
-    """Those of the columns `bad`, bool (L, cols), whose values lie far from what the prediction expects; None where there are none.
+) -> np.ndarray:
+    """Those of the columns `bad`, bool (L, cols), whose values lie far from what the prediction expects.
 
     windows: values (L, h, w), the same with NaN where they are not trusted, and the number of the first column.
     """
@@ -27,5 +27,4 @@ def confirmed(
         size = np.abs(np.nan_to_num(values[:, :, places]) - expected)
         apart[:, first + places] += np.median(size, axis=1)
         count[first + places] += 1
-    kept = bad & (apart > HOT * prediction.noise[:, None] * np.maximum(count, 1))
-    return kept if kept.any() else None
+    return bad & (apart > HOT * prediction.noise[:, None] * np.maximum(count, 1))

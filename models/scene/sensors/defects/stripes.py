@@ -9,12 +9,11 @@ from .prediction import Prediction
 COMPONENTS = 5  # few, so that stripes of a small scene are not taken for materials
 CLIPPED = 3.0  # robust deviations at which residuals are cut off
 PLAIN = (
-    2.5  # variance of the gains of columns, in that of lines, median over the bands, from which the scene has stripes
+    3.0  # variance of the columns' gains in that of the lines', median over the bands, from which a scene has stripes
 )
-OF_BAND, SINGLE_BAND = 1.5, 25.0  # the same of a band of such a scene, and of a band of any scene
-LEAST_GAIN = 0.01  # spread of the gains of a band that has stripes by itself
+OF_BAND = 1.5  # the same of a band of such a scene
+MOST_GAIN = 0.2  # spread of the gains beyond which a band holds noise, and no gain can be told
 LEAST_LINES = 16
-LEAST_SHARE = 0.3  # of what is left after the first round
 
 
 class Gains:
@@ -41,17 +40,19 @@ class Gains:
         self._lines[:, :, row : row + rows] += product.sum(axis=2), power.sum(axis=2)
 
     def striped(self) -> np.ndarray:
-        """Bands whose columns differ more than their lines do: bool (L,). Content gives both the same; what is beyond is the detector's."""
+        """Bands whose columns differ more than their lines do, in a scene most of whose bands do so: bool (L,).
+
+        Content gives columns and lines the same; what is beyond is the detector's.
+        """
         ratio = self._ratio()
         if min(self._columns.shape[2], self._lines.shape[2]) < LEAST_LINES:
             return np.zeros(len(ratio), bool)
         scene = bool(np.median(ratio) > PLAIN)
-        alone = (ratio > SINGLE_BAND) & (_spread(_relative(self._columns)) > LEAST_GAIN)
-        return (scene & (ratio > OF_BAND)) | alone
+        return scene & (ratio > OF_BAND) & (_spread(_relative(self._columns)) < MOST_GAIN)
 
     def of_columns(self, striped: np.ndarray) -> np.ndarray:
         """Gain of every column (L, cols), exactly 1 in bands that are not striped, and drawn towards 1 by the share that content may have."""
-        share = np.clip(1.0 - 1.0 / np.maximum(self._ratio(), 1e-30), LEAST_SHARE, 1.0)
+        share = np.clip(1.0 - 1.0 / np.maximum(self._ratio(), 1e-30), 0.0, 1.0)
         return 1.0 + np.nan_to_num(np.where(striped, share, 0.0)[:, None] * _relative(self._columns))
 
     def _ratio(self) -> np.ndarray:
@@ -61,10 +62,12 @@ class Gains:
 
 
 def _relative(sums: np.ndarray) -> np.ndarray:
-    """Gains less 1, against the median of each band; NaN where nothing was seen."""
+    """Gains less 1, against the mean of each band; NaN where nothing was seen."""
     gains = np.where(sums[1] > 0, sums[0] / np.maximum(sums[1], 1e-30), np.nan)
     known = np.isfinite(gains).any(axis=1, keepdims=True)
-    return gains - np.nanmedian(np.where(known, gains, 0.0), axis=1, keepdims=True)
+    gains = gains - np.nanmedian(np.where(known, gains, 0.0), axis=1, keepdims=True)
+    limit = CLIPPED * _spread(gains)[:, None]
+    return gains - np.nanmean(np.where(known, np.clip(gains, -limit, limit), 0.0), axis=1, keepdims=True)
 
 
 def _spread(gains: np.ndarray) -> np.ndarray:

@@ -14,6 +14,9 @@ from .robust import distance, robust_scale, weighted_fit
 CORE, RIM = 5.0, 3.0  # robust standard deviations of an area's middle and of what is connected with it
 LEAST_AREA = 4  # cells of an area's core
 LARGEST_SHARE = 0.5  # of the cells; beyond it nobody knows which of the two is the rule
+LEAST_DIFFERENCE = (
+    0.1  # of the MSI's spread: what differs by less does no harm, however regular the rest of a clean pair is
+)
 LEAST_GAIN = 0.03  # by which the held-out misfit of the other cells must fall
 UNUSUAL = 0.95  # share of the scene that is more usual than an area whose spectra are taken for unusual
 NEIGHBOURS = 3
@@ -86,9 +89,11 @@ def find_areas(cells: Cells, residual: np.ndarray) -> Areas | None:
     core = _opened(bad > CORE)
     labels = _labels(_grown(core, (bad > RIM) | core))
     holder = np.zeros(cells.shape, np.uint8)
+    apart = np.sqrt(((residual / np.maximum(cells.low.std(axis=0), 1e-12)) ** 2).mean(axis=1))
     for label in range(1, int(labels.max()) + 1):
         area = labels == label
-        if (area & core).sum() < LEAST_AREA:
+        there = area[cells.index[:, 0], cells.index[:, 1]]
+        if (area & core).sum() < LEAST_AREA or np.sqrt((apart[there] ** 2).mean()) < LEAST_DIFFERENCE:
             continue
         holder[area] = _holder(cells, area, labels > 0)
     inside = holder[cells.index[:, 0], cells.index[:, 1]] > 0

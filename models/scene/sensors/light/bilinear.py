@@ -14,6 +14,7 @@ CORRELATED = 4.0  # factor on the residual's variance: neighbouring residuals ar
 GAINS = (0.2, 5.0)
 CAP = 3.0  # robust standard deviations beyond which a cell that was left out counts no more
 FLOOR = 0.01  # squared robust standard deviations below which an improvement counts no more
+LEAST_WEIGHT = 0.1  # that every cell starts with where gain and offset may vary
 FOLDS = 4
 BLOCK = 3  # cells per axis that are left out together
 
@@ -48,6 +49,8 @@ def fit_bilinear(
     """
     taking, count = np.ones(len(low), bool) if taking is None else taking, basis.shape[1]
     a, z, f, w = predictors[taking], low[taking], basis[taking], weights[taking]
+    if count and start is None:  # cells that contradict one light may agree with another
+        w = np.maximum(w, LEAST_WEIGHT)
     spread, mean = np.sqrt(np.maximum(low.var(axis=0), 1e-30)), low.mean(axis=0)
     # Offsets act around the band's mean, so that gain and offset are as little alike as they can be.
     unknowns = np.zeros((z.shape[1], a.shape[1] + 2 * count)) if start is None else start.unknowns.copy()

@@ -12,6 +12,7 @@ from .areas import Areas, Holder
 from .bilinear import GAINS
 from .fields import Seam, cosines, orders
 from .robust import robust_scale
+from .tone import Tone
 
 USUAL = 0.98  # share of the MSI's pixels that are near enough to what the HSI lets one expect
 
@@ -51,16 +52,20 @@ class Fields:
 class Light:
     """fields: gain and offset of the MSI over the scene, None = the same everywhere; areas: what only one image shows, None = nothing.
 
-    ratio: MSI pixels per HSI pixel; shift (y, x): of the HSI's grid in MSI pixels, where the areas' cells begin.
+    ratio: MSI pixels per HSI pixel; shift (y, x): of the HSI's grid in MSI pixels, where the areas' cells begin. tone: what makes the MSI linear
+    before anything else, None = it is.
     """
 
     ratio: float
     shift: tuple[float, float]
     fields: Fields | None = None
     areas: Areas | None = None
+    tone: Tone | None = None
 
     def apply(self, z: np.ndarray, rows: range, cols: range) -> np.ndarray:
         """z (l, H, W) of a window under one light, float32: every pixel by itself and its place."""
+        if self.tone is not None:
+            z = self.tone(z)
         if self.fields is None:
             return z
         gain, offset = self.fields.at(*(np.arange(r.start, r.stop) + 0.5 for r in (rows, cols)))
@@ -120,6 +125,8 @@ class Light:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for provenance."""
         plain: dict[str, Any] = {}
+        if self.tone is not None:
+            plain["tone_exponents"] = self.tone.exponent.tolist()
         if self.fields is not None:
             f = self.fields
             plain.update(order=f.order, gain=f.gain.tolist(), offset=f.offset.tolist())
