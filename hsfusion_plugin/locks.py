@@ -10,7 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock file `path` inside the block; False where another process (or another part of this one) holds it."""
+    """Hold the lock file `path` inside the block; False where another process (or another part of this one)
+    holds it.
+    """
     with path.open("a+b") as file:
         yield _take(file)
 

@@ -1,7 +1,8 @@
 """See to it that numpy multiplies matrices with the library that it was built for.
 
-QGIS is linked with the GNU Scientific Library, whose libgslcblas has functions of the same names as OpenBLAS, a hundred times slower; what
-is loaded first wins, also for numpy. Where numpy is loaded after us, the dynamic linker can be told to look at numpy's own libraries first.
+QGIS is linked with the GNU Scientific Library, whose libgslcblas has functions of the same names as OpenBLAS, a hundred
+times slower; what is loaded first wins, also for numpy. Where numpy is loaded after us, the dynamic linker can be told
+to look at numpy's own libraries first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ _seen = {"bound": False, "too late": False}
 
 
 def bind_numpy() -> bool:
-    """Load numpy bound to its own libraries, if a wrong one would come first and numpy is not loaded yet; whether that was done.
+    """Load numpy bound to its own libraries, if a wrong one would come first and numpy is not loaded yet; whether that
+    was done.
 
     For glibc; elsewhere nothing is to be done. Call it before anything imports numpy.
     """
@@ -37,7 +39,9 @@ def bind_numpy() -> bool:
 
 
 def outcome() -> str:
-    """What bind_numpy found in this process: "bound" to its own libraries, "too late" (numpy was loaded before), or "not needed"."""
+    """What bind_numpy found in this process: "bound" to its own libraries, "too late" (numpy was loaded before), or
+    "not needed".
+    """
     return next((state for state, true in _seen.items() if true), "not needed")
 
 

@@ -1,4 +1,6 @@
-"""The user's language: resources/i18n/hsfusion_LANGUAGE.qm is loaded where there is one, made by scripts/dev/translations.py."""
+"""The user's language: resources/i18n/hsfusion_LANGUAGE.qm is loaded where there is one, made by
+scripts/dev/translations.py.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Model files as seen from outside: find them, read the card in them, name them by their hash; without torch.
 
-A model file is NAME.safetensors: eight bytes of header length, a JSON header, the tensors. The header's free-text metadata
-holds the model card as YAML under `card` and the SHA-256 of the tensors under `data_sha256` (https://github.com/huggingface/safetensors, "Format").
+A model file is NAME.safetensors: eight bytes of header length, a JSON header, the tensors. The header's free-text
+metadata holds the model card as YAML under `card` and the SHA-256 of the tensors under `data_sha256`
+(https://github.com/huggingface/safetensors, "Format").
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .files import open_regular
 from .wire.text import parsed
 
 SUFFIX = ".safetensors"
-# What weights of a spectral subspace were trained to say, and beside which closed forms: others' residuals are not these.
+# What weights of a spectral subspace were trained to say, and beside which closed forms: others' residuals are not
+# these.
 OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
 LONGEST_HEADER = 16_000_000  # bytes; those of networks with thousands of tensors have one
 LARGEST_FILE = 64 << 30  # bytes
@@ -46,7 +48,9 @@ class ModelInfo:
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The safetensors header of a file and the offset at which its tensors start; ModelError if it is missing or damaged."""
+    """The safetensors header of a file and the offset at which its tensors start; ModelError if it is missing or
+    damaged.
+    """
     path = Path(path)
     damaged = ModelError(f"The model file {path} is damaged or not a safetensors file: copy or download it again.")
     with open_model(path) as file:
@@ -73,7 +77,9 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def open_model(path: Path) -> BinaryIO:
-    """A model file for reading; ModelError if there is none, or what has its name is no file: a pipe would be waited for."""
+    """A model file for reading; ModelError if there is none, or what has its name is no file: a pipe would be waited
+    for.
+    """
     try:
         file = open_regular(path)
     except FileNotFoundError:
@@ -107,7 +113,9 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def check_weights(path: Path) -> bool:
-    """Whether the weights of a model file are those that were saved: True, or False if the file holds no checksum; ModelError if damaged."""
+    """Whether the weights of a model file are those that were saved: True, or False if the file holds no checksum;
+    ModelError if damaged.
+    """
     header, offset = read_header(path)
     expected = (header.get("__metadata__") or {}).get("data_sha256")
     if not expected:
@@ -125,10 +133,13 @@ def check_weights(path: Path) -> bool:
 
 
 def check_objective(card: Mapping[str, Any]) -> None:
-    """ModelError where the weights of a subspace model were trained beside other closed forms than this version makes."""
+    """ModelError where the weights of a subspace model were trained beside other closed forms than this
+    version makes.
+    """
     if card.get("objective") != OBJECTIVE:
         raise ModelError(
-            f"The model {card['name']} was trained beside the closed forms of another version of HSFusion: choose hsfusion-base, or adapt it anew."
+            f"The model {card['name']} was trained beside the closed forms of another version of HSFusion: choose "
+            "hsfusion-base, or adapt it anew."
         )
 
 
@@ -157,7 +168,9 @@ def model_info(path: Path) -> ModelInfo:
 
 
 def model_files(places: Iterable[Path]) -> dict[str, Path]:
-    """Model name -> file, for places that are folders of model files or model files themselves; the first place wins."""
+    """Model name -> file, for places that are folders of model files or model files themselves; the first
+    place wins.
+    """
     found: dict[str, Path] = {}
     for place in map(Path, places):
         try:
@@ -184,11 +197,14 @@ def find_models(places: Iterable[Path]) -> tuple[list[ModelInfo], list[ModelErro
 
 
 def find_model(name: str, places: Iterable[Path]) -> ModelInfo:
-    """The model of this name; UnknownModel with the names there are, or ModelError if its file is damaged or foreign."""
+    """The model of this name; UnknownModel with the names there are, or ModelError if its file is damaged or
+    foreign.
+    """
     files = model_files(places)
     if name not in files:
         names = ", ".join(sorted(files)) or "none"
         raise UnknownModel(
-            f"There is no model called '{name}' (installed: {names}): choose one of these, or add its file to a model folder."
+            f"There is no model called '{name}' (installed: {names}): choose one of these, or add its file to a model "
+            "folder."
         )
     return model_info(files[name])

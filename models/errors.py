@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class HSFusionError(Exception):
-    """Something is wrong with the input, the model or the surroundings; the message is one sentence that says what to do."""
+    """Something is wrong with the input, the model or the surroundings; the message is one sentence that says what to
+    do.
+    """
 
 
 class RunCancelled(HSFusionError):

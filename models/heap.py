@@ -12,7 +12,9 @@ def libc() -> ctypes.CDLL | None:
 
 
 def give_back() -> None:
-    """Return to the system what glibc keeps of freed memory: some milliseconds, so for between two tiles or phases, and never needed."""
+    """Return to the system what glibc keeps of freed memory: some milliseconds, so for between two tiles or phases, and
+    never needed.
+    """
     trim = getattr(libc(), "malloc_trim", None)
     if trim is not None:
         trim(0)

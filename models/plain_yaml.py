@@ -1,4 +1,6 @@
-"""YAML that another wrote, as plain values: no references, no dates, no types of a language, and nothing without a bound."""
+"""YAML that another wrote, as plain values: no references, no dates, no types of a language, and nothing without a
+bound.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def loaded(text: str) -> Any:
-    """The plain value of a YAML text: objects with texts as keys, lists, texts, finite numbers, true, false, null; dates stay texts.
+    """The plain value of a YAML text: objects with texts as keys, lists, texts, finite numbers, true, false, null;
+    dates stay texts.
 
     ValueError, in words, where it is something else.
     """

@@ -1,4 +1,6 @@
-"""HSI with defects of its detector, for trials: a dead column in a fifth of the bands, spikes, columns of other gain."""
+"""HSI with defects of its detector, for trials: a dead column in a fifth of the bands, spikes, columns of
+other gain.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ SHARE_OF_BANDS, SPIKES, GAIN = 0.2, 1 / 2000, 0.03
 
 
 def damaged(hsi: np.ndarray, defect: str, seed: int = 0) -> np.ndarray:
-    """hsi (L, h, w) with zeros in one column of a fifth of its bands, with one value in 2,000 replaced by one to three times its band's largest,
-    or with gains of 3 % rms for each column and band; another for each seed.
+    """hsi (L, h, w) with zeros in one column of a fifth of its bands, with one value in 2,000 replaced by one to three
+    times its band's largest, or with gains of 3 % rms for each column and band; another for each seed.
 
     Raises ValueError for a defect that is not one of DEFECTS.
     """

@@ -1,4 +1,6 @@
-"""Displacements of a trial's HSI: shapes of which none is one of the cosines that are fitted, and what the HSI then sees of a scene."""
+"""Displacements of a trial's HSI: shapes of which none is one of the cosines that are fitted, and what the HSI then
+sees of a scene.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from .observation.axis import cubic_weights
 def field(shape: str, rms: float, size: tuple[int, int], seed: int = 0) -> np.ndarray:
     """(2, rows, cols) MSI pixels of `rms` length on average, mean zero.
 
-    shape: "wave", "waves" (one or two oblique waves over the scene per axis), "jitter" (line by line, as a pushbroom's attitude), "step" (two
-    detectors side by side), "bump" (parallax of a hill).
+    shape: "wave", "waves" (one or two oblique waves over the scene per axis), "jitter" (line by line, as a pushbroom's
+    attitude), "step" (two detectors side by side), "bump" (parallax of a hill).
     """
     rng, (rows, cols) = np.random.default_rng(seed), size
     y, x = (np.arange(rows) + 0.5)[:, None] / rows, (np.arange(cols) + 0.5)[None, :] / cols
@@ -47,7 +49,9 @@ def turned(size: tuple[int, int], shift: tuple[float, float], degrees: float) ->
 
 
 def seen(cube: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """The cube (L, H, W) at its own places plus a displacement (2, H, W), by cubic convolution, mirrored at the border."""
+    """The cube (L, H, W) at its own places plus a displacement (2, H, W), by cubic convolution, mirrored at
+    the border.
+    """
     rows, cols = cube.shape[1:]
     (top, by_row), (left, by_col) = (cubic_weights(place) for place in np.mgrid[:rows, :cols] + displacement)
     found = np.zeros(cube.shape, np.float32)

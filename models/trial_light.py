@@ -9,8 +9,8 @@ CLEAR = 0.6  # share of the rows, from the scene's top, from which a cloud and i
 
 
 def lit(msi: np.ndarray, light: str, seed: int = 0) -> np.ndarray:
-    """msi (l, H, W) with smooth gain of +-15 % and haze per band, with another take beyond a slanted seam (gains up to +-25 %, offsets), or
-    with a cloud and its shadow in the upper part.
+    """msi (l, H, W) with smooth gain of +-15 % and haze per band, with another take beyond a slanted seam (gains up to
+    +-25 %, offsets), or with a cloud and its shadow in the upper part.
     """
     random = np.random.default_rng([seed, LIGHTS.index(light)])
     return {"haze": _hazy, "seam": _mosaic, "cloud": _cloudy}[light](msi, random).astype(np.float32)

@@ -1,4 +1,6 @@
-"""Scenes through the whole method on simulated pairs, beside interpolation and the closed forms: for training runs and benchmarks."""
+"""Scenes through the whole method on simulated pairs, beside interpolation and the closed forms: for training runs and
+benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,12 @@ PANCHROMATIC = ((650.0, 330.0),)
 
 @dataclass(frozen=True)
 class Case:
-    """A simulated pair: ratio, PSF in HSI pixels, MSI bands as (centre, width) in nm, SNR in dB (0: clean), gain and offset of the MSI.
+    """A simulated pair: ratio, PSF in HSI pixels, MSI bands as (centre, width) in nm, SNR in dB (0: clean), gain and
+    offset of the MSI.
 
-    offset is a share of each MSI band's mean. field and field_rms: the HSI's local displacement as `trial_fields.field` names it, in MSI pixels;
-    shift (y, x) in MSI pixels and turn in degrees: where else it lies. light: of the MSI, as `trial_light.lit` names it; defect: of the
-    HSI, as `trial_defects.damaged` names it.
+    offset is a share of each MSI band's mean. field and field_rms: the HSI's local displacement as `trial_fields.field`
+    names it, in MSI pixels; shift (y, x) in MSI pixels and turn in degrees: where else it lies. light: of the MSI, as
+    `trial_light.lit` names it; defect: of the HSI, as `trial_defects.damaged` names it.
     """
 
     name: str
@@ -112,7 +115,8 @@ class Scene:
 class Pair:
     """What a case makes of a scene: truth (L, H, W), hsi (L, h, w), msi (l, H, W) and the true sampling.
 
-    still: the HSI as it would be where its grid says and without defects; judged: rows and columns of the ground that both saw, clouds far off.
+    still: the HSI as it would be where its grid says and without defects; judged: rows and columns of the ground that
+    both saw, clouds far off.
     """
 
     truth: np.ndarray
@@ -125,7 +129,9 @@ class Pair:
 
 
 def box_response(wavelengths: np.ndarray, bands: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """R (l, L): boxes over the HSI's bands; MSI bands beyond its range are left out, a box between two bands takes the nearest."""
+    """R (l, L): boxes over the HSI's bands; MSI bands beyond its range are left out, a box between two bands takes the
+    nearest.
+    """
     rows = []
     for centre, width in bands:
         if not wavelengths.min() - width / 2 <= centre <= wavelengths.max() + width / 2:
@@ -193,8 +199,9 @@ class Fitted:
         return cls(scene, block, scene.standardised(block), wavelengths)
 
     def fuse(self, runner: Runner | None = None, denoise: bool = False, **options: Any) -> dict[str, np.ndarray]:
-        """Every method: name -> (L, H, W), closed forms of the MSI as it is or, with `denoise`, with its noise filtered; `network` where a
-        runner is given, with the options of its request."""
+        """Every method: name -> (L, H, W), closed forms of the MSI as it is or, with `denoise`, with its noise
+        filtered; `network` where a runner is given, with the options of its request.
+        """
         forms = self.closed_forms(denoise)
         fused = {"interpolation": self.interpolate()}
         for name in CLOSED_FORMS:
@@ -245,7 +252,9 @@ class Estimate:
 
 
 def guarded(fitted: Fitted, runner: Runner, **options: Any) -> str:
-    """What hsfusion:fuse would ship: `network`, a closed form that is better one scale down, or `average` where the scene is too small."""
+    """What hsfusion:fuse would ship: `network`, a closed form that is better one scale down, or `average` where the
+    scene is too small.
+    """
     return decide(fitted.scene, [fitted.block], Network(runner, options), fitted.wavelengths).shipped
 
 
@@ -255,7 +264,9 @@ def scores(truth: np.ndarray, fused: np.ndarray) -> dict[str, float]:
 
 
 def expected_error(fitted: Fitted, reply: dict[str, np.ndarray]) -> np.ndarray:
-    """One standard deviation per band and pixel (L, H, W) from a runner's reply, as hsfusion:fuse writes UNCERTAINTY."""
+    """One standard deviation per band and pixel (L, H, W) from a runner's reply, as hsfusion:fuse writes
+    UNCERTAINTY.
+    """
     return np.sqrt(network_variance(fitted, reply) + fitted.scene.outside_std[:, None, None] ** 2)
 
 
@@ -271,10 +282,11 @@ def error_quantile(
     cases: tuple[Case, ...] = CASES,
     components: int = COMPONENTS,
 ) -> float:
-    """The factor by which the network's expected errors must grow so that +-2 standard deviations cover `share` of all errors of these scenes.
+    """The factor by which the network's expected errors must grow so that +-2 standard deviations cover `share` of all
+    errors of these scenes.
 
-    Split conformal; what is expected outside the subspace stays as it is. Every scene and case counts the same; the scenes must not have been
-    trained on.
+    Split conformal; what is expected outside the subspace stays as it is. Every scene and case counts the same; the
+    scenes must not have been trained on.
     """
     pooled = []
     for scene in scenes.values():

@@ -30,9 +30,9 @@ from .strings import ICONS, RESOURCES, parameter_help, shown_help, tr
 class Algorithm(QgsProcessingAlgorithm):
     """A subclass gives name, displayName, shortDescription, tags, initAlgorithm and the three methods below.
 
-    `refusal` says in one sentence what is wrong with the parameters, `request` turns them into a plain dataclass (on the
-    main thread, the only place where layers are touched), `job` does the work with it and returns the outputs by name.
-    Errors are HSFusionError; the guard here makes them QGIS's own, so that qgis_process ends with exit code 1.
+    `refusal` says in one sentence what is wrong with the parameters, `request` turns them into a plain dataclass (on
+    the main thread, the only place where layers are touched), `job` does the work with it and returns the outputs by
+    name. Errors are HSFusionError; the guard here makes them QGIS's own, so that qgis_process ends with exit code 1.
     """
 
     def refusal(self, parameters: dict[str, Any], context: QgsProcessingContext) -> str | None:
@@ -197,7 +197,9 @@ def _given(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guarded(feedback: QgsProcessingFeedback, work: Any, *arguments: Any) -> Any:
-    """Do the work; whatever goes wrong becomes one sentence and, for whoever looks for the fault, a trace in the debug log."""
+    """Do the work; whatever goes wrong becomes one sentence and, for whoever looks for the fault, a trace in the debug
+    log.
+    """
     try:
         return work(*arguments)
     except QgsProcessingException:

@@ -31,7 +31,9 @@ TIFF = (".tif", ".tiff")
 def first_problem(
     algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any], context: QgsProcessingContext
 ) -> str | None:
-    """One sentence about the first thing wrong with unknown names, choices, numbers, files or output paths; None if all is well."""
+    """One sentence about the first thing wrong with unknown names, choices, numbers, files or output paths; None if all
+    is well.
+    """
     definitions = algorithm.parameterDefinitions()
     known = {definition.name() for definition in definitions}
     for name in parameters:

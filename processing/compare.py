@@ -31,7 +31,8 @@ class Compare(Algorithm):
 
     def shortDescription(self) -> str:
         return tr(
-            "Ranks fusion methods on your own pair of rasters, one scale down, where the answer is known (Wald's protocol)."
+            "Ranks fusion methods on your own pair of rasters, one scale down, where the answer is known (Wald's "
+            "protocol)."
         )
 
     def tags(self) -> list[str]:
@@ -74,6 +75,8 @@ class Compare(Algorithm):
 
 
 def of_preset(name: str) -> tuple[str, ...]:
-    """The methods of a preset: quick ones and the base model, all but the published systems, or all that are installed."""
+    """The methods of a preset: quick ones and the base model, all but the published systems, or all that are
+    installed.
+    """
     models = installed_models() if name == "all" else [model for model in installed_models() if model == BASE]
     return tuple(method for method in (*CLASSICAL, *models) if method not in PRESETS[name])

@@ -37,8 +37,8 @@ def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParame
 class _RasterByName(QgsProcessingParameterRasterLayer):
     """A raster that QGIS does not load to see whether it is one: `first_problem` opens it.
 
-    QGIS would load it as for the map, with statistics of its pixels: seconds, a hundred megabytes and an .aux.xml beside a large raster. Its
-    older releases also take no GDAL names (HDF5:"file"://cube, /vsizip/...).
+    QGIS would load it as for the map, with statistics of its pixels: seconds, a hundred megabytes and an .aux.xml
+    beside a large raster. Its older releases also take no GDAL names (HDF5:"file"://cube, /vsizip/...).
     """
 
     def checkValueIsAcceptable(self, value: Any, context: QgsProcessingContext | None = None) -> bool:

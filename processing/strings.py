@@ -30,7 +30,9 @@ def mark(text: str) -> str:
 
 @cache
 def help_text(name: str) -> str:
-    """The Markdown of resources/help/NAME.md with its includes, translated where there is a translation; empty if the installation lacks it."""
+    """The Markdown of resources/help/NAME.md with its includes, translated where there is a translation; empty if the
+    installation lacks it.
+    """
     named = language()
     places = [RESOURCES / "help" / part / f"{name}.md" for part in (named, named.split("_")[0], "")]
     path = next((place for place in places if place.is_file()), places[-1])
@@ -48,7 +50,9 @@ def parameter_help(name: str) -> dict[str, str]:
 
 
 def shown_help(name: str, labels: dict[str, str]) -> str:
-    """The help as QGIS shows it: plain text in a terminal, rich text on the desktop, where `labels` stand beside the names."""
+    """The help as QGIS shows it: plain text in a terminal, rich text on the desktop, where `labels` stand beside the
+    names.
+    """
     text = help_text(name).split("\n", 1)[-1].strip()  # QGIS shows the title itself
     if QgsApplication.platform() != "desktop":
         return _plain(text)

@@ -1,4 +1,5 @@
-"""Every method on simulated pairs of every scene, PSF, shift, response, gain and noise unknown to it: PSNR (dB) and SAM (degrees).
+"""Every method on simulated pairs of every scene, PSF, shift, response, gain and noise unknown to it: PSNR (dB) and SAM
+(degrees).
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--crop 48] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
 python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/speed.md]
@@ -8,11 +9,12 @@ python scripts/benchmark.py reproduce --paper ddpm-fus --data FOLDER   the table
 python scripts/benchmark.py published [--data SCENES] [--output docs/measured/published.md]   the bundled weights on scenes they never saw
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
-Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what lies outside the subspace);
-interpolation (cubic), the closed forms, their average of the MSI with its noise filtered as the model does, and the model, blind; guarded = what
-hsfusion:fuse ships after Wald's protocol. --thorough adds gsa, sfim-hs, cnmf, hysure, a denoising baseline, the model told the true PSF and one a
-quarter too wide. Ceiling: PSNR at which the error equals the reference's own noise. The peak is the reference's maximum.
-"""
+Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what
+lies outside the subspace); interpolation (cubic), the closed forms, their average of the MSI with its noise filtered as
+the model does, and the model, blind; guarded = what hsfusion:fuse ships after Wald's protocol. --thorough adds gsa,
+sfim-hs, cnmf, hysure, a denoising baseline, the model told the true PSF and one a quarter too wide. Ceiling: PSNR at
+which the error equals the reference's own noise. The peak is the reference's maximum.
+"""  # noqa: E501
 
 from __future__ import annotations
 

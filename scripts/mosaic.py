@@ -1,14 +1,16 @@
-"""Fuse a mosaic beyond one machine's time: windows of both rasters by path or URL, worked on by a Ray cluster, joined to one tiled GeoTIFF.
+"""Fuse a mosaic beyond one machine's time: windows of both rasters by path or URL, worked on by a Ray cluster, joined
+to one tiled GeoTIFF.
 
 pip install '.[serve,cluster]' and GDAL's Python bindings (python3-gdal, or gdal of conda-forge) on every node; then as for qgis_process:
 python scripts/mosaic.py HSI=enmap.tif MSI=https://example.org/sentinel2.tif OUTPUT=fused.tif METHOD=average --workers 2
 python scripts/mosaic.py HSI=... MSI=... OUTPUT=... MODEL=hsfusion-base --address auto --workers 8
 
-HSI, MSI, MASK, METHOD (glp-hs, loc, map, average, gsa, sfim-hs) or MODEL or MODEL_FILE, SENSOR, SRF_FILE, PSF_FWHM, PSF_FWHM_Y, SHIFT_X,
-SHIFT_Y, CONSISTENCY, GUARD, STEPS, SAMPLES, SEED, EXTENT (xmin,xmax,ymin,ymax), TILE_SIZE (512), OPTIONS, DATA_TYPE and OUTPUT mean what
-they mean in hsfusion:fuse and hsfusion:fuseclassical, and give the same pixels. The scene is fitted once, from blocks spread over it.
-Finished windows are kept in a hidden folder beside OUTPUT, which all nodes must reach: the same command, started again, goes on from there.
-"""
+HSI, MSI, MASK, METHOD (glp-hs, loc, map, average, gsa, sfim-hs) or MODEL or MODEL_FILE, SENSOR, SRF_FILE, PSF_FWHM,
+PSF_FWHM_Y, SHIFT_X, SHIFT_Y, CONSISTENCY, GUARD, STEPS, SAMPLES, SEED, EXTENT (xmin,xmax,ymin,ymax), TILE_SIZE (512),
+OPTIONS, DATA_TYPE and OUTPUT mean what they mean in hsfusion:fuse and hsfusion:fuseclassical, and give the same pixels.
+The scene is fitted once, from blocks spread over it. Finished windows are kept in a hidden folder beside OUTPUT, which
+all nodes must reach: the same command, started again, goes on from there.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ GDAL_CONFIG = {"GDAL_HTTP_MAX_RETRY": "5", "GDAL_HTTP_RETRY_DELAY": "2", "GDAL_D
 
 
 def register_package(root: str) -> None:
-    """Make `import hsfusion` work in this process: from the checkout at `root` where this node has it, else as pip installed it."""
+    """Make `import hsfusion` work in this process: from the checkout at `root` where this node has it, else as pip
+    installed it.
+    """
     if "hsfusion" not in sys.modules and Path(root, "models").is_dir():
         package = types.ModuleType("hsfusion")
         package.__path__ = [root]
@@ -135,7 +139,9 @@ def model_method(request: Any, places: list[str], device: str, precision: str) -
 
 
 class WindowWorker:
-    """What Ray runs in a process of its own; `job` is (mosaic, (places, device, precision)) as bytes, since the package must be known first."""
+    """What Ray runs in a process of its own; `job` is (mosaic, (places, device, precision)) as bytes, since the package
+    must be known first.
+    """
 
     def __init__(self, root: str, job: bytes) -> None:
         os.environ.update(GDAL_CONFIG)
@@ -202,7 +208,8 @@ def run(options: argparse.Namespace) -> int:
     there = windows.finished(len(tiles))
     missing = sorted(set(range(len(tiles))) - set(there))
     print(
-        f"{mosaic.name}: {len(tiles)} windows, {len(there)} of them finished before; scene fitted in {fitted - began:.1f} s"
+        f"{mosaic.name}: {len(tiles)} windows, {len(there)} of them finished before; scene fitted in "
+        f"{fitted - began:.1f} s"
     )
     with contextlib.closing(finished(there, missing, mosaic, places, options)) as numbers:
         join(mosaic, pair, tiles, numbers, record_of(mosaic, pair))

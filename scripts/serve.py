@@ -1,7 +1,7 @@
 """Run HSFusion's inference server: `PYTHON -I scripts/serve.py --help`.
 
-The checkout (or the installed plugin) is made known as package `hsfusion` by its place on disk, whatever the folder is called
-and without touching sys.path, on which our folder `processing` would hide QGIS's.
+The checkout (or the installed plugin) is made known as package `hsfusion` by its place on disk, whatever the folder is
+called and without touching sys.path, on which our folder `processing` would hide QGIS's.
 """
 
 from __future__ import annotations

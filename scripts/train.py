@@ -3,7 +3,7 @@
 python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average FILE ...] [--resume] [--dry-run]
 python scripts/train.py CONFIG.yaml --data SCENES --calibrate MODEL     the held-out scenes again, after a change of what estimates tell
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="copies of earlier checkpoints of the run, or the model of --start, whose weights are averaged with the last ones",
+        help="copies of earlier checkpoints of the run, or the model of --start, whose weights are averaged with the last ones",  # noqa: E501
     )
     parser.add_argument(
         "--calibrate", type=Path, metavar="MODEL", help="train nothing: fit the expected errors of this model file anew"
@@ -84,8 +84,9 @@ def main() -> int:
 
 
 def dry_run(trainer: TrainerBase, steps: int = 10) -> int:
-    """What a run of this configuration would take on this machine; where it would use bfloat16, in float32 too: not every processor that has
-    bfloat16 is faster in it, and a run must not go by the clock."""
+    """What a run of this configuration would take on this machine; where it would use bfloat16, in float32 too: not
+    every processor that has bfloat16 is faster in it, and a run must not go by the clock.
+    """
     wanted = trainer.bf16
     lines, totals = [], {}
     for trainer.bf16 in (wanted, False) if wanted else (False,):
@@ -101,7 +102,8 @@ def dry_run(trainer: TrainerBase, steps: int = 10) -> int:
             trainer.step = first
             rate = trainer.batch_size() / seconds
             lines.append(
-                f"samples/second    {rate:.1f} in {name} ({count:,} steps of {seconds:.3f} s, {busy:.3f} s of processor time)"
+                f"samples/second    {rate:.1f} in {name} ({count:,} steps of {seconds:.3f} s, {busy:.3f} s of "
+                "processor time)"
             )
             totals[name] += count * seconds
     trainer.bf16 = wanted
@@ -128,7 +130,9 @@ def _memory(trainer: TrainerBase) -> str:
 
 
 def leave(code: int) -> None:
-    """End this process; one of several without waiting for torch's own threads, which now and then abort it at its end ("terminate called")."""
+    """End this process; one of several without waiting for torch's own threads, which now and then abort it at its end
+    ("terminate called").
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,6 @@
-"""What tests of several rooms share: synthetic scenes with a known truth (numpy only, so they also run in QGIS's Python)."""
+"""What tests of several rooms share: synthetic scenes with a known truth (numpy only, so they also run in QGIS's
+Python).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ import pytest  # noqa: E402
 
 
 def fractal(rng: np.random.Generator, rows: int, cols: int, slope: float = 1.4) -> np.ndarray:
-    """A random texture (rows, cols) whose amplitude spectrum falls as 1 / f^slope, as natural images do; mean 0, std 1."""
+    """A random texture (rows, cols) whose amplitude spectrum falls as 1 / f^slope, as natural images do; mean
+    0, std 1.
+    """
     frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.fftfreq(cols)[None, :])
     frequency[0, 0] = 1.0
     image = np.fft.ifft2(np.fft.fft2(rng.standard_normal((rows, cols))) / frequency**slope).real
@@ -20,7 +24,9 @@ def fractal(rng: np.random.Generator, rows: int, cols: int, slope: float = 1.4) 
 
 
 def textured_scene(bands: int = 30, rows: int = 96, cols: int = 96, materials: int = 4, seed: int = 0) -> np.ndarray:
-    """A cube (bands, rows, cols), float32, in reflectance x 10000: smooth spectra of a few materials, mixed by fractal textures and fields."""
+    """A cube (bands, rows, cols), float32, in reflectance x 10000: smooth spectra of a few materials, mixed by fractal
+    textures and fields.
+    """
     rng = np.random.default_rng(seed)
     position = np.linspace(0.0, 1.0, bands)
     centres, widths = rng.uniform(0, 1, (materials, 3)), rng.uniform(0.08, 0.4, (materials, 3))

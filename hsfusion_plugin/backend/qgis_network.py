@@ -16,7 +16,9 @@ _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def apply(session: requests.Session, address: str, proxies: bool = True) -> None:
-    """Make a session use the certificates and the proxy for this address; environment variables win, as requests reads them."""
+    """Make a session use the certificates and the proxy for this address; environment variables win, as requests reads
+    them.
+    """
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or trusted()
     proxy = proxy_for(address) if proxies else ""
     if proxy and not any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXY_VARIABLES):
@@ -47,7 +49,8 @@ def qgis_proxy() -> str:
 
 
 def trusted() -> str | bool:
-    """A file with the certificates of requests and those that QGIS trusts (the system's, and what the user gave its authentication manager).
+    """A file with the certificates of requests and those that QGIS trusts (the system's, and what the user gave its
+    authentication manager).
 
     True, for requests' own, outside QGIS.
     """

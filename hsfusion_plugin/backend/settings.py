@@ -1,4 +1,6 @@
-"""The backend's settings: environment variables over QGIS's settings over defaults. Usable outside QGIS, where there are only the former."""
+"""The backend's settings: environment variables over QGIS's settings over defaults. Usable outside QGIS, where there
+are only the former.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ SAVED = ("backend", "python", "endpoint", "authcfg", "device", "models", "memory
 class Settings:
     """Where and how tiles are worked on. Empty text means: not set.
 
-    memory: bytes that a job may plan with, 0 = what is free; work: folder for finished tiles of runs under way, "" = the user's cache,
-    "off" = none; replies: "half" lets a server send FP16.
+    memory: bytes that a job may plan with, 0 = what is free; work: folder for finished tiles of runs under way, "" =
+    the user's cache, "off" = none; replies: "half" lets a server send FP16.
     """
 
     backend: str = "auto"
@@ -90,7 +92,9 @@ def _at_home(part: str) -> Path:
 
 
 def memory_budget(environment: Mapping[str, str] | None = None) -> int:
-    """The bytes that a job may plan with, 0 = no limit of the user's; HSFusionError where HSFUSION_MEMORY is no number of GB."""
+    """The bytes that a job may plan with, 0 = no limit of the user's; HSFusionError where HSFUSION_MEMORY is no number
+    of GB.
+    """
     environment = os.environ if environment is None else environment
     text = (environment.get("HSFUSION_MEMORY") or _qgis_values().get("memory", "")).strip()
     try:
@@ -140,13 +144,17 @@ def _qgis_values() -> Mapping[str, str]:
 
 
 def token_of(authcfg: str, environment: Mapping[str, str] | None = None) -> str:
-    """The token that would be sent with this authentication configuration: HSFUSION_TOKEN wins; empty text if there is none."""
+    """The token that would be sent with this authentication configuration: HSFUSION_TOKEN wins; empty text if there is
+    none.
+    """
     environment = os.environ if environment is None else environment
     return environment.get("HSFUSION_TOKEN", "").strip() or _qgis_token(authcfg)
 
 
 def _qgis_token(authcfg: str) -> str:
-    """The secret of an authentication configuration: the password of a Basic one, the Authorization header of an API-header one."""
+    """The secret of an authentication configuration: the password of a Basic one, the Authorization header of an
+    API-header one.
+    """
     if not authcfg:
         return ""
     from qgis.core import QgsApplication, QgsAuthMethodConfig
@@ -156,7 +164,8 @@ def _qgis_token(authcfg: str) -> str:
     done, config = loaded if isinstance(loaded, tuple) else (loaded, config)
     if not done:
         raise HSFusionError(
-            f"The authentication configuration '{authcfg}' of the HSFusion options cannot be opened: enter QGIS's master password or set HSFUSION_TOKEN."
+            f"The authentication configuration '{authcfg}' of the HSFusion options cannot be opened: enter QGIS's "
+            "master password or set HSFUSION_TOKEN."
         )
     secret = config.config("password") or config.config("Authorization") or config.config("token")
     return secret[7:] if secret.lower().startswith("bearer ") else secret

@@ -20,7 +20,9 @@ def expanded(path: str, role: str) -> Path:
 
 
 def work_root() -> Path:
-    """The folder of HSFUSION_WORK, else the user's cache; it need not exist yet. HSFusionError where it is no folder."""
+    """The folder of HSFUSION_WORK, else the user's cache; it need not exist yet. HSFusionError where it is no
+    folder.
+    """
     work = Settings.read().work
     if not work or work == OFF:
         return cache_folder()

@@ -36,7 +36,9 @@ def is_shipped_model(item: Any) -> bool:
 
 
 def open_copy(path: str) -> Any:
-    """The modeler with the model in it. It has no file yet, so saving asks for one and the shipped file stays as it is."""
+    """The modeler with the model in it. It has no file yet, so saving asks for one and the shipped file stays
+    as it is.
+    """
     from processing.modeler.ModelerDialog import ModelerDialog
 
     model = QgsProcessingModelAlgorithm()

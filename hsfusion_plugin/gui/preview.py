@@ -21,7 +21,9 @@ FEWEST_PX = 8
 
 
 def likely_pair(layers: Iterable[QgsMapLayer]) -> tuple[QgsRasterLayer, QgsRasterLayer] | None:
-    """(HSI, MSI): the raster with the most bands, and the finest one with fewer bands that overlaps it; None if there is none."""
+    """(HSI, MSI): the raster with the most bands, and the finest one with fewer bands that overlaps it; None if there
+    is none.
+    """
     rasters = [
         layer
         for layer in layers
@@ -39,14 +41,17 @@ def likely_pair(layers: Iterable[QgsMapLayer]) -> tuple[QgsRasterLayer, QgsRaste
 def preview_extent(
     seen: QgsRectangle, crs: QgsCoordinateReferenceSystem, hsi: QgsRasterLayer, msi: QgsRasterLayer
 ) -> QgsRectangle:
-    """The middle of what is seen of both rasters, at most LARGEST_PX wide and high, in the MSI's CRS; HSFusionError if nothing is."""
+    """The middle of what is seen of both rasters, at most LARGEST_PX wide and high, in the MSI's CRS; HSFusionError if
+    nothing is.
+    """
     if crs.isValid() and msi.crs().isValid() and crs != msi.crs():
         seen = QgsCoordinateTransform(crs, msi.crs(), QgsProject.instance()).transformBoundingBox(seen)
     both = seen.intersect(msi.extent()).intersect(hsi.extent())
     wide, high = msi.rasterUnitsPerPixelX(), msi.rasterUnitsPerPixelY()
     if both.isEmpty() or both.width() < FEWEST_PX * wide or both.height() < FEWEST_PX * high:
         raise HSFusionError(
-            f"The map canvas shows nothing that both {hsi.name()} and {msi.name()} cover: zoom to the place where they overlap."
+            f"The map canvas shows nothing that both {hsi.name()} and {msi.name()} cover: zoom to the place where they "
+            "overlap."
         )
     return QgsRectangle.fromCenterAndSize(
         both.center(), min(both.width(), LARGEST_PX * wide), min(both.height(), LARGEST_PX * high)

@@ -35,7 +35,9 @@ AS_GOOD, SMALL_SHARE = (
 
 @dataclass(frozen=True)
 class SensorRequest(PairRequest):
-    """The parameters of `hsfusion:estimatesensor`; `sensor`: its nominal SRF is where the estimate starts; srf: CSV to write."""
+    """The parameters of `hsfusion:estimatesensor`; `sensor`: its nominal SRF is where the estimate starts; srf: CSV to
+    write.
+    """
 
     srf: str | None = None
     report: str | None = None
@@ -45,7 +47,9 @@ class SensorRequest(PairRequest):
 
 
 def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
-    """Estimate PSF, shift, SRF, gain, offset and noise; returns the outputs by name. Raises HSFusionError, Cancelled."""
+    """Estimate PSF, shift, SRF, gain, offset and noise; returns the outputs by name. Raises HSFusionError,
+    Cancelled.
+    """
     inputs = [request.hsi, request.msi, request.mask, request.srf_file]
     check_outputs({"SRF": request.srf, "REPORT": request.report}, inputs)
     pair = Pair.open(request, progress)
@@ -87,7 +91,9 @@ def run(request: SensorRequest, progress: Progress) -> dict[str, Any]:
 def sensor_quantities(
     pair: Pair, estimates: Estimates, calibration: np.ndarray | None = None
 ) -> list[reports.Quantity]:
-    """Everything that was estimated, each with its interval or what it means; calibration as `msi_quantities` takes it."""
+    """Everything that was estimated, each with its interval or what it means; calibration as `msi_quantities`
+    takes it.
+    """
     geometry = estimates.geometry
     found, phase = geometry.registration, pair.alignment
     rows = [
@@ -139,10 +145,12 @@ def _names(pair: Pair) -> list[str]:
 
 
 def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Response (l, L) of each MSI band, gain included, and (l, 2): gain and offset where it is the nominal one, else NaN.
+    """Response (l, L) of each MSI band, gain included, and (l, 2): gain and offset where it is the nominal one, else
+    NaN.
 
-    The best prediction of the MSI spreads over bands that carry the same signal, to average their noise. So where a nominal response
-    (l, L) with gain and offset explains the MSI about as well, it is the sensor's; both are judged on spectra without noise.
+    The best prediction of the MSI spreads over bands that carry the same signal, to average their noise. So where a
+    nominal response (l, L) with gain and offset explains the MSI about as well, it is the sensor's; both are judged on
+    spectra without noise.
     """
     scene = estimates.scene
     curves, calibration = scene.spectral_response.copy(), np.full((len(scene.spectral_response), 2), np.nan)
@@ -160,7 +168,9 @@ def spectral_curves(pair: Pair, estimates: Estimates, nominal: np.ndarray | None
 
 
 def _nominal(pair: Pair, request: PairRequest) -> np.ndarray | None:
-    """R (l, L) of the named sensor, else of the MSI's own wavelengths where it has them and the HSI covers them, else None."""
+    """R (l, L) of the named sensor, else of the MSI's own wavelengths where it has them and the HSI covers them, else
+    None.
+    """
     if request.sensor != "estimate":
         return nominal_response(pair, request)
     if pair.wavelengths is None or pair.msi.wavelengths is None:
@@ -219,7 +229,7 @@ def _report(
             command[name] = str(Path(str(command[name])).absolute())
     return reports.SensorReport(
         title="Sensors of a pair of images",
-        summary=f"What {Path(request.hsi).name} and {Path(request.msi).name} tell about the two sensors that took them.",
+        summary=f"What {Path(request.hsi).name} and {Path(request.msi).name} tell about the two sensors that took them.",  # noqa: E501
         origin=reports.Origin(
             parameters, reports.repeat_command("estimatesensor", command), reports.software_versions()
         ),

@@ -1,4 +1,6 @@
-"""hsfusion:getmodel: a model of a manifest, from its pinned address or from a folder, checked and put where runs look for models."""
+"""hsfusion:getmodel: a model of a manifest, from its pinned address or from a folder, checked and put where runs look
+for models.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from .run.progress import Progress
 
 @dataclass(frozen=True)
 class GetModelRequest:
-    """model: a name of the manifest, "" = only list them; manifest: None = the bundled one; source: folder with the files, None = network;
-    folder: None = the user's own folder of models."""
+    """model: a name of the manifest, "" = only list them; manifest: None = the bundled one; source: folder with the
+    files, None = network; folder: None = the user's own folder of models.
+    """
 
     model: str = ""
     manifest: Path | None = None

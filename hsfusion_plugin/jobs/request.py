@@ -30,9 +30,9 @@ class PairRequest:
 
     Rasters and files are paths or GDAL strings; None = left out. `extent` is (xmin, ymin, xmax, ymax) in the MSI's CRS.
     PSF widths in HSI pixels and shifts in MSI pixels; None = estimate from the pair. msi_gsd: one pixel size per MSI
-    band, separated by commas. registration: "auto" (shift, rotation, scale and local field), "shift" (one shift for all)
-    or "none" (what SHIFT_X and SHIFT_Y say, else no shift). light, defects: "auto" or "none". A job's own request adds its
-    fields; they are the parameters of its algorithm.
+    band, separated by commas. registration: "auto" (shift, rotation, scale and local field), "shift" (one shift for
+    all) or "none" (what SHIFT_X and SHIFT_Y say, else no shift). light, defects: "auto" or "none". A job's own request
+    adds its fields; they are the parameters of its algorithm.
     """
 
     hsi: str
@@ -80,7 +80,9 @@ class ModelRequest(PairRequest):
 
     @property
     def drawn_by(self) -> str:
-        """The sampler of a subspace model or closed form: `auto` is the Gaussian law of the errors, or diffusion where its STEPS are given."""
+        """The sampler of a subspace model or closed form: `auto` is the Gaussian law of the errors, or diffusion where
+        its STEPS are given.
+        """
         if self.sampler != "auto":
             return self.sampler
         return "diffusion" if self.steps else "gaussian"

@@ -18,11 +18,12 @@ FEWEST_PIXELS = 8
 
 @dataclass(frozen=True)
 class Alignment:
-    """The overlap of a pair. "Fine" pixels are the MSI's, "coarse" ones the HSI's; the scene starts at the overlap's first fine pixel.
+    """The overlap of a pair. "Fine" pixels are the MSI's, "coarse" ones the HSI's; the scene starts at the overlap's
+    first fine pixel.
 
-    Coarse pixel i of the overlap has its centre at (i + 0.5) ratio - 0.5 + phase in fine pixels of the scene, in y and x alike; the phase
-    is 0 where the grids nest, and at most half a pixel otherwise where the ratio is whole. The scene is ratio times as large as its coarse
-    part, to half a fine pixel where the ratio is no whole number.
+    Coarse pixel i of the overlap has its centre at (i + 0.5) ratio - 0.5 + phase in fine pixels of the scene, in y and
+    x alike; the phase is 0 where the grids nest, and at most half a pixel otherwise where the ratio is whole. The scene
+    is ratio times as large as its coarse part, to half a fine pixel where the ratio is no whole number.
     """
 
     ratio: float
@@ -67,10 +68,11 @@ def align(
 ) -> Alignment:
     """Lay the HSI's grid on the MSI's.
 
-    `extent` is (xmin, ymin, xmax, ymax) in the rasters' CRS; it cuts the output at the nearest pixel edges and changes nothing else.
-    `mask` is only checked here (masks.py reads it). HSFusionError, one sentence each: too few bands, no georeference, a rotated grid,
-    different CRS, a ratio that is not above 1 or not the same along rows and columns, no overlap, less than 8 x 8 HSI pixels of it, an empty
-    extent. `warp.py` brings an HSI that this refuses onto the MSI's grid first.
+    `extent` is (xmin, ymin, xmax, ymax) in the rasters' CRS; it cuts the output at the nearest pixel edges and changes
+    nothing else. `mask` is only checked here (masks.py reads it). HSFusionError, one sentence each: too few bands, no
+    georeference, a rotated grid, different CRS, a ratio that is not above 1 or not the same along rows and columns, no
+    overlap, less than 8 x 8 HSI pixels of it, an empty extent. `warp.py` brings an HSI that this refuses onto the MSI's
+    grid first.
     """
     check_bands(hsi, msi)
     others = [] if mask is None else [mask]
@@ -117,7 +119,8 @@ def check_bands(hsi: Raster, msi: Raster) -> None:
     bands, fine = int((~hsi.bad).sum()), int((~msi.bad).sum())
     if bands < 2:
         raise HSFusionError(
-            f"HSI: '{hsi.path}' has {bands} usable band(s) and fusion needs at least 2; choose the hyperspectral raster."
+            f"HSI: '{hsi.path}' has {bands} usable band(s) and fusion needs at least 2; choose the hyperspectral "
+            "raster."
         )
     if fine < 1:
         raise HSFusionError(f"MSI: '{msi.path}' marks all its bands as bad; correct its bad-band list.")
@@ -154,7 +157,8 @@ def check_both_have_crs(raster: Raster, msi: Raster) -> None:
     if bool(raster.crs_wkt) != bool(msi.crs_wkt):
         bare = msi if raster.crs_wkt else raster
         raise HSFusionError(
-            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it ({edit_advice(bare.path, '-a_srs EPSG:CODE')})."
+            f"{bare.role}: '{bare.path}' has no CRS while the other raster has one; assign it "
+            f"({edit_advice(bare.path, '-a_srs EPSG:CODE')})."
         )
 
 
@@ -202,7 +206,8 @@ def _ratio(hsi: Raster, msi: Raster) -> float:
         return float(whole)
     if not same_ratio(hsi, msi):
         raise HSFusionError(
-            f"The HSI's pixels are another shape than the MSI's ({sizes}); resample the HSI to pixels of the MSI's shape first (gdalwarp -tr)."
+            f"The HSI's pixels are another shape than the MSI's ({sizes}); resample the HSI to pixels of the MSI's "
+            "shape first (gdalwarp -tr)."
         )
     return math.sqrt(rx * ry)
 

@@ -1,4 +1,6 @@
-"""Whether a band that is tagged as alpha is a mask: 8-bit files call their fourth band so even where it is the near infrared."""
+"""Whether a band that is tagged as alpha is a mask: 8-bit files call their fourth band so even where it is the near
+infrared.
+"""
 
 from __future__ import annotations
 

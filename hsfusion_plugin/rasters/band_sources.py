@@ -1,4 +1,6 @@
-"""Where a raster file keeps wavelength and width of its bands: items of bands, lists of the data set, netCDF coordinates, names."""
+"""Where a raster file keeps wavelength and width of its bands: items of bands, lists of the data set, netCDF
+coordinates, names.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def from_names(names: list[str]) -> Columns:
 
 
 def not_rounded(imagery: Columns, *others: Columns) -> Columns:
-    """IMAGERY's values, or another source's where rounding to nanometres made the difference, as GDAL 3.10 does with ENVI headers."""
+    """IMAGERY's values, or another source's where rounding to nanometres made the difference, as GDAL 3.10 does with
+    ENVI headers.
+    """
     exact = []
     for values, *candidates in zip(imagery, *others):
         for found in candidates:
@@ -79,7 +83,9 @@ def misread_list(dataset: gdal.Dataset) -> int:
 
 
 def own_names(bands: list[gdal.Band], misread: bool) -> list[str]:
-    """The bands' names; `misread`: without the wavelength that GDAL's ENVI driver appends from a list that it misread."""
+    """The bands' names; `misread`: without the wavelength that GDAL's ENVI driver appends from a list that it
+    misread.
+    """
     names = []
     for band in bands:
         name = described(band)

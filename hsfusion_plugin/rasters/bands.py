@@ -46,7 +46,8 @@ def band_report(
 ) -> BandReport:
     """Sort the bands by what the window (default: the whole raster) holds of them.
 
-    Exact and yet quick: windows are visited spread over the raster, and a band is read no further once two values of it differ.
+    Exact and yet quick: windows are visited spread over the raster, and a band is read no further once two values of it
+    differ.
     """
     rows, cols = rows or range(raster.rows), cols or range(raster.cols)
     low, high = np.full(raster.count, np.inf), np.full(raster.count, -np.inf)

@@ -15,7 +15,8 @@ _CUT = (2.0, 98.0)
 
 @dataclass(frozen=True)
 class View:
-    """0-based bands, three or one (grey), their thinned-out values (bands, rows, cols) and stretch limits (low, high) per band.
+    """0-based bands, three or one (grey), their thinned-out values (bands, rows, cols) and stretch limits (low, high)
+    per band.
 
     Values and limits have the bands' scale and offset applied, as in QGIS.
     """
@@ -39,8 +40,8 @@ def view_of(raster: Raster, largest: int = 1024) -> View:
 def colour_bands(raster: Raster, among: list[int] | None = None) -> tuple[int, ...]:
     """0-based (red, green, blue) or (grey,) out of the bands `among` (default: those that are not bad).
 
-    By wavelength where the visible is covered; in the infrared the longest, middle and shortest third; without wavelengths as the
-    file's own colours say, else in the usual order (blue first, as most sensors number their bands).
+    By wavelength where the visible is covered; in the infrared the longest, middle and shortest third; without
+    wavelengths as the file's own colours say, else in the usual order (blue first, as most sensors number their bands).
     """
     bands = list(np.flatnonzero(~raster.bad)) if among is None else among
     if len(bands) < 3:

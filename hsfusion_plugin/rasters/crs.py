@@ -34,7 +34,9 @@ def is_geographic(wkt: str) -> bool:
 
 
 def same_crs(first: str, second: str) -> bool:
-    """Whether coordinates in both are the same numbers by definition; names, which GDAL drivers write differently, do not count."""
+    """Whether coordinates in both are the same numbers by definition; names, which GDAL drivers write differently, do
+    not count.
+    """
     if first == second:
         return True
     a, b = horizontal(first), horizontal(second)
@@ -47,7 +49,9 @@ def same_crs(first: str, second: str) -> bool:
 def same_there(
     first: str, second: str, bounds: tuple[float, float, float, float], pixel_size: tuple[float, float]
 ) -> bool:
-    """Whether the two CRS are one within `bounds` (xmin, ymin, xmax, ymax): no test point moves by more than 0.01 pixels."""
+    """Whether the two CRS are one within `bounds` (xmin, ymin, xmax, ymax): no test point moves by more than 0.01
+    pixels.
+    """
     if not (first and second) or same_crs(first, second):
         return first == second or bool(first and second)
     points = points_over(bounds)
@@ -72,7 +76,8 @@ def transformed(points: np.ndarray, source: str, target: str) -> np.ndarray:
         found = np.array(change.TransformPoints(np.asarray(points, float).tolist()))
     if found is None or failures or not np.isfinite(found).all():
         raise HSFusionError(
-            f"Coordinates cannot be brought from {crs_name(source)} to {crs_name(target)} ({(failures or ['out of range'])[0]}); "
+            f"Coordinates cannot be brought from {crs_name(source)} to {crs_name(target)} "
+            f"({(failures or ['out of range'])[0]}); "
             "warp the raster to the other's CRS first (gdalwarp)."
         )
     return found[:, :2]

@@ -1,4 +1,6 @@
-"""The files on disk behind the name of a raster: directly, through GDAL's prefixes, or as sources of a virtual raster."""
+"""The files on disk behind the name of a raster: directly, through GDAL's prefixes, or as sources of a virtual
+raster.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def files_behind(names: Iterable[str | Path | None]) -> set[Identity]:
 
 
 def _named(name: str) -> set[str]:
-    """Files whose path is the name or stands in it, as in GTIFF_DIR:1:x.tif, /vsisubfile/0_99,x.tif or /vsizip/x.zip/y.tif."""
+    """Files whose path is the name or stands in it, as in GTIFF_DIR:1:x.tif, /vsisubfile/0_99,x.tif or
+    /vsizip/x.zip/y.tif.
+    """
     if len(name) > _LONGEST:  # a virtual raster as text, whose sources GDAL lists
         return set()
     cuts = sorted({0, len(name), *(p for m in _SEPARATORS.finditer(name) for p in m.span())})

@@ -1,4 +1,6 @@
-"""Fill that a raster's header does not name: found before anything is estimated, read as nodata from then on, and said."""
+"""Fill that a raster's header does not name: found before anything is estimated, read as nodata from then on,
+and said.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _ROWS = 64  # that are copied at a time
 def find_unnamed_fill(
     raster: Raster, progress: Progress, rows: range | None = None, cols: range | None = None, saturation: bool = True
 ) -> list[str]:
-    """Let the raster read unnamed fill (and, with `saturation`, saturated entries) as nodata; returns a sentence for each value found.
+    """Let the raster read unnamed fill (and, with `saturation`, saturated entries) as nodata; returns a sentence for
+    each value found.
 
     Looked for in the window (default: the whole raster); bands that are marked bad take no part.
     """
@@ -53,8 +56,9 @@ def find_unnamed_fill(
 
 
 def windows(raster: Raster, rows: range, cols: range) -> Iterator[tuple[range, range]]:
-    """Windows that cover the area once, or of a very large one as many as cost is bounded by, in bands across and along it: every row and
-    every column is seen somewhere."""
+    """Windows that cover the area once, or of a very large one as many as cost is bounded by, in bands across and along
+    it: every row and every column is seen somewhere.
+    """
     down, across = raster.window_shape(AT_ONCE)
     starts = [(r, c) for r in range(rows.start, rows.stop, down) for c in range(cols.start, cols.stop, across)]
     tops, lefts = sorted({r for r, _ in starts}), sorted({c for _, c in starts})
@@ -81,7 +85,8 @@ def copied_without_fill(raster: Raster, progress: Progress) -> Raster:
             _copy(raster, target, progress)
         if failures:
             raise HSFusionError(
-                f"{raster.role}: '{raster.path}' cannot be copied to '{folder}' without its fill ({failures[0].rstrip('.')}); "
+                f"{raster.role}: '{raster.path}' cannot be copied to '{folder}' without its fill "
+                f"({failures[0].rstrip('.')}); "
                 "free some space, or name the fill value in the file (gdal_edit.py -a_nodata)."
             )
     except BaseException:
@@ -144,7 +149,8 @@ def _saturation_sentence(raster: Raster, found: Fill, survey: Survey) -> list[st
         return []
     counts = [dict(survey.high.of(band)).get(-value, 0) for band, value in found.saturated]
     return [
-        f"{raster.role}: {len(counts)} of {survey.bands} bands are saturated, in up to {percent(max(counts) / survey.pixels)} of their pixels: "
+        f"{raster.role}: {len(counts)} of {survey.bands} bands are saturated, in up to "
+        f"{percent(max(counts) / survey.pixels)} of their pixels: "
         "these values take no part."
     ]
 

@@ -1,4 +1,6 @@
-"""GDAL calls whose failures come back as text, whether or not somebody in this process switched GDAL's exceptions on."""
+"""GDAL calls whose failures come back as text, whether or not somebody in this process switched GDAL's
+exceptions on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def collected_errors(least: int = gdal.CE_Failure) -> Iterator[list[str]]:
 
 @contextmanager
 def scratch_files() -> Iterator[None]:
-    """Within the block GDAL puts scratch files of this thread where temporary files go; else into the current folder, where it may not write."""
+    """Within the block GDAL puts scratch files of this thread where temporary files go; else into the current folder,
+    where it may not write.
+    """
     told = gdal.GetConfigOption(_SCRATCH) is not None
     if not told:
         gdal.SetThreadLocalConfigOption(_SCRATCH, tempfile.gettempdir())
@@ -44,7 +48,9 @@ def scratch_files() -> Iterator[None]:
 
 
 def decoded(text: str | bytes | None) -> str:
-    """Text that GDAL hands over, "" for none. What is not in UTF-8, as in an ENVI header in Latin-1, comes as bytes or with surrogates."""
+    """Text that GDAL hands over, "" for none. What is not in UTF-8, as in an ENVI header in Latin-1, comes as bytes or
+    with surrogates.
+    """
     raw = (text or "").encode("utf-8", "surrogateescape") if not isinstance(text, bytes) else text
     try:
         return raw.decode("utf-8")

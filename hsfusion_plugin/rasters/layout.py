@@ -21,7 +21,9 @@ _OWN = ("OVERVIEWS", "COG")  # options of ours, beside those of GDAL's driver
 
 @dataclass(frozen=True)
 class Layout:
-    """options: creation options of GDAL's GTiff driver; overviews: averaged copies at lower resolution; cog: cloud optimised."""
+    """options: creation options of GDAL's GTiff driver; overviews: averaged copies at lower resolution; cog: cloud
+    optimised.
+    """
 
     options: dict[str, str]
     overviews: bool = False
@@ -29,7 +31,9 @@ class Layout:
 
     @classmethod
     def parse(cls, text: str, rows: int, cols: int, block: tuple[int, int] = (BLOCK, BLOCK)) -> Layout:
-        """Of OPTIONS as QGIS writes them ("COMPRESS=LZW|TILED=NO|OVERVIEWS=YES"); HSFusionError where that is not NAME=VALUE."""
+        """Of OPTIONS as QGIS writes them ("COMPRESS=LZW|TILED=NO|OVERVIEWS=YES"); HSFusionError where that is not
+        NAME=VALUE.
+        """
         given = {}
         for part in filter(None, (p.strip() for p in (text or "").split("|"))):
             key, equals, value = part.partition("=")
@@ -66,7 +70,8 @@ class Layout:
             raise raised[0]
         if failures:
             raise HSFusionError(
-                f"{role}: '{path.name}' could not be given its overviews ({failures[0].rstrip('.')}): leave OVERVIEWS and COG out of OPTIONS."
+                f"{role}: '{path.name}' could not be given its overviews ({failures[0].rstrip('.')}): leave OVERVIEWS "
+                "and COG out of OPTIONS."
             )
 
 
@@ -76,8 +81,10 @@ def has_zstd() -> bool:
 
 
 def _defaults(rows: int, cols: int, block: tuple[int, int], given: Mapping[str, str]) -> dict[str, str]:
-    """Tiled, and compressed without loss: ZSTD on differences of neighbours, for floats too; the predictor for floats makes files a tenth
-    smaller in three times the time, and what is written would keep a processor from the network as long as a tile's closed forms do."""
+    """Tiled, and compressed without loss: ZSTD on differences of neighbours, for floats too; the predictor for floats
+    makes files a tenth smaller in three times the time, and what is written would keep a processor from the network
+    as long as a tile's closed forms do.
+    """
     compress = given.get("COMPRESS", "ZSTD" if has_zstd() else "DEFLATE").upper()
     options = {
         "TILED": "YES",

@@ -11,7 +11,8 @@ from .raster import Raster
 def read_mask(mask: Raster, alignment: Alignment, rows: range, cols: range) -> np.ndarray:
     """Which pixels of a window of the scene (fine pixels) may be used: bool (rows, cols).
 
-    True where the mask's first band is neither zero nor nodata at the pixel's centre; outside the mask raster everything is False.
+    True where the mask's first band is neither zero nor nodata at the pixel's centre; outside the mask raster
+    everything is False.
     """
     x0, dx, _, y0, _, dy = alignment.geotransform_of(rows, cols)
     mx, mdx, _, my, _, mdy = mask.geotransform

@@ -1,10 +1,10 @@
 """What a band says about itself: wavelength, width, name, whether it is bad; in the forms that GDAL files carry.
 
-Read, in this order and band by band: the GDAL ``IMAGERY`` domain, the band's ``wavelength`` item, the data set's ENVI list
-``wavelength = {...}``, a netCDF file's dimension of the bands, EnMAP's METADATA.XML beside the image, the band's description.
-Items and lists are also looked for in the domains ENVI and FORCE, under the names that EnMAP-Box and FORCE give them.
-Written as band item, ``IMAGERY`` and description: gdal_translate and gdalwarp keep the first and the last, and the ENVI driver
-keeps only the description.
+Read, in this order and band by band: the GDAL ``IMAGERY`` domain, the band's ``wavelength`` item, the data set's ENVI
+list ``wavelength = {...}``, a netCDF file's dimension of the bands, EnMAP's METADATA.XML beside the image, the band's
+description. Items and lists are also looked for in the domains ENVI and FORCE, under the names that EnMAP-Box and FORCE
+give them. Written as band item, ``IMAGERY`` and description: gdal_translate and gdalwarp keep the first and the last,
+and the ENVI driver keeps only the description.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _FEW = 0.1  # share of implausible wavelengths up to which the others are believ
 
 @dataclass(frozen=True)
 class BandInfo:
-    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical units, their name.
+    """One band: wavelength and FWHM in nanometres (None = unknown), name, bad-band flag, scale and offset to physical
+    units, their name.
 
     gsd_m: the size in metres of the pixels with which the band was taken, where the file says it.
     """
@@ -53,7 +54,9 @@ class BandInfo:
 
 @dataclass(frozen=True)
 class Described:
-    """The bands in file order; facts and warnings: sentences for the user on what was and was not believed, without the raster's name."""
+    """The bands in file order; facts and warnings: sentences for the user on what was and was not believed, without the
+    raster's name.
+    """
 
     bands: list[BandInfo]
     alpha: tuple[int, ...] = ()  # 0-based numbers of the bands that are masks
@@ -64,8 +67,9 @@ class Described:
 def describe_bands(dataset: gdal.Dataset) -> Described:
     """What a data set says of its bands.
 
-    A wavelength of zero or less, as PRISMA gives its dead bands, is read as "no wavelength, bad"; so are an alpha band without
-    a wavelength, which is a mask and not a measurement, and what Sentinel-2's level 2A puts among its bands (AOT, SCL, ...).
+    A wavelength of zero or less, as PRISMA gives its dead bands, is read as "no wavelength, bad"; so are an alpha band
+    without a wavelength, which is a mask and not a measurement, and what Sentinel-2's level 2A puts among its bands
+    (AOT, SCL, ...).
     """
     bands = [dataset.GetRasterBand(i + 1) for i in range(dataset.RasterCount)]
     misread = misread_list(dataset)
@@ -138,7 +142,9 @@ def full_description(info: BandInfo) -> str:
 def _columns(
     dataset: gdal.Dataset, bands: list[gdal.Band], names: list[str], sidecar: SideCar | None, misread: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wavelength and FWHM (nm) of every band from the first source that tells it; `misread`: without what GDAL took from a bad list."""
+    """Wavelength and FWHM (nm) of every band from the first source that tells it; `misread`: without what GDAL took
+    from a bad list.
+    """
     items, lists = from_items(dataset, bands), from_lists(dataset)
     sources = [
         *([] if misread else [not_rounded(from_imagery(bands), items, lists), items]),
@@ -160,7 +166,8 @@ def _believed(wavelength: np.ndarray, misread: int) -> tuple[np.ndarray, str]:
     unlikely = known & (wavelength > 0) & ~plausible(wavelength)
     if misread and not known.any():
         return wavelength, (
-            f"the header lists {misread} wavelengths for {wavelength.size} bands, so none of them is used: correct the list."
+            f"the header lists {misread} wavelengths for {wavelength.size} bands, so none of them is used: correct the "
+            "list."
         )
     if told.size > 1 and (told == told[0]).all():
         return np.full(wavelength.size, np.nan), (
@@ -172,7 +179,8 @@ def _believed(wavelength: np.ndarray, misread: int) -> tuple[np.ndarray, str]:
     few = unlikely.sum() <= _FEW * known.sum()
     which = "they are" if few else "no wavelength of this raster is"
     return np.where(unlikely, np.nan, wavelength) if few else np.full(wavelength.size, np.nan), (
-        f"wavelengths from {low:.6g} to {high:.6g} nm lie outside {PLAUSIBLE_NM[0]:.0f} to {PLAUSIBLE_NM[1]:.0f} nm, so {which} "
+        f"wavelengths from {low:.6g} to {high:.6g} nm lie outside {PLAUSIBLE_NM[0]:.0f} to {PLAUSIBLE_NM[1]:.0f} nm, "
+        f"so {which} "
         "used: correct them or their unit."
     )
 

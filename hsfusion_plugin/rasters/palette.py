@@ -10,10 +10,11 @@ from .raster import Raster
 
 
 def with_colours(raster: Raster) -> tuple[Raster, str]:
-    """The raster, or one with the colours that its colour table gives its numbers, and a sentence that says so ("" otherwise).
+    """The raster, or one with the colours that its colour table gives its numbers, and a sentence that says so (""
+    otherwise).
 
-    A table of greys becomes one band, any other red, green and blue; what the file masks stays masked. HSFusionError: an image of several
-    bands that has a colour table.
+    A table of greys becomes one band, any other red, green and blue; what the file masks stays masked. HSFusionError:
+    an image of several bands that has a colour table.
     """
     dataset = raster.handle()
     bands = [dataset.GetRasterBand(number + 1) for number in range(raster.count)]
@@ -46,10 +47,12 @@ def with_colours(raster: Raster) -> tuple[Raster, str]:
     dataset = expanded()
     if dataset is None:
         raise HSFusionError(
-            f"{raster.role}: '{raster.path}' has a colour table that GDAL cannot expand; do it first (gdal_translate -expand rgb)."
+            f"{raster.role}: '{raster.path}' has a colour table that GDAL cannot expand; do it first (gdal_translate "
+            "-expand rgb)."
         )
     shown = "grey" if grey else "red, green and blue"
     return (
         Raster(raster.path, raster.role, dataset, expanded),
-        f"{raster.role}: the numbers of the image are places in a colour table: the colours that it gives ({shown}) are used.",
+        f"{raster.role}: the numbers of the image are places in a colour table: the colours that it gives ({shown}) "
+        "are used.",
     )

@@ -20,7 +20,8 @@ _LONGEST_ITEM = 2000  # characters; what is longer (an SRF matrix) stands in the
 def write_provenance(path: str | Path, record: Mapping[str, object]) -> None:
     """Write a record (nested dicts of numbers, texts, lists, arrays) beside and into a raster that is closed.
 
-    Best called from RasterWriter's `finish`, where everything appears at once. HSFusionError when the raster cannot be changed.
+    Best called from RasterWriter's `finish`, where everything appears at once. HSFusionError when the raster cannot be
+    changed.
     """
     plain = plain_json(record)
     dataset, reason = open_dataset(str(path), update=True)
@@ -38,7 +39,9 @@ def write_provenance(path: str | Path, record: Mapping[str, object]) -> None:
 
 
 def metadata_items(record: Mapping[str, object], prefix: str = "HSFUSION") -> dict[str, str]:
-    """The record as flat GDAL metadata: {"psf": {"fwhm_y": 1.2}} becomes HSFUSION_PSF_FWHM_Y=1.2; lists as JSON, None left out."""
+    """The record as flat GDAL metadata: {"psf": {"fwhm_y": 1.2}} becomes HSFUSION_PSF_FWHM_Y=1.2; lists as JSON, None
+    left out.
+    """
     items: dict[str, str] = {}
     for key, value in plain_json(record).items():
         name = f"{prefix}_{key}".upper().replace(" ", "_").replace("-", "_").replace("=", "_")

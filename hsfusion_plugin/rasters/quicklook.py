@@ -17,7 +17,8 @@ from .staging import staged
 def quicklook_png(
     path: str | Path, png: str | Path, largest: int = 1024, limits: tuple[tuple[float, float], ...] | None = None
 ) -> tuple[tuple[float, float], ...]:
-    """Write a PNG (8 bit, transparent where there is no data) as write_style shows the raster, at most `largest` pixels wide or high.
+    """Write a PNG (8 bit, transparent where there is no data) as write_style shows the raster, at most `largest` pixels
+    wide or high.
 
     `limits` are (low, high) per shown band; those used are returned, so that two pictures can share them.
     HSFusionError when either file cannot be read or written.

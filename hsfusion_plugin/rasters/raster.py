@@ -27,14 +27,16 @@ _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Fl
 class Raster:
     """Lazy and read-only; usable from several threads, each of which gets its own GDAL handle.
 
-    A grid that is upside down or mirrored is turned while it is read, so rows run south and columns east; only a rotated one is not north-up.
+    A grid that is upside down or mirrored is turned while it is read, so rows run south and columns east; only a
+    rotated one is not north-up.
 
-    Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers), georeferenced, crs_wkt
-    ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file order), descriptions,
-    wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without one), fwhm (nm, or None), bad (bool per band),
-    rgb_bands (the file's own red, green and blue, from 0, or None), swath (whether it has no grid, but a place for every pixel),
-    alpha (numbers of the bands that are masks, from 0), facts, warnings (sentences on the bands' metadata: see `tell`), fill (values that are
-    read as nodata although the file does not name them: see `fill.py`).
+    Attributes: path, role ("HSI", used in messages), count, rows, cols, geotransform (GDAL's six numbers),
+    georeferenced, crs_wkt ("" = none), dtype (GDAL's name), nodata (of the first band), bands (list of BandInfo, file
+    order), descriptions, wavelengths (nm, or None unless every band that is not bad has one; NaN at bad bands without
+    one), fwhm (nm, or None), bad (bool per band), rgb_bands (the file's own red, green and blue, from 0, or None),
+    swath (whether it has no grid, but a place for every pixel), alpha (numbers of the bands that are masks, from 0),
+    facts, warnings (sentences on the bands' metadata: see `tell`), fill (values that are read as nodata although the
+    file does not name them: see `fill.py`).
     """
 
     fill = Fill()
@@ -106,7 +108,9 @@ class Raster:
 
     @property
     def north_up(self) -> bool:
-        """True unless the grid is rotated or sheared by more than a hundredth of a pixel in all, or has no georeference."""
+        """True unless the grid is rotated or sheared by more than a hundredth of a pixel in all, or has no
+        georeference.
+        """
         return self.straight and self.geotransform[1] > 0 and self.geotransform[5] < 0
 
     @property
@@ -127,7 +131,8 @@ class Raster:
     def read(self, rows: range, cols: range, bands: Sequence[int] | None = None, unscale: bool = False) -> np.ndarray:
         """Window as float32 (bands, rows, cols), NaN where nodata, masked, NaN or infinite; bands are counted from 0.
 
-        Values are the raster's own; `unscale` applies each band's scale and offset. HSFusionError when the file is damaged.
+        Values are the raster's own; `unscale` applies each band's scale and offset. HSFusionError when the file is
+        damaged.
         """
         index = [int(b) for b in (range(self.count) if bands is None else bands)]
         if not (0 <= rows.start < rows.stop <= self.rows and 0 <= cols.start < cols.stop <= self.cols):
@@ -137,7 +142,9 @@ class Raster:
         return self._values(index, (cols.start, rows.start, len(cols), len(rows)), (len(rows), len(cols)), unscale)
 
     def thumbnail(self, bands: Sequence[int], largest: int = 1024, unscale: bool = False) -> np.ndarray:
-        """Whole raster as float32 (bands, rows, cols), thinned out to at most `largest` rows and columns; otherwise as read."""
+        """Whole raster as float32 (bands, rows, cols), thinned out to at most `largest` rows and columns; otherwise as
+        read.
+        """
         step = max(1.0, max(self.rows, self.cols) / largest)
         shape = max(1, int(self.rows / step)), max(1, int(self.cols / step))
         return self._values([int(b) for b in bands], (0, 0, self.cols, self.rows), shape, unscale)
@@ -187,7 +194,9 @@ class Raster:
         return col, row, width, height
 
     def seen_through(self, make: Callable[[], gdal.Dataset | None]) -> Raster | None:
-        """A virtual raster that `make` makes of this one, in each thread anew; the bands are described as this one's."""
+        """A virtual raster that `make` makes of this one, in each thread anew; the bands are described as this
+        one's.
+        """
         dataset = make()
         if dataset is None:
             return None
@@ -214,7 +223,9 @@ class Raster:
         return max(down, _FEWEST_ROWS, pixels // across // down * down), across
 
     def tell(self, progress: Progress) -> tuple[str, ...]:
-        """Say what was and what was not believed of the bands' metadata; returns the warnings among it, for the report."""
+        """Say what was and what was not believed of the bands' metadata; returns the warnings among it, for
+        the report.
+        """
         for fact in self.facts:
             progress.info(f"{self.role}: {fact}")
         warnings = tuple(f"{self.role}: {warning}" for warning in self.warnings)
@@ -223,7 +234,9 @@ class Raster:
         return warnings
 
     def strip_bytes(self, rows: int) -> int:
-        """Bytes of the strips that so many rows touch, unpacked, all bands; 0 where the file is in tiles or a strip is no wider than one."""
+        """Bytes of the strips that so many rows touch, unpacked, all bands; 0 where the file is in tiles or a strip is
+        no wider than one.
+        """
         band = self._dataset().GetRasterBand(1)
         across, down = band.GetBlockSize()
         if across < self.cols or down > rows or self.cols <= rows:

@@ -1,4 +1,6 @@
-"""An HSI in another CRS than the MSI's whose grid need not be resampled: the change of CRS moves nothing, or moves the grid as a whole."""
+"""An HSI in another CRS than the MSI's whose grid need not be resampled: the change of CRS moves nothing, or moves the
+grid as a whole.
+"""
 
 from __future__ import annotations
 

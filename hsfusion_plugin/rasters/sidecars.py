@@ -1,4 +1,6 @@
-"""Files that we lay beside a raster (`<stem>.json`, `<stem>.qml`), and how they keep out of the way of other people's."""
+"""Files that we lay beside a raster (`<stem>.json`, `<stem>.qml`), and how they keep out of the way of other
+people's.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def mark(raster: Path) -> str:
 
 
 def sidecar_of(raster: Path, suffix: str) -> Path:
-    """Where a sidecar goes: beside the raster under its own name, or, where that file is not ours, under another one."""
+    """Where a sidecar goes: beside the raster under its own name, or, where that file is not ours, under
+    another one.
+    """
     names = (f"{raster.stem}{middle}{suffix}" for middle in _middles())
     return next(path for path in map(raster.with_name, names) if not path.exists() or is_ours(path, raster))
 

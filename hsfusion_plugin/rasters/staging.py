@@ -1,4 +1,6 @@
-"""Whole files or none: outputs are made in a hidden folder beside their final name and moved there when everything is well."""
+"""Whole files or none: outputs are made in a hidden folder beside their final name and moved there when everything is
+well.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ _COMPANIONS = (_NOTES, _OVERVIEWS, _MASK)
 
 
 def check_outputs(outputs: Mapping[str, str | Path | None], inputs: Sequence[str | Path | None] = ()) -> list[str]:
-    """Refuse, before the work, what could not be written after it; outputs: path by role, inputs: whatever the run reads.
+    """Refuse, before the work, what could not be written after it; outputs: path by role, inputs: whatever the run
+    reads.
 
-    Returns sentences on files of others that stay where they are, so that one of ours gets another name. HSFusionError as in
-    check_writable, and where two outputs, or an output and what is laid beside another one, have one name.
+    Returns sentences on files of others that stay where they are, so that one of ours gets another name. HSFusionError
+    as in check_writable, and where two outputs, or an output and what is laid beside another one, have one name.
     """
     targets = {role: Path(path).absolute() for role, path in outputs.items() if path}
     roles: dict[Path, str] = {}
@@ -61,8 +64,8 @@ def check_writable(
 ) -> Path:
     """Final path, absolute.
 
-    HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left, and when the path, or a file that would
-    go with it, is among the files behind `inputs`, whatever links or names of GDAL's lead there.
+    HSFusionError when its folder is missing, cannot be written or has less than `size` bytes left, and when the path,
+    or a file that would go with it, is among the files behind `inputs`, whatever links or names of GDAL's lead there.
     """
     target = Path(path).absolute()
     if len(os.fsencode(target.name)) > LONGEST_NAME:
@@ -91,7 +94,8 @@ def check_writable(
         ) from error
     if free < size:
         raise HSFusionError(
-            f"{role}: '{folder}' has {amount(free)} left and up to {amount(size)} are needed; free some space or choose another disk."
+            f"{role}: '{folder}' has {amount(free)} left and up to {amount(size)} are needed; free some space or "
+            "choose another disk."
         )
     return target
 
@@ -103,10 +107,11 @@ def amount(size: float) -> str:
 
 @contextmanager
 def staged(path: str | Path, size: int = 0, role: str = "OUTPUT") -> Iterator[Path]:
-    """Yield a path of the same name in a temporary folder; at a clean exit all files there move beside `path`, the named one first.
+    """Yield a path of the same name in a temporary folder; at a clean exit all files there move beside `path`, the
+    named one first.
 
-    Any exception, and the end of the interpreter, removes the folder instead; what a killed process left is removed by the next one that
-    writes there. Errors as in check_writable.
+    Any exception, and the end of the interpreter, removes the folder instead; what a killed process left is removed by
+    the next one that writes there. Errors as in check_writable.
     """
     target = check_writable(path, size, role)
     remove_left_overs(target.parent)
@@ -167,8 +172,8 @@ def _final(file: Path, target: Path) -> Path:
 def _clear_companions(inside: Path, target: Path, role: str) -> None:
     """Keep GDAL from taking what lies beside the old raster for a part of the new one.
 
-    If that raster was ours, its notes, overviews and mask go with it. Those of others stay or get another name; overviews that stay are not
-    looked at where the raster has its own.
+    If that raster was ours, its notes, overviews and mask go with it. Those of others stay or get another name;
+    overviews that stay are not looked at where the raster has its own.
     """
     found = {suffix: path for suffix in _COMPANIONS if (path := target.with_name(target.name + suffix)).exists()}
     ours = bool(found) and raster_is_ours(target)

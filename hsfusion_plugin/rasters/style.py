@@ -1,6 +1,7 @@
 """Sidecar styles (.qml), which QGIS applies wherever the raster is opened: Toolbox, batch, or after a headless run.
 
-QGIS ignores GDAL's colour interpretation, and a layer post-processor never runs under qgis_process; a sidecar always works.
+QGIS ignores GDAL's colour interpretation, and a layer post-processor never runs under qgis_process; a sidecar always
+works.
 """
 
 from __future__ import annotations
@@ -44,9 +45,11 @@ _FLAG_COLOURS = ("#00000000", "#000000", "#56b4e9", "#e69f00", "#cc79a7", "#d55e
 
 
 def write_style(path: str | Path) -> bool:
-    """Write `<stem>.qml` beside a raster: true colour by wavelength (grey for one band) between its 2 and 98 % quantiles.
+    """Write `<stem>.qml` beside a raster: true colour by wavelength (grey for one band) between its 2 and 98 %
+    quantiles.
 
-    Returns whether QGIS could write it; a missing style is no reason to lose a raster. HSFusionError when the folder is not writable.
+    Returns whether QGIS could write it; a missing style is no reason to lose a raster. HSFusionError when the folder is
+    not writable.
     """
     raster = Raster.open(path)
     view = view_of(raster)
@@ -74,10 +77,11 @@ def _colour_renderer(layer: QgsRasterLayer, view: View) -> QgsRasterRenderer:
 def write_ramp_style(
     path: str | Path, band: int | None = None, low: float | None = None, high: float | None = None, unit: str = ""
 ) -> bool:
-    """Write `<stem>.qml` that shows one band (from 0) as a colour ramp from `low` (default 0) to `high` (default its 98 % quantile).
+    """Write `<stem>.qml` that shows one band (from 0) as a colour ramp from `low` (default 0) to `high` (default its 98
+    % quantile).
 
-    For maps of error, spectral angle or spread. Without `band` it is the one that true colour would show red; the legend names `unit`,
-    or else the band's own. Returns as write_style.
+    For maps of error, spectral angle or spread. Without `band` it is the one that true colour would show red; the
+    legend names `unit`, or else the band's own. Returns as write_style.
     """
     raster = Raster.open(path)
     shown = colour_bands(raster)[0] if band is None else band
@@ -105,7 +109,9 @@ def _ramp_renderer(layer: QgsRasterLayer, band: int, low: float, high: float, un
 
 
 def write_flag_style(path: str | Path, labels: Mapping[int, str]) -> bool:
-    """Write `<stem>.qml` that gives each value of a raster of flags its own colour and words; 0 is transparent. Returns as write_style."""
+    """Write `<stem>.qml` that gives each value of a raster of flags its own colour and words; 0 is transparent. Returns
+    as write_style.
+    """
     raster = Raster.open(path)
 
     def renderer(layer: QgsRasterLayer) -> QgsRasterRenderer:
@@ -135,7 +141,8 @@ def _enhancement(data_type: object, low: float, high: float) -> QgsContrastEnhan
 def _save(raster: Raster, path: str | Path, renderer_of: Callable[[QgsRasterLayer], QgsRasterRenderer]) -> bool:
     """Write the style through a layer of a few pixels that has the raster's bands.
 
-    A style knows bands and limits, no pixels; opening the raster itself would make QGIS take statistics and leave an .aux.xml.
+    A style knows bands and limits, no pixels; opening the raster itself would make QGIS take statistics and leave an
+    .aux.xml.
     """
     name = f"/vsimem/hsfusion-{uuid.uuid4().hex}.tif"
     tiny = gdal.GetDriverByName("GTiff").Create(name, 2, 2, raster.count, gdal.GetDataTypeByName(raster.dtype))

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def unpacked(raster: Raster, progress: Progress) -> Raster:
-    """The raster, or a temporary copy of a cube that its file holds in blocks of many bands, as EMIT's and some of PRISMA's are.
+    """The raster, or a temporary copy of a cube that its file holds in blocks of many bands, as EMIT's and some of
+    PRISMA's are.
 
-    Each band of a window would cost as much as all bands: a copy takes seconds per gigabyte, reading it so took minutes per tile.
-    HSFusionError where there is no room for the copy or the file is damaged.
+    Each band of a window would cost as much as all bands: a copy takes seconds per gigabyte, reading it so took minutes
+    per tile. HSFusionError where there is no room for the copy or the file is damaged.
     """
     with one_at_a_time(raster.path):
         cube = cube_behind(raster.path)
@@ -36,11 +37,13 @@ def _copied(raster: Raster, cube: Cube, progress: Progress) -> Raster:
         free = shutil.disk_usage(folder).free
         if free < 1.1 * size:
             raise HSFusionError(
-                f"{raster.role}: '{raster.path}' must be unpacked to '{Path(folder).parent}', which has {free / 1e9:.2f} GB left while "
+                f"{raster.role}: '{raster.path}' must be unpacked to '{Path(folder).parent}', which has "
+                f"{free / 1e9:.2f} GB left while "
                 f"{size / 1e9:.2f} GB are needed; free some space or set TMPDIR to another disk."
             )
         progress.info(
-            f"{raster.role}: the cube is unpacked to a temporary file ({size / 1e9:.2f} GB), because its file holds all bands together."
+            f"{raster.role}: the cube is unpacked to a temporary file ({size / 1e9:.2f} GB), because its file holds "
+            "all bands together."
         )
         target = str(Path(folder) / "cube.tif")
         with collected_errors() as failures:

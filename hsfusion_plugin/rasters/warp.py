@@ -1,8 +1,10 @@
-"""Rasters that do not lie on the MSI's grid brought onto it, on the fly: the HSI where its grid cannot be described by ratio and phase, the mask.
+"""Rasters that do not lie on the MSI's grid brought onto it, on the fly: the HSI where its grid cannot be described by
+ratio and phase, the mask.
 
-The MSI is never resampled, because the fused raster lies on its grid and its detail is what the fusion is for.  The HSI is resampled once, by
-cubic convolution, from its own file straight onto pixels that begin and end with MSI pixels, so that nothing behind this has to move it again.
-What that does to the HSI's sharpness is part of the PSF that is estimated from the warped image.
+The MSI is never resampled, because the fused raster lies on its grid and its detail is what the fusion is for.  The HSI
+is resampled once, by cubic convolution, from its own file straight onto pixels that begin and end with MSI pixels, so
+that nothing behind this has to move it again. What that does to the HSI's sharpness is part of the PSF that is
+estimated from the warped image.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ _EXACT = 0.0  # error threshold: GDAL's own is an eighth of a pixel
 def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
     """The HSI as `align` takes it, and one sentence for the log where it had to be warped, else "".
 
-    Warped are a swath, a CRS whose coordinates differ by more than a shift, a rotated grid, and pixels of another shape than the MSI's.
-    HSFusionError: no georeference, a CRS on one side only, a rotated MSI, no overlap, no transformation between the two CRS.
+    Warped are a swath, a CRS whose coordinates differ by more than a shift, a rotated grid, and pixels of another shape
+    than the MSI's. HSFusionError: no georeference, a CRS on one side only, a rotated MSI, no overlap, no transformation
+    between the two CRS.
     """
     if not hsi.swath:
         check_grid(hsi, rotated=True)
@@ -42,8 +45,10 @@ def on_grid_of(hsi: Raster, msi: Raster) -> tuple[Raster, str]:
         return near, ""
     ratio = _ratio(hsi, msi)
     return _warped(hsi, msi, _outline(hsi, msi), ratio), (
-        f"The HSI {_reason(hsi, msi)}: it was warped onto the MSI's grid by cubic convolution, once and without a file, to pixels of {ratio:.6g} MSI pixels; "
-        "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a little: "
+        f"The HSI {_reason(hsi, msi)}: it was warped onto the MSI's grid by cubic convolution, once and without a "
+        f"file, to pixels of {ratio:.6g} MSI pixels; "
+        "the MSI stays as it is. Positions are exact, but each new pixel mixes its neighbours, which widens the PSF a "
+        "little: "
         "it is best estimated, since a PSF_FWHM of the sensor's data sheet does not know of it."
     )
 
@@ -69,13 +74,16 @@ def _ratio(hsi: Raster, msi: Raster) -> float:
         ratio = float(round(ratio))
     if ratio <= 1:
         raise HSFusionError(
-            f"The HSI's pixels are not larger than the MSI's (about {ratio:.2g} of their size); the two may have been swapped."
+            f"The HSI's pixels are not larger than the MSI's (about {ratio:.2g} of their size); the two may have been "
+            "swapped."
         )
     return ratio
 
 
 def mask_on_grid_of(mask: Raster, msi: Raster) -> tuple[Raster, str]:
-    """The mask as `align` takes it and a sentence for the log: in another CRS or rotated, it is looked up at the MSI's pixel centres."""
+    """The mask as `align` takes it and a sentence for the log: in another CRS or rotated, it is looked up at the MSI's
+    pixel centres.
+    """
     if not mask.swath:
         check_grid(mask, rotated=True)
     check_both_have_crs(mask, msi)
@@ -86,12 +94,15 @@ def mask_on_grid_of(mask: Raster, msi: Raster) -> tuple[Raster, str]:
     warped = _virtual(mask, msi, msi.bounds, (msi.cols, msi.rows), options)
     return (
         warped,
-        f"MASK is in {crs_name(mask.crs_wkt)}, rotated or a swath: its nearest pixel decides at each MSI pixel's centre.",
+        f"MASK is in {crs_name(mask.crs_wkt)}, rotated or a swath: its nearest pixel decides at each MSI pixel's "
+        "centre.",
     )
 
 
 def _places(hsi: Raster, msi: Raster):
-    """A function (share of the raster, axis) -> how far one HSI pixel along that axis (0 rows, 1 columns) moves in MSI pixels, at its middle."""
+    """A function (share of the raster, axis) -> how far one HSI pixel along that axis (0 rows, 1 columns) moves in MSI
+    pixels, at its middle.
+    """
 
     def step(share: float, axis: int) -> np.ndarray:
         col, row = share * hsi.cols, share * hsi.rows
@@ -134,7 +145,8 @@ def _outline(hsi: Raster, msi: Raster) -> tuple[float, float, float, float]:
         box = max(x.min(), left), max(y.min(), bottom), min(x.max(), right), min(y.max(), top)
     if box[0] >= box[2] or box[1] >= box[3]:
         raise HSFusionError(
-            f"HSI and MSI do not overlap, the HSI being in {crs_name(hsi.crs_wkt)} and the MSI in {crs_name(msi.crs_wkt)}; "
+            f"HSI and MSI do not overlap, the HSI being in {crs_name(hsi.crs_wkt)} and the MSI in "
+            f"{crs_name(msi.crs_wkt)}; "
             "choose two rasters of the same place."
         )
     return box
@@ -178,6 +190,7 @@ def _virtual(raster: Raster, msi: Raster, bounds: tuple[float, ...], size: tuple
     warped = raster.seen_through(make)
     if warped is None:
         raise HSFusionError(
-            f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid ({failures[0] if failures else 'unknown'}); warp it first (gdalwarp)."
+            f"{raster.role}: '{raster.path}' cannot be warped to the MSI's grid "
+            f"({failures[0] if failures else 'unknown'}); warp it first (gdalwarp)."
         )
     return warped

@@ -1,4 +1,5 @@
-"""Wavelengths in the texts that raster files carry: band names, single values and lists, in any unit, with decimal points or commas.
+"""Wavelengths in the texts that raster files carry: band names, single values and lists, in any unit, with decimal
+points or commas.
 
 Nothing here reads a file, and nothing is guessed from the order of bands: what cannot be understood is None.
 """
@@ -52,7 +53,9 @@ def unit_in_nm(unit: str | None) -> float | None:
 
 
 def guessed_unit(values: np.ndarray) -> float:
-    """Nanometres per unit where no unit is given: micrometres or nanometres by magnitude; NaN for band numbers and the like."""
+    """Nanometres per unit where no unit is given: micrometres or nanometres by magnitude; NaN for band numbers and the
+    like.
+    """
     known = values[values > 0]
     if known.size == 0 or np.array_equal(known, np.arange(1, known.size + 1)):
         return np.nan
@@ -75,8 +78,8 @@ def wavelength_in_text(text: str) -> float | None:
 def spectral_text(text: str) -> tuple[float | None, float | None]:
     """(wavelength, FWHM) in nm from a band's description; each None where the text does not tell it.
 
-    Understood are a value with a unit, a width ("436.6 nm, FWHM 8.2 nm", "665 nm (31 nm)"), a range ("433-441 nm") and a margin
-    ("490 nm +- 32 nm"). The last plausible value is the centre, unless there are ranges alone.
+    Understood are a value with a unit, a width ("436.6 nm, FWHM 8.2 nm", "665 nm (31 nm)"), a range ("433-441 nm") and
+    a margin ("490 nm +- 32 nm"). The last plausible value is the centre, unless there are ranges alone.
     """
     rest, width = text or "", None
     for pattern in _WIDTH:
@@ -102,7 +105,9 @@ def spectral_text(text: str) -> tuple[float | None, float | None]:
 
 
 def wavelengths_in_names(names: Sequence[str]) -> np.ndarray:
-    """Wavelengths (nm) that all names tell as bare numbers ("Band_503", "wl 0.655"); all NaN where they may count bands or years."""
+    """Wavelengths (nm) that all names tell as bare numbers ("Band_503", "wl 0.655"); all NaN where they may count bands
+    or years.
+    """
     nothing = np.full(len(names), np.nan)
     found = [_NAME.fullmatch(name or "") for name in names]
     if len(names) < 2 or not all(found):
@@ -130,7 +135,9 @@ def number(text: str | None) -> float:
 
 
 def number_list(text: str | None, count: int) -> np.ndarray | None:
-    """`count` numbers of a list such as "{0.45, 0.55}" or, with decimal commas, "{0,45, 0,55}"; None where it does not hold so many."""
+    """`count` numbers of a list such as "{0.45, 0.55}" or, with decimal commas, "{0,45, 0,55}"; None where it does not
+    hold so many.
+    """
     inner = re.sub(r"[{}\[\]()]", " ", text or "")
     apart = [word for word in re.split(r"[\s,;]+", inner) if word]
     spaced = [word.strip(",") for word in re.split(r"[\s;]+|,(?=\s)", inner) if word.strip(",")]

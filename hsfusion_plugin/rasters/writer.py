@@ -40,13 +40,14 @@ _PART_VALUES = 250_000  # that are brought into the file's type at a time, in ha
 class RasterWriter:
     """Context manager; `write` windows inside it.
 
-    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32", "Int16", which stores
-    round(value / scale), or "Byte", for flags; nodata: default NaN, -32768 and none; options: GDAL creation options as QGIS writes them
-    ("COMPRESS=LZW|TILED=NO"), and OVERVIEWS=YES, COG=YES; bands: a BandInfo per band; metadata: items of the data set (add more any time with
-    `metadata.update`); finish: called with the path of the closed raster before it gets its final name, so that sidecars written beside that path
-    (write_style, write_provenance) appear together with it; check: called while overviews are made, may raise to end that;
-    block: rows and columns of the file's blocks, where `options` say nothing else.
-    HSFusionError when the folder cannot be written or has no room.
+    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32", "Int16",
+    which stores round(value / scale), or "Byte", for flags; nodata: default NaN, -32768 and none; options: GDAL
+    creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and OVERVIEWS=YES, COG=YES; bands: a BandInfo per
+    band; metadata: items of the data set (add more any time with `metadata.update`); finish: called with the path of
+    the closed raster before it gets its final name, so that sidecars written beside that path (write_style,
+    write_provenance) appear together with it; check: called while overviews are made, may raise to end that; block:
+    rows and columns of the file's blocks, where `options` say nothing else. HSFusionError when the folder cannot be
+    written or has no room.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class RasterWriter:
         return self
 
     def write(self, row: int, col: int, array: np.ndarray) -> None:
-        """Write (count, r, c) with its first pixel at (row, col); NaN becomes nodata. HSFusionError when the disk is full."""
+        """Write (count, r, c) with its first pixel at (row, col); NaN becomes nodata. HSFusionError when the disk is
+        full.
+        """
         values = np.asarray(array, np.float32)
         if values.ndim != 3 or values.shape[0] != self.count:
             raise ValueError(f"{values.shape} is not ({self.count}, rows, cols)")
@@ -113,7 +116,8 @@ class RasterWriter:
                 part = values[first : first + step]
                 numbers = list(range(first + 1, first + 1 + len(part)))
                 stored = np.ascontiguousarray(self._stored(part))
-                # As plain bytes, uncopied: arrays go through gdal_array, which another numpy than the one that GDAL was built for breaks.
+                # As plain bytes, uncopied: arrays go through gdal_array, which another numpy than the one that GDAL was
+                # built for breaks.
                 plain = stored.reshape(-1).view(np.uint8).data
                 self._dataset.WriteRaster(
                     col, row, width, height, plain, width, height, self._dataset.GetRasterBand(1).DataType, numbers
@@ -196,17 +200,22 @@ class RasterWriter:
     def _refuse(self, failures: list[str]) -> None:
         if failures:
             raise HSFusionError(
-                f"{self.role}: '{self.path}' cannot be written ({_first(failures)}); the disk may be full, so free some space and run again."
+                f"{self.role}: '{self.path}' cannot be written ({_first(failures)}); the disk may be full, so free "
+                "some space and run again."
             )
 
 
 def stored_scale(largest: float) -> float:
-    """Scale of Int16 for values up to `largest`: 1 where the raster's own whole numbers are fine enough and fit, as reflectance times 10000."""
+    """Scale of Int16 for values up to `largest`: 1 where the raster's own whole numbers are fine enough and fit, as
+    reflectance times 10000.
+    """
     return 1.0 if 1000.0 <= largest <= 30000.0 else int16_scale(largest)
 
 
 def int16_scale(largest: float) -> float:
-    """Scale (a power of ten) with which values up to `largest` in size fit into Int16 with room to spare: 1e-4 for reflectance 0-1."""
+    """Scale (a power of ten) with which values up to `largest` in size fit into Int16 with room to spare: 1e-4 for
+    reflectance 0-1.
+    """
     return 10.0 ** math.ceil(math.log10(max(largest, 1e-30) / 30000.0))
 
 

@@ -16,7 +16,9 @@ from .page import Charts, render
 
 @dataclass(frozen=True)
 class AdaptationReport:
-    """verdict: what came of it, in a sentence; history: (step, loss, gain in dB on the choosing parts, seconds); the rest as in FusionReport."""
+    """verdict: what came of it, in a sentence; history: (step, loss, gain in dB on the choosing parts, seconds); the
+    rest as in FusionReport.
+    """
 
     title: str
     summary: str

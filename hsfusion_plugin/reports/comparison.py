@@ -28,7 +28,9 @@ class ComparedMethod:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: unit as `number` knows it, meaning: the definition in one sentence, better: "higher", "lower" or ""."""
+    """A column of the table: unit as `number` knows it, meaning: the definition in one sentence, better: "higher",
+    "lower" or "".
+    """
 
     title: str
     unit: str
@@ -38,7 +40,9 @@ class Column:
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """rmse: method -> (L,) along the bands, NaN = left out; noise (L,): the HSI's; pictures: with the map of each, if any; the rest as in FusionReport."""
+    """rmse: method -> (L,) along the bands, NaN = left out; noise (L,): the HSI's; pictures: with the map of each, if
+    any; the rest as in FusionReport.
+    """
 
     title: str
     summary: str

@@ -37,8 +37,8 @@ class Picture:
 class Map:
     """One number per pixel, drawn as a colour ramp with a bar: values (rows, cols), NaN = nodata.
 
-    high: the ramp's upper end (None = the 98th percentile). diverging: two colours that part in the middle between low and high.
-    text: what the map shows, for those who cannot see it.
+    high: the ramp's upper end (None = the 98th percentile). diverging: two colours that part in the middle between low
+    and high. text: what the map shows, for those who cannot see it.
     """
 
     title: str
@@ -73,9 +73,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class FieldFigure:
-    """picture (H, W): the scene; size: its rows and columns in MSI pixels; places and moves (N, 2) as (y, x) in MSI pixels.
+    """picture (H, W): the scene; size: its rows and columns in MSI pixels; places and moves (N, 2) as (y, x) in MSI
+    pixels.
 
-    told (N,): False where the pair does not tell the displacement; pixel: side of an MSI pixel in the CRS's units, named by `unit`.
+    told (N,): False where the pair does not tell the displacement; pixel: side of an MSI pixel in the CRS's units,
+    named by `unit`.
     """
 
     picture: np.ndarray
@@ -91,7 +93,8 @@ class FieldFigure:
         """What the figure shows, for those who cannot see it."""
         lengths = np.hypot(*self.moves[self.told].T) if self.told.any() else np.zeros(1)
         return (
-            f"Arrows from where the grid of the hyperspectral image says its content lies to where it lies, the shift left out: "
+            "Arrows from where the grid of the hyperspectral image says its content lies to where it lies, the shift "
+            "left out: "
             f"{lengths.mean():.2f} multispectral pixels long on average, {lengths.max():.2f} at most; "
             f"{100 * (1 - self.told.mean()):.0f} % of the places cannot be told."
         )
@@ -124,7 +127,9 @@ class FusionReport:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """A fused image against its reference. wavelengths_nm (L,) of all bands of the file, in file order (None = unknown)."""
+    """A fused image against its reference. wavelengths_nm (L,) of all bands of the file, in file order (None =
+    unknown).
+    """
 
     title: str
     summary: str

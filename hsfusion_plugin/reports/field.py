@@ -66,7 +66,7 @@ def _arrow(x0: float, y0: float, x1: float, y1: float) -> str:
     along_x, along_y = (x1 - x0) / length, (y1 - y0) / length
     head = min(6.0, 0.4 * length)
     wings = " ".join(
-        f"{x1 - head * along_x + side * 0.5 * head * along_y:.1f},{y1 - head * along_y - side * 0.5 * head * along_x:.1f}"
+        f"{x1 - head * along_x + side * 0.5 * head * along_y:.1f},{y1 - head * along_y - side * 0.5 * head * along_x:.1f}"  # noqa: E501
         for side in (1.0, -1.0)
     )
     return (

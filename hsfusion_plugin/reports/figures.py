@@ -132,7 +132,9 @@ def _span(x: np.ndarray) -> list[float]:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Band names without what is in brackets and without the words that all of them begin with: "Sentinel-2A 8A (865 nm)" is "8A"."""
+    """Band names without what is in brackets and without the words that all of them begin with: "Sentinel-2A 8A (865
+    nm)" is "8A".
+    """
     words = [name.split(" (")[0].split() or [name] for name in names]
     while len(words) > 1 and all(len(w) > 1 and w[0] == words[0][0] for w in words):
         words = [w[1:] for w in words]

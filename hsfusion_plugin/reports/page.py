@@ -99,7 +99,9 @@ class Charts:
 
 @lru_cache(maxsize=1)
 def plotly_library() -> str:
-    """The plotly.js that ships with QGIS's plotly, gzipped and in base64: 2 MB instead of 9; every browser can unpack it."""
+    """The plotly.js that ships with QGIS's plotly, gzipped and in base64: 2 MB instead of 9; every browser can unpack
+    it.
+    """
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -137,7 +139,9 @@ def render(template: str, **values: Any) -> str:
 
 
 def number(value: object, unit: str = "") -> str:
-    """A number as a person writes it: two decimals for dB, three for angles, else four significant digits; text as it is."""
+    """A number as a person writes it: two decimals for dB, three for angles, else four significant digits; text as it
+    is.
+    """
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):

@@ -22,7 +22,9 @@ _COLOURS = 255
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture for the page; low and high: the limits of its colour bar (None = no bar), whose CSS gradient is `ramp`; text: its alternative."""
+    """A picture for the page; low and high: the limits of its colour bar (None = no bar), whose CSS gradient is `ramp`;
+    text: its alternative.
+    """
 
     title: str
     source: str
@@ -37,7 +39,9 @@ class Drawing:
 
 
 def draw_pictures(pictures: Sequence[Picture]) -> list[Drawing]:
-    """Drawings in order; one stretch (2-98 % per channel) per stretch name, taken from the first picture of that name."""
+    """Drawings in order; one stretch (2-98 % per channel) per stretch name, taken from the first picture of
+    that name.
+    """
     limits: dict[str, list[tuple[float, float]]] = {}
     drawings = []
     for picture in pictures:
@@ -105,7 +109,9 @@ def ramp_css(ramp: Stops = RAMP) -> str:
 
 
 def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
-    """(..., rows, cols) as means of whole blocks, at most `largest` on the longer side; NaN only where a block has no value."""
+    """(..., rows, cols) as means of whole blocks, at most `largest` on the longer side; NaN only where a block has no
+    value.
+    """
     rows, cols = values.shape[-2:]
     step = -(-max(rows, cols) // largest)
     if step == 1:
@@ -119,7 +125,9 @@ def shrink(values: np.ndarray, largest: int = LARGEST) -> np.ndarray:
 
 
 def pick_pixels(values: np.ndarray, quantiles: Sequence[float] = (0.03, 0.35, 0.65, 0.97)) -> list[tuple[int, int]]:
-    """(row, col) of pixels that stand for the dark, the middle and the bright of an image (rows, cols), NaN = not to be taken."""
+    """(row, col) of pixels that stand for the dark, the middle and the bright of an image (rows, cols), NaN = not to be
+    taken.
+    """
     places = np.argwhere(np.isfinite(values))
     if len(places) == 0:
         return []

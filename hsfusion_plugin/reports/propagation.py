@@ -18,8 +18,9 @@ from .pictures import draw_map
 
 @dataclass(frozen=True)
 class PropagationReport:
-    """histogram: (from, to, share, least and largest of the members, in percent); rows: one per polygon and statistic, with polygon, statistic,
-    unit, pixels, mean, std, low, high; the rest as in FusionReport."""
+    """histogram: (from, to, share, least and largest of the members, in percent); rows: one per polygon and statistic,
+    with polygon, statistic, unit, pixels, mean, std, low, high; the rest as in FusionReport.
+    """
 
     title: str
     summary: str

@@ -19,7 +19,9 @@ from .pictures import draw_pictures
 
 @dataclass(frozen=True)
 class SensorReport:
-    """curves: response (L,) of each MSI band to the HSI's bands, in MSI units per HSI unit, NaN = left out; the rest as in FusionReport."""
+    """curves: response (L,) of each MSI band to the HSI's bands, in MSI units per HSI unit, NaN = left out; the rest as
+    in FusionReport.
+    """
 
     title: str
     summary: str

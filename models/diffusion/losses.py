@@ -42,9 +42,10 @@ LOSSES: dict[str, Loss] = {"l1": l1, "l2": l2, "huber": huber}
 def three_terms(x0: Tensor, target: Tensor, hsi: Tensor, msi: Tensor, spatial: Operator, spectral: Operator) -> Tensor:
     """||X - R Z0|| + ||Y - Z0 D|| + ||Z - Z0||, all l1 norms with equal weights (HSR-Diff, eq. 8), per value of the target.
 
-    x0, target Z (B, L, H, W); hsi Y (B, L, h, w) and msi X (B, l, H, W) as observed; spatial: x0 -> hsi, spectral: x0 -> msi. Norms are
-    sums, not means: the MSI's l bands weigh l / L of the target's L, the HSI's coarse pixels 1 / ratio^2 of its fine ones.
-    """
+    x0, target Z (B, L, H, W); hsi Y (B, L, h, w) and msi X (B, l, H, W) as observed; spatial: x0 -> hsi, spectral: x0
+    -> msi. Norms are sums, not means: the MSI's l bands weigh l / L of the target's L, the HSI's coarse pixels 1 /
+    ratio^2 of its fine ones.
+    """  # noqa: E501
     norms = ((spectral(x0) - msi).abs().sum(), (spatial(x0) - hsi).abs().sum(), (x0 - target).abs().sum())
     return sum(norms[1:], norms[0]) / target.numel()
 

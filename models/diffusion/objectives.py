@@ -16,7 +16,9 @@ Hook = Callable[[Tensor, Tensor], Tensor]
 
 
 def amplitudes(level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-    """(a, s) of levels () or (B,), in `like`'s type and shaped to multiply a batch (B, ...); rounded only after the root."""
+    """(a, s) of levels () or (B,), in `like`'s type and shaped to multiply a batch (B, ...); rounded only after the
+    root.
+    """
     shape = (-1,) + (1,) * (like.ndim - 1)
     exact = level.double().reshape(shape)
     return exact.to(like), sigma(exact).to(like)
@@ -35,7 +37,9 @@ def velocity(x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
 
 
 def x0_from_eps(x: Tensor, eps: Tensor, level: Tensor) -> Tensor:
-    """x0 = (x_t - s eps) / a: multiplies an error in eps by s / a, which is 151 at DDPM-Fus's t = T; no value where a = 0."""
+    """x0 = (x_t - s eps) / a: multiplies an error in eps by s / a, which is 151 at DDPM-Fus's t = T; no value where a =
+    0.
+    """
     a, s = amplitudes(level, x)
     return (x - s * eps) / a
 
@@ -59,10 +63,12 @@ def eps_from_v(x: Tensor, v: Tensor, level: Tensor) -> Tensor:
 
 
 class Denoiser(nn.Module, ABC):
-    """A network `(x, level (B,), **conditions) -> prediction` (all (B, C, H, W)) seen as `(x, level, **conditions) -> x0`.
+    """A network `(x, level (B,), **conditions) -> prediction` (all (B, C, H, W)) seen as `(x, level, **conditions) ->
+    x0`.
 
-    `scale_input`: the noisy input enters as a x_t, so that a network sees exactly zero at a level without signal and cannot mistake
-    noise for data there. Conditions belong to the network: bind them with functools.partial before sampling.
+    `scale_input`: the noisy input enters as a x_t, so that a network sees exactly zero at a level without signal and
+    cannot mistake noise for data there. Conditions belong to the network: bind them with functools.partial before
+    sampling.
     """
 
     def __init__(self, network: nn.Module, scale_input: bool = False) -> None:
@@ -140,7 +146,9 @@ def make_denoiser(objective: str, network: nn.Module, levels: Tensor, scale_inpu
 
 @dataclass(frozen=True)
 class Residual:
-    """Residual learning: diffusion runs on (x0 - base) / scale. base (B, C, H, W) or None (off), scale broadcasts against it."""
+    """Residual learning: diffusion runs on (x0 - base) / scale. base (B, C, H, W) or None (off), scale broadcasts
+    against it.
+    """
 
     base: Tensor | None = None
     scale: Tensor | float = 1.0

@@ -1,9 +1,9 @@
 """Samplers: functions `(denoiser, x, levels, ...) -> x0`, any of them with any denoiser.
 
-denoiser(x (B, C, H, W), level ()) -> x0; levels (S + 1,) are signal amplitudes rising from
-that of x to 1 (clean); `callback(step, x0)` after each of the S
-estimates may raise to stop; `correct(x0, level) -> x0` (data consistency) comes before the estimate is used, so that the noise direction
-follows from the corrected one; `noise(step) -> like x` gives the fresh noise of a step, so that it can depend on absolute position alone.
+denoiser(x (B, C, H, W), level ()) -> x0; levels (S + 1,) are signal amplitudes rising from that of x to 1 (clean);
+`callback(step, x0)` after each of the S estimates may raise to stop; `correct(x0, level) -> x0` (data consistency)
+comes before the estimate is used, so that the noise direction follows from the corrected one; `noise(step) -> like x`
+gives the fresh noise of a step, so that it can depend on absolute position alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def ancestral(
     noise: Noise | None = None,
     upper: bool = False,
 ) -> Tensor:
-    """DDPM's ancestral sampling (Ho et al. 2020, eqs. 6-7); `upper`: variance beta_t as in HSR-Diff, not the posterior's. No noise at the end."""
+    """DDPM's ancestral sampling (Ho et al. 2020, eqs. 6-7); `upper`: variance beta_t as in HSR-Diff, not the
+    posterior's. No noise at the end.
+    """
     for i, (a, s), (a_next, s_next) in _steps(levels):
         x0 = _estimate(denoiser, x, levels, i, callback, correct)
         alpha = a / a_next
@@ -64,7 +66,9 @@ def ancestral(
 def dpm_solver_2m(
     denoiser: Denoise, x: Tensor, levels: Tensor, callback: Callback = None, correct: Correct = None
 ) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): a second-order ODE solver with one evaluation per step; deterministic."""
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): a second-order ODE solver with one evaluation per step;
+    deterministic.
+    """
     before, width_before = None, 0.0
     for i, (a, s), (a_next, s_next) in _steps(levels):
         x0 = _estimate(denoiser, x, levels, i, callback, correct)

@@ -1,4 +1,6 @@
-"""Schedules: each returns the levels (signal amplitudes, float64) of t = 0..T, shaped (T + 1,), starting at exactly 1."""
+"""Schedules: each returns the levels (signal amplitudes, float64) of t = 0..T, shaped (T + 1,), starting at
+exactly 1.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def linear(steps: int = 2000, first: float = 0.0, last: float = 0.01) -> Tensor:
 
 
 def cosine(steps: int = 1000, offset: float = 0.008, greatest_beta: float = 0.999) -> Tensor:
-    """abar_t = f(t) / f(0), f = cos^2 of (t/T + offset) / (1 + offset) quarter turns, betas clipped (Nichol & Dhariwal 2021, eq. 17)."""
+    """abar_t = f(t) / f(0), f = cos^2 of (t/T + offset) / (1 + offset) quarter turns, betas clipped (Nichol & Dhariwal
+    2021, eq. 17).
+    """
     turn = (torch.arange(steps + 1, dtype=torch.float64) / steps + offset) / (1 + offset)
     f = torch.cos(turn * (math.pi / 2)) ** 2
     return levels_of_betas((1 - f[1:] / f[:-1]).clamp(LEAST_BETA, greatest_beta))
@@ -43,13 +47,17 @@ def zero_terminal(levels: Tensor) -> Tensor:
 
 
 def zero_terminal_cosine(steps: int = 1000) -> Tensor:
-    """a_t = cos(t/T quarter turns): the cosine schedule without offset, whose last level is exactly 0; s_t is the sine."""
+    """a_t = cos(t/T quarter turns): the cosine schedule without offset, whose last level is exactly 0; s_t is
+    the sine.
+    """
     levels = torch.cos(torch.arange(steps + 1, dtype=torch.float64) * (math.pi / 2 / steps))
     return torch.cat([levels[:-1], levels.new_zeros(1)])
 
 
 def continuous(levels: Tensor, t: Tensor, uniform: Tensor) -> Tensor:
-    """abar ~ U(abar_{t-1}, abar_t) (HSR-Diff; WaveGrad, Chen et al. 2021, algorithm 1, draws the root): t (B,) in 1..T, uniform (B,) -> (B,)."""
+    """abar ~ U(abar_{t-1}, abar_t) (HSR-Diff; WaveGrad, Chen et al. 2021, algorithm 1, draws the root): t (B,) in 1..T,
+    uniform (B,) -> (B,).
+    """
     abar = levels**2
     return torch.lerp(abar[t - 1], abar[t], uniform.double().to(abar.device)).sqrt()
 
@@ -75,7 +83,9 @@ def quadratic_subsequence(steps: int, count: int) -> Tensor:
 def draw_timesteps(
     steps: int, count: int, terminal_share: float = 0.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """t uniform in 1..T, and T itself with probability `terminal_share` (one step from there is the mean estimate): long (count,)."""
+    """t uniform in 1..T, and T itself with probability `terminal_share` (one step from there is the mean estimate):
+    long (count,).
+    """
     t = torch.randint(1, steps + 1, (count,), generator=generator)
     return torch.where(torch.rand(count, generator=generator) < terminal_share, torch.full_like(t, steps), t)
 
@@ -88,7 +98,9 @@ SCHEDULES: dict[str, Callable[..., Tensor]] = {
 
 
 def from_card(schedule: dict[str, Any]) -> Tensor:
-    """Levels of a card's `schedule`: kind, its own keys (steps, first, last, ...), zero_terminal (bool); HSFusionError names what is wrong."""
+    """Levels of a card's `schedule`: kind, its own keys (steps, first, last, ...), zero_terminal (bool); HSFusionError
+    names what is wrong.
+    """
     settings = dict(schedule)
     kind, rescale = settings.pop("kind", None), settings.pop("zero_terminal", False)
     if kind not in SCHEDULES:

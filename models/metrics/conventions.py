@@ -44,19 +44,22 @@ CONVENTIONS = {
         "ERGAS",
         "",
         "low",
-        "100 / ratio × root of the band mean of (RMSE / reference mean)², ratio = HSI pixel / MSI pixel (> 1), Wald 2000.",
+        "100 / ratio × root of the band mean of (RMSE / reference mean)², ratio = HSI pixel / MSI pixel (> 1), Wald "
+        "2000.",
     ),
     "SSIM": Convention(
         "SSIM",
         "",
         "high",
-        "Band mean; 11 × 11 Gaussian window of σ 1.5, data range = the common peak, whole windows only, Wang et al. 2004.",
+        "Band mean; 11 × 11 Gaussian window of σ 1.5, data range = the common peak, whole windows only, Wang et al. "
+        "2004.",
     ),
     "Q2N": Convention(
         "Q2n",
         "",
         "high",
-        "Mean over disjoint 32 × 32 blocks, edges reflected, bands padded to a power of two, Garzelli and Nencini 2009.",
+        "Mean over disjoint 32 × 32 blocks, edges reflected, bands padded to a power of two, Garzelli and Nencini "
+        "2009.",
     ),
     "CC": Convention("CC", "", "high", "Mean over bands of the Pearson correlation; constant bands left out."),
     "UIQI": Convention("UIQI", "", "high", "Band mean; sliding 8 × 8 uniform window, Wang and Bovik 2002."),

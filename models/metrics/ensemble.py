@@ -1,4 +1,5 @@
-"""Scores of ensembles and of stated uncertainties against the truth: proper scores, and whether the spread is that of the errors.
+"""Scores of ensembles and of stated uncertainties against the truth: proper scores, and whether the spread is that of
+the errors.
 
 Members come first: (n, ...) against a truth (...). What is not finite must be left out by the caller.
 """
@@ -14,7 +15,9 @@ _ERF = np.vectorize(erf, otypes=[np.float64])
 
 
 def fair_crps(members: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """CRPS of an ensemble (n, ...) per value (...), the estimator without bias for few members (Ferro 2014, eq. 7), n > 1."""
+    """CRPS of an ensemble (n, ...) per value (...), the estimator without bias for few members (Ferro 2014, eq. 7), n >
+    1.
+    """
     x = np.sort(np.asarray(members, np.float64), axis=0)
     count = len(x)
     # The sum of |x_i - x_j| over pairs, from the sorted values.
@@ -32,7 +35,9 @@ def gaussian_crps(truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.nd
 
 
 def energy_score(members: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Energy score of vectors: members (n, d, ...), truth (d, ...) -> (...); Gneiting and Raftery 2007, eq. 22, the fair estimator."""
+    """Energy score of vectors: members (n, d, ...), truth (d, ...) -> (...); Gneiting and Raftery 2007, eq. 22, the
+    fair estimator.
+    """
     x = np.asarray(members, np.float64)
     count = len(x)
     off = np.sqrt(((x - truth) ** 2).sum(axis=1)).mean(axis=0)
@@ -41,7 +46,9 @@ def energy_score(members: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def variogram_score(members: np.ndarray, truth: np.ndarray, order: float = 0.5) -> np.ndarray:
-    """Variogram score of vectors, all weights 1: members (n, d, ...), truth (d, ...) -> (...); Scheuerer and Hamill 2015, eq. 4."""
+    """Variogram score of vectors, all weights 1: members (n, d, ...), truth (d, ...) -> (...); Scheuerer and Hamill
+    2015, eq. 4.
+    """
     x, y = np.asarray(members, np.float64), np.asarray(truth, np.float64)
     total = np.zeros(y.shape[1:])
     for i in range(len(y)):
@@ -52,7 +59,9 @@ def variogram_score(members: np.ndarray, truth: np.ndarray, order: float = 0.5) 
 
 
 def rank_histogram(members: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """How often (n + 1,) the truth has each rank among the members; ties are shared evenly by the ranks that they leave open."""
+    """How often (n + 1,) the truth has each rank among the members; ties are shared evenly by the ranks that they leave
+    open.
+    """
     below = (members < truth).sum(axis=0).ravel()
     equal = (members == truth).sum(axis=0).ravel()
     counts = np.zeros(len(members) + 1)
@@ -70,7 +79,9 @@ def coverage(members: np.ndarray, truth: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class SpreadError:
-    """Root mean squares over all values: spread of the members, error of their mean; `ratio` is 1 where the spread is right."""
+    """Root mean squares over all values: spread of the members, error of their mean; `ratio` is 1 where the spread is
+    right.
+    """
 
     spread: float
     error: float
@@ -82,7 +93,9 @@ class SpreadError:
 
 
 def spread_error(members: np.ndarray, truth: np.ndarray) -> SpreadError:
-    """Of an ensemble (n, ...), n > 1; the spread includes sqrt((n + 1) / n) for the few members (Fortin et al. 2014, eq. 15)."""
+    """Of an ensemble (n, ...), n > 1; the spread includes sqrt((n + 1) / n) for the few members (Fortin et al. 2014,
+    eq. 15).
+    """
     x = np.asarray(members, np.float64)
     count = len(x)
     spread = sqrt((count + 1) / count * float(x.var(axis=0, ddof=1).mean()))

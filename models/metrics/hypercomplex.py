@@ -39,12 +39,12 @@ def q2n(
 ) -> float:
     """Q2n of cubes (L, H, W): Garzelli and Nencini, IEEE GRSL 2009; mean over disjoint 32 x 32 blocks; 1 is perfect.
 
-    As in the authors' toolbox the right and lower edges are filled by reflection to whole blocks, each band of a block is
-    shifted and scaled so that the reference has mean 1 and standard deviation 1, and bands are padded to a power of two
-    (the padding becomes a constant 1 and pulls the mean term towards 1). Not as there: no cast to uint16, which turns
-    reflectance in [0, 1] into zeros and ones, and a reference band that is constant over a block is shifted but not
-    scaled, where the toolbox divides by 2e-16. Masked pixels take no part; blocks with fewer than half of their pixels
-    valid are left out, NaN if none is left.
+    As in the authors' toolbox the right and lower edges are filled by reflection to whole blocks, each band of a block
+    is shifted and scaled so that the reference has mean 1 and standard deviation 1, and bands are padded to a power of
+    two (the padding becomes a constant 1 and pulls the mean term towards 1). Not as there: no cast to uint16, which
+    turns reflectance in [0, 1] into zeros and ones, and a reference band that is constant over a block is shifted but
+    not scaled, where the toolbox divides by 2e-16. Masked pixels take no part; blocks with fewer than half of their
+    pixels valid are left out, NaN if none is left.
     """
     mask = pixel_mask(reference, fused, mask)
     bands, rows, cols = np.shape(reference)

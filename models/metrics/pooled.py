@@ -15,9 +15,11 @@ from .structural import ssim_bands
 
 @dataclass(frozen=True)
 class PooledScores:
-    """As the numbers of `Scores`, over all blocks; PSNR is the global one, rmse_bands (L,) in native units, pixels: those compared.
+    """As the numbers of `Scores`, over all blocks; PSNR is the global one, rmse_bands (L,) in native units, pixels:
+    those compared.
 
-    SSIM and Q2N, which look at windows, are means over the blocks, weighted by their pixels; NaN where every block is smaller than a window.
+    SSIM and Q2N, which look at windows, are means over the blocks, weighted by their pixels; NaN where every block is
+    smaller than a window.
     """
 
     PSNR: float
@@ -41,7 +43,9 @@ class Compared:
 
 
 def pooled_scores(blocks: Sequence[Compared], ratio: float, peak: float) -> PooledScores:
-    """Scores over all compared pixels of all blocks; ratio: HSI pixel / MSI pixel, peak: that of PSNR and SSIM, in native units."""
+    """Scores over all compared pixels of all blocks; ratio: HSI pixel / MSI pixel, peak: that of PSNR and SSIM, in
+    native units.
+    """
     truth, fused = (
         np.concatenate([cube[:, block.mask] for block, cube in pairs], axis=1)[:, None]
         for pairs in ([(b, b.truth) for b in blocks], [(b, b.fused) for b in blocks])

@@ -15,7 +15,9 @@ _BLOCK_VALUES = 8_000_000  # float64 values of one cube held at a time
 @dataclass(frozen=True)
 class SpectralAngle:
     """mean: degrees over the pixels with an angle; bright: the same over the 90 % of them with the largest reference
-    norm (dark water and shadow can make a third of the plain mean); zero: pixels left out because a spectrum is zero."""
+    norm (dark water and shadow can make a third of the plain mean); zero: pixels left out because a spectrum is
+    zero.
+    """
 
     mean: float
     bright: float

@@ -16,7 +16,9 @@ _TILE = 64  # windows in each direction that are worked on at a time: what fits 
 
 
 class LocalMoments(NamedTuple):
-    """Weighted means, variances (divided by the sum of weights) and covariance in every whole window (H - n + 1, W - n + 1)."""
+    """Weighted means, variances (divided by the sum of weights) and covariance in every whole window (H - n + 1, W - n
+    + 1).
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -27,7 +29,9 @@ class LocalMoments(NamedTuple):
 
 
 def windows(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Separable weighted sum (..., H, W) -> (..., H - n + 1, W - n + 1): whole windows only, so no border rule enters."""
+    """Separable weighted sum (..., H, W) -> (..., H - n + 1, W - n + 1): whole windows only, so no border rule
+    enters.
+    """
     return _sliding(image.shape[-2], kernel) @ (image @ _sliding(image.shape[-1], kernel).T)
 
 
@@ -70,8 +74,8 @@ def ssim_bands(
 ) -> np.ndarray:
     """SSIM of each band (L,): Wang et al. 2004, 11 x 11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, float64.
 
-    data_range is explicit (evaluate() gives the peak). Means are taken over windows that lie wholly inside the image, so
-    no border rule enters; scikit-image crops the same five pixels. NaN when the image is smaller than 11 x 11.
+    data_range is explicit (evaluate() gives the peak). Means are taken over windows that lie wholly inside the image,
+    so no border rule enters; scikit-image crops the same five pixels. NaN when the image is smaller than 11 x 11.
     """
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
 
@@ -90,8 +94,8 @@ def uiqi_bands(
 ) -> np.ndarray:
     """UIQI of each band (L,): Wang and Bovik 2002, sliding 8 x 8 uniform window unless another kernel is given.
 
-    Where both windows are constant the index is 2 mx my / (mx^2 + my^2), and 1 where both are zero. (torchmetrics uses the
-    Gaussian window of SSIM; sewar 0.4 takes window means where the formula has sums, and disagrees with the paper.)
+    Where both windows are constant the index is 2 mx my / (mx^2 + my^2), and 1 where both are zero. (torchmetrics uses
+    the Gaussian window of SSIM; sewar 0.4 takes window means where the formula has sums, and disagrees with the paper.)
     """
 
     def quality(m: LocalMoments) -> np.ndarray:

@@ -21,8 +21,9 @@ NUMBERS = ("PSNR", "PSNR_BAND_MEAN", "PSNR_BAND_PEAK", "RMSE", "SAM", "ERGAS", "
 class Scores:
     """Every number of an evaluation; conventions.CONVENTIONS says what each of them means.
 
-    bands: indices of the compared bands (L,); the *_bands arrays (L,) belong to them. SAM in degrees, PSNR in dB, RMSE and
-    bias in native units. sam_map (degrees) and error_map (RMSE over bands, native units) are (H, W), NaN where not compared.
+    bands: indices of the compared bands (L,); the *_bands arrays (L,) belong to them. SAM in degrees, PSNR in dB, RMSE
+    and bias in native units. sam_map (degrees) and error_map (RMSE over bands, native units) are (H, W), NaN where not
+    compared.
     """
 
     PSNR: float
@@ -98,9 +99,9 @@ def evaluate(
     """Compare a fused cube with its reference, both (L, H, W) in the same units, NaN = nodata.
 
     ratio: HSI pixel / MSI pixel, > 1 (ERGAS). peak: for PSNR and SSIM (None or 0 = the reference's maximum over the
-    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones. step: told the
-    fraction done, band by band; what it raises ends the work.
-    Raises HSFusionError when shapes differ, nothing is in common, ratio < 1 or the peak is not positive.
+    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones. step: told
+    the fraction done, band by band; what it raises ends the work. Raises HSFusionError when shapes differ, nothing is
+    in common, ratio < 1 or the peak is not positive.
     """
     reference, fused = np.asarray(reference), np.asarray(fused)
     common = common_ground(reference, fused, bands)

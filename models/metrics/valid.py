@@ -15,8 +15,8 @@ class Common:
     """The common ground of a reference and a fused cube.
 
     bands: indices of the compared bands, in file order; mask: (H, W), True where every compared band is finite in both.
-    bands_total, bands_excluded: of the cubes, and left out (bad, or without a single common pixel).
-    pixels_total, pixels_valid: H W, and those compared; pixels_missing: valid in the reference, nodata in the fused cube.
+    bands_total, bands_excluded: of the cubes, and left out (bad, or without a single common pixel). pixels_total,
+    pixels_valid: H W, and those compared; pixels_missing: valid in the reference, nodata in the fused cube.
     """
 
     bands: np.ndarray
@@ -31,8 +31,8 @@ class Common:
 def common_ground(reference: np.ndarray, fused: np.ndarray, bands: Sequence[int] | None = None) -> Common:
     """Bands and pixels that both cubes (L, H, W) have; NaN and infinity are nodata.
 
-    bands: indices to compare (None = all). A band that is nodata everywhere in either cube takes no part; of the others,
-    a pixel counts only if it is finite in all of them in both cubes, so that all metrics see the same pixels.
+    bands: indices to compare (None = all). A band that is nodata everywhere in either cube takes no part; of the
+    others, a pixel counts only if it is finite in all of them in both cubes, so that all metrics see the same pixels.
     Raises HSFusionError when the shapes differ or nothing is left.
     """
     reference, fused = np.asarray(reference), np.asarray(fused)

@@ -1,7 +1,7 @@
 """How good a fused image is where nobody knows the truth: its consistency with both inputs, and the distortions of QNR.
 
-D_LAMBDA and D_S are 0 for a perfect image and HQNR is 1, but an interpolated image also scores well on D_LAMBDA: consistency is the
-number to trust, and none of them sees an error that both inputs allow.
+D_LAMBDA and D_S are 0 for a perfect image and HQNR is 1, but an interpolated image also scores well on D_LAMBDA:
+consistency is the number to trust, and none of them sees an error that both inputs allow.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ WINDOW = (
 
 
 def consistency_db(predicted: np.ndarray, observed: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Global PSNR in dB of an image predicted from the fused one against the observed one, both (L, H, W); peak = the observed maximum.
+    """Global PSNR in dB of an image predicted from the fused one against the observed one, both (L, H, W); peak = the
+    observed maximum.
 
-    For the HSI the prediction is D X, for the MSI g R X + o, with the operators and the border rule of the observation model.
+    For the HSI the prediction is D X, for the MSI g R X + o, with the operators and the border rule of the observation
+    model.
     """
     statistics = band_statistics(observed, predicted, mask)
     return psnr(statistics, float(statistics.maximum.max()))
@@ -29,17 +31,19 @@ def consistency_db(predicted: np.ndarray, observed: np.ndarray, mask: np.ndarray
 def d_lambda(low: np.ndarray, hsi: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Khan's spectral distortion: 1 - Q2n of the degraded fused image D X against the HSI, both (L, h, w).
 
-    Khan, Alparone and Chanussot, IEEE TGRS 2009. D is the estimated PSF with decimation, so the comparison is on the HSI's own grid,
-    where the authors' toolbox compares on the fine grid with an interpolated image.
+    Khan, Alparone and Chanussot, IEEE TGRS 2009. D is the estimated PSF with decimation, so the comparison is on the
+    HSI's own grid, where the authors' toolbox compares on the fine grid with an interpolated image.
     """
     return 1.0 - q2n(hsi, low, mask)
 
 
 def d_s(quality_fine: np.ndarray, quality_coarse: np.ndarray) -> float:
-    """Spatial distortion: the mean over bands (L,) of |Q(X_i, P_i) - Q(Y_i, D P_i)|, exponent 1; bands without a Q are left out.
+    """Spatial distortion: the mean over bands (L,) of |Q(X_i, P_i) - Q(Y_i, D P_i)|, exponent 1; bands without a Q are
+    left out.
 
-    Alparone et al., PE&RS 2008, where P is the panchromatic image. With several MSI bands P_i is the combination that explains HSI band i
-    best (`detail_weights`). Q is UIQI (`box_quality`) in windows that cover the same ground on both grids (`window_size`).
+    Alparone et al., PE&RS 2008, where P is the panchromatic image. With several MSI bands P_i is the combination that
+    explains HSI band i best (`detail_weights`). Q is UIQI (`box_quality`) in windows that cover the same ground on both
+    grids (`window_size`).
     """
     difference = np.abs(np.asarray(quality_fine) - np.asarray(quality_coarse))
     difference = difference[np.isfinite(difference)]
@@ -52,9 +56,11 @@ def hqnr(spectral: float, spatial: float) -> float:
 
 
 def box_quality(x: np.ndarray, y: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
-    """UIQI of each band (L,) of x and y (L, H, W) in sliding size x size windows, as `structural.uiqi_bands` with a uniform kernel.
+    """UIQI of each band (L,) of x and y (L, H, W) in sliding size x size windows, as `structural.uiqi_bands` with a
+    uniform kernel.
 
-    Sums over windows come from cumulative ones, so the time does not grow with the window. NaN where the image is smaller than that.
+    Sums over windows come from cumulative ones, so the time does not grow with the window. NaN where the image is
+    smaller than that.
     """
     rows, cols = mask.shape
     if min(rows, cols) < size or not mask.any():
@@ -84,7 +90,8 @@ def _windows(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def detail_weights(hsi: np.ndarray, low: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(L, l + 1): weights and intercept with which the MSI at the coarse scale, low (l, h, w), explains each HSI band, hsi (L, h, w).
+    """(L, l + 1): weights and intercept with which the MSI at the coarse scale, low (l, h, w), explains each HSI band,
+    hsi (L, h, w).
 
     Ordinary least squares over mask (h, w). Raises HSFusionError where fewer pixels are valid than there are unknowns.
     """

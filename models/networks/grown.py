@@ -1,4 +1,6 @@
-"""Weights of a network that knew fewer closed forms, as those of one that knows more: what is new begins at zero, and nothing changes by it."""
+"""Weights of a network that knew fewer closed forms, as those of one that knows more: what is new begins at zero, and
+nothing changes by it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from .unfolded import Unfolded
 
 
 def grown(state: Mapping[str, Tensor], network: Unfolded) -> dict[str, Tensor]:
-    """`state` with zeros for the conditions, scalars and gates that come last in the lists of `network` and that it lacks.
+    """`state` with zeros for the conditions, scalars and gates that come last in the lists of `network` and that it
+    lacks.
 
     A state that lacks nothing, or that belongs to another kind of network, comes back as it is.
     """

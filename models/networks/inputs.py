@@ -1,4 +1,6 @@
-"""What the subspace network sees of a tile: closed forms in units of the spread they are expected to leave, and a few scalars."""
+"""What the subspace network sees of a tile: closed forms in units of the spread they are expected to leave, and a few
+scalars.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ LIMIT = (
     12.0  # conditions are clipped here, in units of expected spread: one bright pixel must not blind a neighbourhood
 )
 
-TARGET_LIMIT = 20.0  # likewise of what the network is to find: beyond it neither its residual nor its expected error was ever taught
+# likewise of what the network is to find: beyond it neither its residual nor its expected error was ever taught
+TARGET_LIMIT = 20.0
 
 
 def condition_channels(components: int) -> int:
@@ -70,8 +73,8 @@ def conditions(
 
 
 def scalars(model: CoefficientModel) -> np.ndarray:
-    """(S,) float32: per component spread, noise against spread, scores of LOC and of the kernel, noise let through, misfit of the mixtures; ratio,
-    PSF, the MSI's noise, bands.
+    """(S,) float32: per component spread, noise against spread, scores of LOC and of the kernel, noise let through,
+    misfit of the mixtures; ratio, PSF, the MSI's noise, bands.
     """
     s = model.sampling
     noise_through = np.sqrt((model.regression**2) @ (model.z_std**2))

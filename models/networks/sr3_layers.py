@@ -1,4 +1,6 @@
-"""Layers of the SR3 family of U-Nets (Saharia et al. 2022, after Ho et al. 2020), which DDPM-Fus and DDRF both build on."""
+"""Layers of the SR3 family of U-Nets (Saharia et al. 2022, after Ho et al. 2020), which DDPM-Fus and DDRF both build
+on.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from ..diffusion.schedules import sigma
 
 
 def sinusoid(position: Tensor, channels: int) -> Tensor:
-    """Sines and cosines of (B,) at `channels` / 2 wavelengths from 2 pi to 20000 pi (Vaswani et al. 2017, section 3.5): (B, channels)."""
+    """Sines and cosines of (B,) at `channels` / 2 wavelengths from 2 pi to 20000 pi (Vaswani et al. 2017, section 3.5):
+    (B, channels).
+    """
     half = channels // 2
     frequencies = torch.exp(torch.arange(half, device=position.device, dtype=torch.float32) * (-math.log(1e4) / half))
     angles = position.float()[:, None] * frequencies
@@ -20,9 +24,11 @@ def sinusoid(position: Tensor, channels: int) -> Tensor:
 
 
 def noise_angle(level: Tensor) -> Tensor:
-    """Angle of (a, s) in thousandths of a quarter turn: 0 at the clean level, 1000 where no signal is left; (B,) -> (B,).
+    """Angle of (a, s) in thousandths of a quarter turn: 0 at the clean level, 1000 where no signal is left; (B,) ->
+    (B,).
 
-    It stands for the papers' integer t: it means the same under every schedule and sub-sequence, so nothing has to be remapped.
+    It stands for the papers' integer t: it means the same under every schedule and sub-sequence, so nothing has to be
+    remapped.
     """
     return torch.atan2(sigma(level.float()), level.float()) * (2000 / math.pi)
 

@@ -14,7 +14,9 @@ MULTIPLE = 8  # fine pixels: pixel-unshuffle by 2, then two halvings
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the network says of the scaled residual: its mean (B, K, H, W) and the log of its expected absolute error (B, K, H, W)."""
+    """What the network says of the scaled residual: its mean (B, K, H, W) and the log of its expected absolute error
+    (B, K, H, W).
+    """
 
     mean: Tensor
     log_error: Tensor
@@ -56,10 +58,10 @@ class ResidualBlock(nn.Module):
 class SubspaceUNet(nn.Module):
     """x0-prediction of the residual between truth and the closed forms' base, in units of its expected spread.
 
-    Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean estimate) and conditions
-    (B, C, H, W); `scalars` (B, S) and the log-SNR of the level enter every block through FiLM. Beside the residual the network sets, per
-    pixel and component, a gate for each closed form that moves the result towards it (channels `gates` of the conditions). It has `levels`
-    resolutions, from half of the pixels' on.
+    Input: the noisy residual times its signal amplitude (zero at the highest level, where one step is the mean
+    estimate) and conditions (B, C, H, W); `scalars` (B, S) and the log-SNR of the level enter every block through FiLM.
+    Beside the residual the network sets, per pixel and component, a gate for each closed form that moves the result
+    towards it (channels `gates` of the conditions). It has `levels` resolutions, from half of the pixels' on.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class SubspaceUNet(nn.Module):
     def forward(
         self, noisy: Tensor | None, signal: Tensor, conditions: Tensor, scalars: Tensor, *more: Tensor
     ) -> Estimate:
-        """noisy (B, K, H, W) with signal amplitude `signal` (B,), conditions (B, C, H, W), scalars (B, S); H, W multiples of 8.
+        """noisy (B, K, H, W) with signal amplitude `signal` (B,), conditions (B, C, H, W), scalars (B, S); H, W
+        multiples of 8.
 
-        noisy None: where the signal is 0, and nothing of it would be seen. more: the last of the conditions, which are not copied to join them.
+        noisy None: where the signal is 0, and nothing of it would be seen. more: the last of the conditions, which are
+        not copied to join them.
         """
         embedding = self.embed(torch.cat([level_features(signal), scalars], dim=1))
         parts = [part.to(conditions) for part in (conditions, *more)]
@@ -129,20 +133,25 @@ class SubspaceUNet(nn.Module):
 
     @torch.no_grad()
     def forget(self) -> None:
-        """Let the residual and the gates begin at zero again; what is seen, and the expected error, stay as they were learnt."""
+        """Let the residual and the gates begin at zero again; what is seen, and the expected error, stay as they were
+        learnt.
+        """
         rows = 4 * self.components
         for parameter in (self.head.weight, self.head.bias):
             parameter[:rows] = 0.0
             parameter[2 * rows :] = 0.0
 
     def _head(self, x: Tensor, part: int) -> Tensor:
-        """One part of the head's output, (B, K, H, W) float32; all at once they would be the most that a tile ever needs."""
+        """One part of the head's output, (B, K, H, W) float32; all at once they would be the most that a tile ever
+        needs.
+        """
         own = slice(4 * self.components * part, 4 * self.components * (part + 1))
         found = F.conv2d(x, self.head.weight[own], self.head.bias[own], padding=1)
         return F.pixel_shuffle(found, 2).float()
 
     def _stem(self, parts: list[Tensor]) -> Tensor:
-        """The stem on `pixel_unshuffle(cat(parts), 2)` as convolutions with steps of 2: the same sums without the copies.
+        """The stem on `pixel_unshuffle(cat(parts), 2)` as convolutions with steps of 2: the same sums without the
+        copies.
 
         The parts may lack the first channels, those of the noisy residual, where they are zero.
         """
@@ -162,7 +171,9 @@ def _silu(x: Tensor) -> Tensor:
 
 
 def level_features(signal: Tensor) -> Tensor:
-    """Sinusoids of the level's log-SNR, clipped to [-12, 12], and a mark for the level without signal: (B,) -> (B, 17)."""
+    """Sinusoids of the level's log-SNR, clipped to [-12, 12], and a mark for the level without signal: (B,) ->
+    (B, 17).
+    """
     noise = (1 - signal.double() ** 2).clamp_min(1e-12).sqrt()
     log_snr = (2 * (signal.double().clamp_min(1e-6) / noise).log()).clamp(-12, 12).to(signal.dtype)
     frequencies = torch.exp(torch.arange(8, device=signal.device, dtype=signal.dtype) * (math.log(64.0) / 7)) * (

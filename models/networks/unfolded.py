@@ -1,7 +1,8 @@
 """The network of `hsfusion-base`: a mean network, the physics of the pair, and a diffusion network of what both leave.
 
-One step of an unfolded optimisation (Adler and Oktem 2018 learn such steps for other inverse problems): the mean estimate is made consistent
-with both images before the second network sees it, so that the second learns only what neither the data nor the first could say.
+One step of an unfolded optimisation (Adler and Oktem 2018 learn such steps for other inverse problems): the mean
+estimate is made consistent with both images before the second network sees it, so that the second learns only what
+neither the data nor the first could say.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ FIRST_LEVELS, LEVELS = 2, 3
 
 
 class Unfolded(nn.Module):
-    """Residuals are those of the truth from the closed forms' base, in units of their expected spread: (B, K, H, W), H, W multiples of 8."""
+    """Residuals are those of the truth from the closed forms' base, in units of their expected spread: (B, K, H, W), H,
+    W multiples of 8.
+    """
 
     def __init__(self, components: int, width: int, depth: int) -> None:
         super().__init__()
@@ -41,7 +44,8 @@ class Unfolded(nn.Module):
         mean: Tensor,
         consistent: Tensor,
     ) -> Estimate:
-        """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data consistency.
+        """x0 from `noisy` at signal amplitude `signal` (B,), given the first estimate before (`mean`) and after data
+        consistency.
 
         noisy None: where the signal is 0.
         """

@@ -1,4 +1,6 @@
-"""How the sensors see: the point spread function, the spectral response and the noise.  Y = D(X) + noise, Z = g R X + o + noise."""
+"""How the sensors see: the point spread function, the spectral response and the noise.  Y = D(X) + noise, Z = g R X + o
++ noise.
+"""
 
 from __future__ import annotations
 

@@ -48,12 +48,16 @@ def block_axis(fine: range, coarse: range, size: int, ratio: float, shift: float
 
 
 def block_weights(distance: np.ndarray, ratio: float) -> np.ndarray:
-    """The share of each pixel, at a distance from the centre of a block of `ratio` pixels, that lies within the block."""
+    """The share of each pixel, at a distance from the centre of a block of `ratio` pixels, that lies within
+    the block.
+    """
     return np.clip(np.minimum(0.5, ratio / 2 - np.abs(distance)) + 0.5, 0.0, 1.0)
 
 
 def cubic_axis(fine: range, coarse: range, size: int, ratio: float, shift: float) -> np.ndarray:
-    """Cubic convolution (Keys 1981, a = -1/2) from coarse centres to fine pixels: (len(fine), len(coarse)); `size` is coarse."""
+    """Cubic convolution (Keys 1981, a = -1/2) from coarse centres to fine pixels: (len(fine), len(coarse)); `size` is
+    coarse.
+    """
     position = (np.arange(fine.start, fine.stop) + 0.5 - shift) / ratio - 0.5
     first, weights = cubic_weights(position)
     taps = first[:, None] + np.arange(4)[None, :]
@@ -61,7 +65,9 @@ def cubic_axis(fine: range, coarse: range, size: int, ratio: float, shift: float
 
 
 def cubic_weights(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of Keys's cubic convolution at a position in pixels: the number of the first of four pixels, and their weights (4, ...)."""
+    """Of Keys's cubic convolution at a position in pixels: the number of the first of four pixels, and their weights
+    (4, ...).
+    """
     first = np.floor(position).astype(np.int64) - 1
     t = np.abs(first[None] + np.arange(4).reshape(-1, *(1,) * np.ndim(position)) - position[None])
     near = 1.5 * t**3 - 2.5 * t**2 + 1.0
@@ -70,14 +76,18 @@ def cubic_weights(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def filter_axis(weights: np.ndarray, step: int, window: range, size: int) -> np.ndarray:
-    """A filter of an odd number of taps, `step` pixels apart, on a window of a scene of `size` pixels: (len(window), len(window))."""
+    """A filter of an odd number of taps, `step` pixels apart, on a window of a scene of `size` pixels: (len(window),
+    len(window)).
+    """
     reach = len(weights) // 2
     taps = np.arange(window.start, window.stop)[:, None] + step * np.arange(-reach, reach + 1)[None, :]
     return _assemble(taps, np.broadcast_to(weights, taps.shape), window, size)
 
 
 def _assemble(taps: np.ndarray, weights: np.ndarray, window: range, size: int) -> np.ndarray:
-    """Rows of weights over `window`; what falls beyond the scene [0, size) is reflected, beyond the window left out, rows sum to 1."""
+    """Rows of weights over `window`; what falls beyond the scene [0, size) is reflected, beyond the window left out,
+    rows sum to 1.
+    """
     period = 2 * size
     index = np.mod(taps, period).astype(np.int64)
     index = np.where(index >= size, period - 1 - index, index) - window.start

@@ -1,4 +1,6 @@
-"""The spatial half of the observation model: D (blur and sample), its adjoint, and interpolation back to the fine grid."""
+"""The spatial half of the observation model: D (blur and sample), its adjoint, and interpolation back to the
+fine grid.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ class Sampling:
         if self.psf == "block-mean":
             if abs(self.ratio - round(self.ratio)) > 1e-6:
                 raise HSFusionError(
-                    f"PSF block-mean needs an integer ratio, but the ratio is {self.ratio:g}: use the Gaussian PSF instead."
+                    f"PSF block-mean needs an integer ratio, but the ratio is {self.ratio:g}: use the Gaussian PSF "
+                    "instead."
                 )
         elif self.psf != "gaussian":
             raise HSFusionError(f"Unknown PSF {self.psf!r}: use gaussian or block-mean.")
@@ -132,7 +135,8 @@ class _Window:
     def masked(self, x: Any, mask: Any) -> tuple[Any, Any]:
         """Normalised convolution op(mask x) / op(mask).
 
-        x: (..., rows, cols); mask: (rows, cols), 1 = valid. Returns the values (0 where `least_support` is not reached) and the support.
+        x: (..., rows, cols); mask: (rows, cols), 1 = valid. Returns the values (0 where `least_support` is not reached)
+        and the support.
         """
         if bool(mask.all()):
             values = self(x)
@@ -149,8 +153,8 @@ class _Window:
 class Degradation(_Window):
     """D on a window: separable blur and sampling with absolute phase; the border reflects at the scene's edge only.
 
-    Rows of a window whose PSF reaches beyond it are renormalised, so give the fine window the PSF's reach as a halo. A coarse pixel that a
-    displacement takes out of the scene is 0, with support 0.
+    Rows of a window whose PSF reaches beyond it are renormalised, so give the fine window the PSF's reach as a halo. A
+    coarse pixel that a displacement takes out of the scene is 0, with support 0.
     """
 
     @property
@@ -166,7 +170,9 @@ class Degradation(_Window):
 
     @property
     def whole_psf(self) -> np.ndarray | None:
-        """bool (h, w): coarse pixels whose PSF the window holds as far as the scene does; None without a displacement, where ranges say it."""
+        """bool (h, w): coarse pixels whose PSF the window holds as far as the scene does; None without a displacement,
+        where ranges say it.
+        """
         return None if self._displaced is None else self._displaced.whole
 
     @property
@@ -191,7 +197,9 @@ class Degradation(_Window):
 
 
 class Upsampling(_Window):
-    """Cubic interpolation (Keys 1981) of coarse pixels to the centres of the fine ones, the counterpart of D's phase."""
+    """Cubic interpolation (Keys 1981) of coarse pixels to the centres of the fine ones, the counterpart of D's
+    phase.
+    """
 
     least_support = (
         0.25  # its weights may be negative: close to 0 their sum says nothing, and dividing by it only amplifies

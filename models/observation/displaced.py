@@ -1,7 +1,9 @@
-"""D and its interpolation where the HSI is displaced: D_d = D warp(., d) and U_d = warp(., d^-1) U, neither image resampled.
+"""D and its interpolation where the HSI is displaced: D_d = D warp(., d) and U_d = warp(., d^-1) U, neither image
+resampled.
 
-Each is two passes of weighted sums (Catmull and Smith 1980): along rows to where the lines of the HSI's grid cross the columns of the MSI's, or the
-other way about, then along those lines. Where lines cross is found at the HSI's pixels by fixed-point iteration and interpolated between them.
+Each is two passes of weighted sums (Catmull and Smith 1980): along rows to where the lines of the HSI's grid cross the
+columns of the MSI's, or the other way about, then along those lines. Where lines cross is found at the HSI's pixels by
+fixed-point iteration and interpolated between them.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Crossings:
         return place + np.array(self.shift)[:, None, None]
 
     def widths(self) -> tuple[np.ndarray, np.ndarray]:
-        """(h, W) and (h, w): how much longer than nominal the way to the next coarse row is at a fine column, and to the next coarse column."""
+        """(h, W) and (h, w): how much longer than nominal the way to the next coarse row is at a fine column, and to
+        the next coarse column.
+        """
         half = self.ratio / 2
         rows, cols, lattice = self._nominal(0), self._nominal(1), self._lattice(1)
         along_y = self.displacement.at(rows + half, lattice)[0] - self.displacement.at(rows - half, lattice)[0]
@@ -108,7 +112,9 @@ class Crossings:
 
 @dataclass(frozen=True)
 class Kernel:
-    """PSFs along one axis: number of the first tap (m, n), distances (T, m, n) of the taps and FWHM (m, n) in fine pixels, reach to each side."""
+    """PSFs along one axis: number of the first tap (m, n), distances (T, m, n) of the taps and FWHM (m, n) in fine
+    pixels, reach to each side.
+    """
 
     first: np.ndarray
     distance: np.ndarray

@@ -1,4 +1,6 @@
-"""A displacement of the HSI against the MSI: rotation, scale and a smooth local field, a few numbers for a whole scene."""
+"""A displacement of the HSI against the MSI: rotation, scale and a smooth local field, a few numbers for a
+whole scene.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ Field = tuple[tuple[float, ...], ...]
 class Displacement:
     """d (y, x) in MSI pixels: the HSI pixel whose nominal centre is p sees the ground at p + shift + d(p).
 
-    scene_shape: (rows, cols) in MSI pixels. turn: degrees by which the HSI's content is turned clockwise about the scene's middle; scale: its
-    size over what its grid says. field_y, field_x: coefficients (n, n) of cos(pi a (y + 1/2) / rows) cos(pi b (x + 1/2) / cols), in MSI
-    pixels; the term a = b = 0 is 0, for the mean belongs to the shift.
+    scene_shape: (rows, cols) in MSI pixels. turn: degrees by which the HSI's content is turned clockwise about the
+    scene's middle; scale: its size over what its grid says. field_y, field_x: coefficients (n, n) of cos(pi a (y + 1/2)
+    / rows) cos(pi b (x + 1/2) / cols), in MSI pixels; the term a = b = 0 is 0, for the mean belongs to the shift.
     """
 
     scene_shape: tuple[int, int]
@@ -54,7 +56,9 @@ class Displacement:
 
     @cached_property
     def steps(self) -> int:
-        """Iterations after which an inverse is exact to INVERSE_ERROR; a number of the scene, so that it is the same in every tile."""
+        """Iterations after which an inverse is exact to INVERSE_ERROR; a number of the scene, so that it is the same in
+        every tile.
+        """
         slope = min(self.strain, 0.9)
         left = max(self.reach, 1.0)
         return int(np.clip(np.ceil(np.log(INVERSE_ERROR / left) / np.log(max(slope, 1e-3))), 2, MOST_ITERATIONS))

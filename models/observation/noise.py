@@ -15,7 +15,8 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 def gaussian_field(seed: int, rows: range, cols: range, components: int, stream: int = 0) -> np.ndarray:
-    """Standard normal noise, float32 (components, len(rows), len(cols)), a function of (seed, stream, component, row, column).
+    """Standard normal noise, float32 (components, len(rows), len(cols)), a function of (seed, stream, component, row,
+    column).
 
     Row and column are absolute pixel numbers. Two 32-bit halves of a hashed counter feed the Box-Muller transform.
     """
@@ -32,5 +33,7 @@ def gaussian_field(seed: int, rows: range, cols: range, components: int, stream:
 
 
 def noise_std(mean_square: np.ndarray, snr_db: float) -> np.ndarray:
-    """Standard deviation per band for an SNR of mean square over noise variance, in dB; `mean_square` is per band, in units squared."""
+    """Standard deviation per band for an SNR of mean square over noise variance, in dB; `mean_square` is per band, in
+    units squared.
+    """
     return np.sqrt(np.asarray(mean_square) * 10.0 ** (-snr_db / 10.0))

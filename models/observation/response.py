@@ -49,7 +49,9 @@ def _spacing(wavelengths: np.ndarray) -> np.ndarray:
 
 
 def covered_bands(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Which MSI bands the HSI sees, bool (l,): no point of the band's FWHM is farther than 0.6 FWHM from an HSI band."""
+    """Which MSI bands the HSI sees, bool (l,): no point of the band's FWHM is farther than 0.6 FWHM from an
+    HSI band.
+    """
     probes = np.asarray(centre_nm)[:, None] + np.asarray(fwhm_nm)[:, None] * np.linspace(-0.5, 0.5, 9)
     gap = np.abs(probes[:, :, None] - np.asarray(wavelengths_nm)[None, None, :]).min(axis=2).max(axis=1)
     return gap <= np.maximum(0.6 * np.asarray(fwhm_nm), 10.0)
@@ -58,7 +60,8 @@ def covered_bands(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm: np
 def gaussian_response(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
     """R (l, L), rows summing to 1, from Gaussian bands: an approximation where measured curves are not at hand.
 
-    Each HSI band counts with the interval of wavelength it stands for. Raises HSFusionError naming an MSI band that the HSI does not see.
+    Each HSI band counts with the interval of wavelength it stands for. Raises HSFusionError naming an MSI band that the
+    HSI does not see.
     """
     centre, fwhm = np.asarray(centre_nm, float), np.asarray(fwhm_nm, float)
     wavelengths = np.asarray(wavelengths_nm, float)
@@ -66,14 +69,17 @@ def gaussian_response(centre_nm: np.ndarray, fwhm_nm: np.ndarray, wavelengths_nm
     if len(missing):
         raise HSFusionError(_not_seen(float(centre[missing[0]]), wavelengths))
     distance = (wavelengths[None, :] - centre[:, None]) / fwhm[:, None]
-    # A band narrower than the HSI's own sampling still falls on its nearest bands: never narrower than the local spacing.
+    # A band narrower than the HSI's own sampling still falls on its nearest bands: never narrower than the local
+    # spacing.
     width = np.maximum(1.0, np.abs(_spacing(wavelengths))[np.abs(distance).argmin(axis=1)] / fwhm)
     response = np.exp(-4.0 * np.log(2.0) * (distance / width[:, None]) ** 2) * _spacing(wavelengths)
     return response / response.sum(axis=1, keepdims=True)
 
 
 def _not_seen(centre: float, wavelengths: np.ndarray) -> str:
-    """One sentence on an MSI band beyond the HSI's bands or in a gap between two of them (water vapour, a join of detectors)."""
+    """One sentence on an MSI band beyond the HSI's bands or in a gap between two of them (water vapour, a join of
+    detectors).
+    """
     advice = "leave that band out of the multispectral raster"
     below, above = wavelengths[wavelengths <= centre], wavelengths[wavelengths > centre]
     if len(below) and len(above):
@@ -84,7 +90,8 @@ def _not_seen(centre: float, wavelengths: np.ndarray) -> str:
 
 
 def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
-    """R (l, L), rows summing to 1, from a CSV: a column of wavelengths in nm, and one column of relative response per MSI band.
+    """R (l, L), rows summing to 1, from a CSV: a column of wavelengths in nm, and one column of relative response per
+    MSI band.
 
     Raises HSFusionError where the file is no such table or a band has no response inside the HSI's wavelengths.
     """
@@ -95,13 +102,15 @@ def read_response(path: Path | str, wavelengths_nm: np.ndarray) -> np.ndarray:
     empty = np.flatnonzero(total[:, 0] <= 0)
     if len(empty):
         raise HSFusionError(
-            f"Band {table.names[empty[0]]} of {path} has no response inside the HSI's wavelengths: is its wavelength column in nanometres?"
+            f"Band {table.names[empty[0]]} of {path} has no response inside the HSI's wavelengths: is its wavelength "
+            "column in nanometres?"
         )
     return response / total
 
 
 def relative_curves(response: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Curves (l, L) at the HSI's wavelengths, peak 1, from which `read_response` makes the rows of `response` again up to their sum.
+    """Curves (l, L) at the HSI's wavelengths, peak 1, from which `read_response` makes the rows of `response` again up
+    to their sum.
 
     What an estimate has below zero is noise and becomes zero.
     """

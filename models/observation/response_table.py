@@ -1,4 +1,6 @@
-"""Tables of spectral response as people have them: any usual delimiter, decimal points or commas, any usual encoding."""
+"""Tables of spectral response as people have them: any usual delimiter, decimal points or commas, any usual
+encoding.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ Window = tuple[range, range]
 
 
 def coarse_seen(fine: Window, scene_shape: tuple[int, int], sampling: Sampling) -> Window:
-    """Coarse pixels (rows, cols) whose centres lie in a fine window; all up to the scene's border where the window touches it.
+    """Coarse pixels (rows, cols) whose centres lie in a fine window; all up to the scene's border where the window
+    touches it.
 
     With a displacement a few more, those around the scene included.
     """
@@ -39,7 +40,9 @@ def coarse_seen(fine: Window, scene_shape: tuple[int, int], sampling: Sampling) 
 
 
 def fine_seen(coarse: Window, scene_shape: tuple[int, int], sampling: Sampling, reach: int) -> Window:
-    """Fine pixels of the scene (rows, cols) up to `reach` of them around the displaced centres of a coarse window; at least one."""
+    """Fine pixels of the scene (rows, cols) up to `reach` of them around the displaced centres of a coarse window; at
+    least one.
+    """
     shifts = (sampling.shift_y, sampling.shift_x)
     edges = [np.linspace(c.start, c.stop - 1, PROBES) for c in coarse]
     rows, cols = ((e + 0.5) * sampling.ratio - 0.5 for e in edges)
@@ -54,7 +57,9 @@ def fine_seen(coarse: Window, scene_shape: tuple[int, int], sampling: Sampling, 
 
 
 def coarse_range(fine: range, fine_size: int, coarse_size: int, ratio: float, shift: float) -> range:
-    """Coarse pixels of one axis whose centres lie in a fine window; all up to the scene's border where the window touches it."""
+    """Coarse pixels of one axis whose centres lie in a fine window; all up to the scene's border where the window
+    touches it.
+    """
     first = 0 if fine.start == 0 else int(np.ceil((fine.start + 0.5 - shift) / ratio - 0.5 - 1e-9))
     last = coarse_size if fine.stop == fine_size else int(np.floor((fine.stop - 0.5 - shift) / ratio - 0.5 + 1e-9)) + 1
     return range(max(0, first), min(coarse_size, max(last, first + 1)))

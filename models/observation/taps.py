@@ -1,4 +1,6 @@
-"""Weighted sums of a few pixels along one axis, with another place for every pixel that is made: what separable matrices cannot say."""
+"""Weighted sums of a few pixels along one axis, with another place for every pixel that is made: what separable
+matrices cannot say.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from .axis import like
 
 
 class Taps:
-    """out[p] = sum over t of weight[t, p] x[index[t, p]] for images (..., rows, cols) of one shape, numpy or torch, with its adjoint."""
+    """out[p] = sum over t of weight[t, p] x[index[t, p]] for images (..., rows, cols) of one shape, numpy or torch,
+    with its adjoint.
+    """
 
     def __init__(self, index: np.ndarray, weight: np.ndarray, source: tuple[int, int]) -> None:
         """index (T, rows, cols): flat numbers of pixels of the `source` (rows, cols); weight the same shape."""
@@ -70,8 +74,9 @@ def _int64(x: Any) -> Any:
 def taps_along(axis: int, first: np.ndarray, weights: np.ndarray, window: range, other: int, size: int = 0) -> Taps:
     """Taps along `axis` (0 rows, 1 columns) of a window whose other axis has `other` pixels, the same before and after.
 
-    first (rows, cols): absolute number of the first of the taps along the axis; weights (T, rows, cols). What falls beyond the scene [0, size)
-    is reflected where a size is given, what falls beyond the window is left out; the weights are scaled to sum to 1, or to 0 where nothing is left.
+    first (rows, cols): absolute number of the first of the taps along the axis; weights (T, rows, cols). What falls
+    beyond the scene [0, size) is reflected where a size is given, what falls beyond the window is left out; the weights
+    are scaled to sum to 1, or to 0 where nothing is left.
     """
     taps = first[None] + np.arange(len(weights))[:, None, None]
     if size:

@@ -27,7 +27,9 @@ RUNNERS: dict[str, str | Callable[..., Runner]] = {
     "subspace": ".subspace:SubspaceRunner",
     "full-band": ".full_band:FullBandRunner",
 }
-"""Spectral mode of a card -> runner class `(card, state_dict, device)`, by name so that nothing is imported before it is needed."""
+"""Spectral mode of a card -> runner class `(card, state_dict, device)`, by name so that nothing is imported before it
+is needed.
+"""
 
 
 class OutOfMemory(HSFusionError):
@@ -44,7 +46,8 @@ def choose_device(wanted: str = "auto") -> tuple[str, str]:
 
 
 def choose_devices(wanted: str = "auto") -> list[tuple[str, str]]:
-    """Device and reason for each worker: `auto` takes all CUDA devices that work, else the CPU; several may be named (`cuda:0,cuda:1`).
+    """Device and reason for each worker: `auto` takes all CUDA devices that work, else the CPU; several may be named
+    (`cuda:0,cuda:1`).
 
     HSFusionError where a device that was named cannot be used.
     """
@@ -103,8 +106,8 @@ class TileJob:
 class Engine:
     """Models in `places` (folders or files), run on `device` (`auto`, `cpu`, `cuda:N`); loads each model once.
 
-    With a `reason` the device is taken as chosen. `told(event, model)` may be set to hear of `load` (a model was loaded) and `halved` (a
-    batch did not fit into memory).
+    With a `reason` the device is taken as chosen. `told(event, model)` may be set to hear of `load` (a model was
+    loaded) and `halved` (a batch did not fit into memory).
     """
 
     def __init__(self, places: Iterable[Path], device: str = "auto", reason: str = "", precision: str = "auto") -> None:
@@ -130,7 +133,9 @@ class Engine:
         self._runner(find_model(name, self.places))
 
     def request(self, model: ModelInfo, details: Mapping[str, Any]) -> Any:
-        """What the model's runner makes of a request's details: checked, and able to say its `cost`; HSFusionError where they are malformed."""
+        """What the model's runner makes of a request's details: checked, and able to say its `cost`; HSFusionError
+        where they are malformed.
+        """
         kind = getattr(runner_class(model), "Request", None)
         return details if kind is None else kind.from_message(details)
 
@@ -144,8 +149,8 @@ class Engine:
     ) -> Tensors:
         """Run one tile through a model.
 
-        Raises UnknownModel, ModelError, ModelChanged (the file is not `expected_sha256`), OutOfMemory, RunCancelled (when `cancelled()`
-        turns true between two steps) or another HSFusionError of the runner.
+        Raises UnknownModel, ModelError, ModelChanged (the file is not `expected_sha256`), OutOfMemory, RunCancelled
+        (when `cancelled()` turns true between two steps) or another HSFusionError of the runner.
         """
         model = find_model(name, self.places)
         if expected_sha256 and expected_sha256 != model.sha256:
@@ -170,9 +175,11 @@ class Engine:
         return hasattr(runner_class(model), "many")
 
     def infer_many(self, name: str, jobs: Sequence[TileJob], expected_sha256: str = "") -> list[Tensors | Exception]:
-        """Tiles of equal shapes and options together: for each its tensors, or the exception that `infer` would have raised.
+        """Tiles of equal shapes and options together: for each its tensors, or the exception that `infer` would have
+        raised.
 
-        A batch that does not fit into memory is halved, as often as need be; a single tile that does not is OutOfMemory.
+        A batch that does not fit into memory is halved, as often as need be; a single tile that does not is
+        OutOfMemory.
         """
         if len(jobs) > 1:
             full = False
@@ -229,7 +236,9 @@ class Engine:
             return runner
 
     def _in_precision(self, runner: Runner, name: str) -> Runner:
-        """The runner in the engine's precision, if it has a choice and loses no accuracy by it on a tile with a known truth."""
+        """The runner in the engine's precision, if it has a choice and loses no accuracy by it on a tile with a known
+        truth.
+        """
         if self.precision != BFLOAT16 or not hasattr(runner, "with_precision"):
             return runner
         fast = runner.with_precision(BFLOAT16)
@@ -258,7 +267,8 @@ def runner_class(model: ModelInfo) -> Callable[..., Runner]:
     found = RUNNERS.get(model.card["spectral_mode"])
     if found is None:
         raise HSFusionError(
-            f"The model '{model.name}' works in mode '{model.card['spectral_mode']}', which this version of HSFusion does not know: update HSFusion."
+            f"The model '{model.name}' works in mode '{model.card['spectral_mode']}', which this version of HSFusion "
+            "does not know: update HSFusion."
         )
     if isinstance(found, str):
         module, _, attribute = found.partition(":")

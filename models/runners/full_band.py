@@ -1,4 +1,6 @@
-"""One tile through a full-band model, the papers' own form: fixed windows of the training size, sampled each on its own, and blended."""
+"""One tile through a full-band model, the papers' own form: fixed windows of the training size, sampled each on its
+own, and blended.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +55,13 @@ class FullBandRunner:
             objective, scale_input = card["objective"], bool(card.get("scale_input", False))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise HSFusionError(
-                f"The model's card does not fit its weights ({' '.join(str(error).split())[:200]}): copy or download the model again."
+                f"The model's card does not fit its weights ({' '.join(str(error).split())[:200]}): copy or download "
+                "the model again."
             ) from error
         if self.windows.size % network.multiple:
             raise HSFusionError(
-                f"The model's window must be a multiple of {network.multiple} pixels, but it is {self.windows.size}: copy or download the model again."
+                f"The model's window must be a multiple of {network.multiple} pixels, but it is {self.windows.size}: "
+                "copy or download the model again."
             )
         self.network = network.eval().to(self.device)
         self.denoiser = make_denoiser(objective, self.network, from_card(card["schedule"]), scale_input)
@@ -69,10 +73,11 @@ class FullBandRunner:
         request: FullBandRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, np.ndarray]:
-        """y (L, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) in the rasters' units and a FullBandRequest -> x (L, rows, cols).
+        """y (L, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) in the rasters' units and a FullBandRequest -> x (L,
+        rows, cols).
 
-        With two samples or more x is their mean, and std (L, rows, cols) their standard deviation, blended as they are. Raises RunCancelled
-        between steps.
+        With two samples or more x is their mean, and std (L, rows, cols) their standard deviation, blended as they are.
+        Raises RunCancelled between steps.
         """
         job = FullBandRequest.from_message(request)
         self._check(tensors, job)
@@ -108,7 +113,8 @@ class FullBandRunner:
         for name, seen in vars(job.place).items():
             if getattr(needed, name) not in seen:
                 raise HSFusionError(
-                    f"The tile's {name} window must hold all that its core needs: plugin and backend must be of the same version."
+                    f"The tile's {name} window must hold all that its core needs: plugin and backend must be of the "
+                    "same version."
                 )
         if {job.msi_scale.shape, job.msi_offset.shape} != {(self.msi_bands,)}:
             raise HSFusionError("The tile's scales must be one for the HSI and one per MSI band, with as many offsets.")
@@ -127,7 +133,9 @@ class FullBandRunner:
     def _conditions(
         self, y: Tensor, z: Tensor, y_mask: Tensor, z_mask: Tensor, job: FullBandRequest, top: int, left: int
     ) -> tuple[Tensor, Tensor]:
-        """up(Y) (L, size, size) and Z (l, size, size) of one window; unknown pixels have the window's mean, a short scene is mirrored."""
+        """up(Y) (L, size, size) and Z (l, size, size) of one window; unknown pixels have the window's mean, a short
+        scene is mirrored.
+        """
         place = job.place
         window = self.windows.window(top, left) & Window.whole(job.scene_shape)
         hsi_up, support = place.upsampling(job, window).masked(y, y_mask)

@@ -1,4 +1,6 @@
-"""The precision that a network runs in: bfloat16 where the processor multiplies matrices in it, and where that costs no accuracy."""
+"""The precision that a network runs in: bfloat16 where the processor multiplies matrices in it, and where that costs no
+accuracy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Tile = Callable[[dict[str, np.ndarray], TileRequest], dict[str, np.ndarray]]
 
 
 def preferred(wanted: str, device: str) -> tuple[str, str]:
-    """The precision to try and, in words, why. `auto` goes by the processor and not by the clock, so that a machine always answers alike."""
+    """The precision to try and, in words, why. `auto` goes by the processor and not by the clock, so that a machine
+    always answers alike.
+    """
     if wanted != "auto":
         return wanted, "asked for"
     if device == "cpu" and has_amx():
@@ -30,16 +34,20 @@ def preferred(wanted: str, device: str) -> tuple[str, str]:
 
 
 def has_amx() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 in hardware; False where the system does not tell (Windows, macOS).
+    """Whether the CPU multiplies matrices of bfloat16 in hardware; False where the system does not tell (Windows,
+    macOS).
 
-    AVX512_BF16 alone does not count: a tile takes two thirds of the time with it, but what the network makes of the same inputs depends on the
-    tile's shape, so that tiles of another size differ by up to 1.1e-3 of the data range (AMX: by less than 1e-4).
+    AVX512_BF16 alone does not count: a tile takes two thirds of the time with it, but what the network makes of the
+    same inputs depends on the tile's shape, so that tiles of another size differ by up to 1.1e-3 of the data range
+    (AMX: by less than 1e-4).
     """
     return "amx_bf16" in _processor()
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU has any instructions for bfloat16; without them a step of training takes 8 times as long as in float32."""
+    """Whether the CPU has any instructions for bfloat16; without them a step of training takes 8 times as long as in
+    float32.
+    """
     return has_amx() or "avx512_bf16" in _processor()
 
 
@@ -52,7 +60,9 @@ def _processor() -> str:
 
 
 def loss_db(exact: Tile, fast: Tile, components: int) -> float:
-    """By how much `fast` is farther than `exact` from the truth of a made-up tile, in dB; the same tile at each call."""
+    """By how much `fast` is farther than `exact` from the truth of a made-up tile, in dB; the same tile at
+    each call.
+    """
     tensors, request, truth, weight = made_up_tile(components)
 
     def error(runner: Tile) -> float:
@@ -65,7 +75,9 @@ def loss_db(exact: Tile, fast: Tile, components: int) -> float:
 def made_up_tile(
     components: int, size: int = SIZE
 ) -> tuple[dict[str, np.ndarray], TileRequest, np.ndarray, np.ndarray]:
-    """A whole scene as one tile: tensors, request, the true coefficients (K, H, W) and the size of each in the raster's units."""
+    """A whole scene as one tile: tensors, request, the true coefficients (K, H, W) and the size of each in the raster's
+    units.
+    """
     rng = np.random.default_rng(5)
     position = np.linspace(0, 1, _BANDS)
     spectra = np.stack([1.2 + np.sin((k + 1) * 2.1 * position + 2 * k) for k in range(_MATERIALS)])

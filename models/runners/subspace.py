@@ -26,10 +26,12 @@ from .precision import BFLOAT16, FLOAT32
 from .tile import Cut, Prepared, TilePixels, network_window, padded
 from .weights import check_size
 
-# Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise and harm clean pairs; half-way is
+# Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise
+# and harm clean pairs; half-way is
 # as good on average and loses up to 0.14 dB, this at most 0.06, on held-out scenes.
 TOWARDS_MEAN = 0.75
-# How much farther apart the two samples of a pair are put than the network draws them: its own spread is 0.3 to 0.5 of its errors on training scenes.
+# How much farther apart the two samples of a pair are put than the network draws them: its own spread is 0.3 to 0.5 of
+# its errors on training scenes.
 SPREAD = 2.2
 DEFAULT_HALO = 64  # fine pixels around the core that the network works on, where the card does not say
 STD_PER_ABSOLUTE_ERROR = float(np.sqrt(np.pi / 2))  # of a Gaussian
@@ -43,7 +45,8 @@ class SubspaceRunner:
     def __init__(
         self, card: dict[str, Any], state: dict[str, Tensor], device: str = "cpu", precision: str = FLOAT32
     ) -> None:
-        """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any case.
+        """precision: of the network alone; closed forms, data consistency and the sums of samples are float32 in any
+        case.
 
         ModelError where the weights were trained beside other closed forms.
         """
@@ -72,7 +75,8 @@ class SubspaceRunner:
         request: TileRequest | Mapping[str, Any],
         cancelled: Callable[[], bool] = lambda: False,
     ) -> dict[str, np.ndarray]:
-        """y (K, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) and a TileRequest -> x (S, K, rows, cols) and std (K, rows, cols).
+        """y (K, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) and a TileRequest -> x (S, K, rows, cols) and std (K,
+        rows, cols).
 
         std is one standard deviation of the expected error of a coefficient. Raises RunCancelled between steps.
         """
@@ -84,7 +88,9 @@ class SubspaceRunner:
         tiles: Sequence[tuple[Mapping[str, np.ndarray], TileRequest | Mapping[str, Any]]],
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[dict[str, np.ndarray]]:
-        """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it, but for rounding."""
+        """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it,
+        but for rounding.
+        """
         prepared = []
         for tensors, request in tiles:
             heed(cancelled)
@@ -112,7 +118,8 @@ class SubspaceRunner:
     def prepare(self, job: TileRequest, pixels: TilePixels, forms: ClosedForms | Cut) -> Prepared:
         """A tile's closed forms as the network takes them.
 
-        The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and the consistency.
+        The network works on the core and its halo alone, whatever else the tile's window holds for the closed forms and
+        the consistency.
         """
         model, base = pixels.model, forms.average
         seen = network_window(job.core, job.place.fine, self.halo)
@@ -128,13 +135,15 @@ class SubspaceRunner:
         fine = job.place.fine
         if fine.rows.start % MULTIPLE or fine.cols.start % MULTIPLE:
             raise HSFusionError(
-                f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {fine.rows.start}, {fine.cols.start}."
+                f"The tile must start at a multiple of {MULTIPLE} pixels, but it starts at {fine.rows.start}, "
+                f"{fine.cols.start}."
             )
 
     def mean(
         self, tiles: list[Prepared], cancelled: Callable[[], bool] = lambda: False
     ) -> tuple[Tensor, Tensor, Estimate]:
-        """The first network's estimate before and after data consistency, and the whole network's (B, K, H', W'): residuals, padded.
+        """The first network's estimate before and after data consistency, and the whole network's (B, K, H', W'):
+        residuals, padded.
 
         Gradients flow through it: scene adaptation trains what this computes.
         """
@@ -152,7 +161,9 @@ class SubspaceRunner:
         return torch.bfloat16 if self.precision == BFLOAT16 else torch.float32
 
     def _reduced(self) -> AbstractContextManager[Any]:
-        """Around calls of the network: its convolutions in bfloat16, if that is the precision; else whatever the caller has set."""
+        """Around calls of the network: its convolutions in bfloat16, if that is the precision; else whatever the caller
+        has set.
+        """
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == BFLOAT16 else nullcontext()
 
     def _estimate(self, tiles: list[Prepared], cancelled: Callable[[], bool]) -> list[dict[str, np.ndarray]]:

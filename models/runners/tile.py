@@ -74,7 +74,9 @@ class Prepared:
         return residual[:, :height, :width]
 
     def added(self, residual: Tensor) -> Tensor:
-        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' base with it, alone where the network did not work."""
+        """Coefficients (K, H, W) of a residual (K, H', W'): the closed forms' base with it, alone where the network did
+        not work.
+        """
         if self.seen == self.job.place.fine:
             return self.base + self.scale * self.inside(residual)
         x = self.base.clone()
@@ -117,9 +119,11 @@ class Cut:
 
 
 def network_window(core: Window, window: Window, halo: int) -> Window:
-    """What the network works on: `core` with `halo` to each side, out to absolute multiples of MULTIPLE, within the window.
+    """What the network works on: `core` with `halo` to each side, out to absolute multiples of MULTIPLE, within the
+    window.
 
-    The window begins at such a multiple and ends at one or at the scene's border, so that the pixels are paired alike in every tile.
+    The window begins at such a multiple and ends at one or at the scene's border, so that the pixels are paired alike
+    in every tile.
     """
     return Window(
         *(
@@ -133,7 +137,9 @@ def network_window(core: Window, window: Window, halo: int) -> Window:
 
 
 def padded(x: Tensor) -> Tensor:
-    """Repeat the last row and column until both sizes are multiples of the network's; only the scene's far border needs it."""
+    """Repeat the last row and column until both sizes are multiples of the network's; only the scene's far border needs
+    it.
+    """
     height, width = x.shape[-2:]
     if not (height % MULTIPLE or width % MULTIPLE):
         return x

@@ -47,7 +47,9 @@ def save_model(path: Path, state_dict: Mapping[str, torch.Tensor], card: Mapping
 
 
 def check_size(build: Callable[[], torch.nn.Module], state: Mapping[str, torch.Tensor]) -> None:
-    """ModelError where the network that `build` makes has far more weights than the file: it would only fill the memory."""
+    """ModelError where the network that `build` makes has far more weights than the file: it would only fill the
+    memory.
+    """
     import torch
 
     with torch.device("meta"):

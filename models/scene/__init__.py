@@ -1,1 +1,3 @@
-"""What is known of a pair: statistics, estimates, the spectral subspace, the closed-form methods and the plan of tiles."""
+"""What is known of a pair: statistics, estimates, the spectral subspace, the closed-form methods and the plan
+of tiles.
+"""

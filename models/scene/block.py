@@ -1,4 +1,6 @@
-"""What a scene is estimated from: one or several blocks of both images, small enough for memory, with their place in the scene."""
+"""What a scene is estimated from: one or several blocks of both images, small enough for memory, with their place in
+the scene.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ WHOLE_SUPPORT = 0.98  # share of a coarse pixel's PSF on valid MSI pixels from w
 class Block:
     """y (L, h, w) and z (l, H, W) of one place of a scene, finite; masks are 1 where valid.
 
-    y holds spectra in the HSI's units and z the MSI in its own, or, after `SceneModel.standardised`, coefficients and the
-    standardised MSI. The fine window should exceed the coarse one by the PSF's reach, except at the scene's border.
+    y holds spectra in the HSI's units and z the MSI in its own, or, after `SceneModel.standardised`, coefficients and
+    the standardised MSI. The fine window should exceed the coarse one by the PSF's reach, except at the scene's border.
     """
 
     y: np.ndarray
@@ -88,7 +90,9 @@ class Block:
 
 
 def part(block: Block, rows: slice, cols: slice, sampling: Sampling, reach: float | None = None) -> Block:
-    """Some coarse rows and columns of a block, with the MSI's pixels as far as `reach` around them (three HSI pixels)."""
+    """Some coarse rows and columns of a block, with the MSI's pixels as far as `reach` around them (three HSI
+    pixels).
+    """
     coarse, ratio = block.place.coarse.part(rows, cols), sampling.ratio
     if sampling.displacement is not None:
         spans = fine_seen(coarse.axes, block.scene_shape, sampling, int(np.ceil(reach or 3.5 * ratio)))
@@ -131,7 +135,9 @@ def widened(block: Block, margin: int) -> Block:
 
 @dataclass(frozen=True)
 class Samples:
-    """Coarse pixels at which both images are valid, over all blocks: spectra (N, L) and the MSI seen through D (N, l)."""
+    """Coarse pixels at which both images are valid, over all blocks: spectra (N, L) and the MSI seen through D
+    (N, l).
+    """
 
     spectra: np.ndarray
     low: np.ndarray
@@ -160,7 +166,9 @@ def valid_pixels(block: Block, sampling: Sampling) -> np.ndarray:
 
 
 def windows(blocks: list[Block], sampling: Sampling, most: int, size: int) -> list[Block]:
-    """The blocks themselves, or, where they hold more than `most` coarse pixels, windows of size x size spread over them, at least half valid."""
+    """The blocks themselves, or, where they hold more than `most` coarse pixels, windows of size x size spread over
+    them, at least half valid.
+    """
     if sum(block.y[0].size for block in blocks) <= most:
         return blocks
     found = []

@@ -23,7 +23,8 @@ from .sensors.response import estimate_response, msi_noise
 from .subspace.outside import fit_outside
 from .subspace.subspace import Subspace, fit_subspace
 
-COMPONENTS = 12  # as many as the bundled network has, so that a closed form is the same beside it and by itself; a card says its own
+# as many as the bundled network has, so that a closed form is the same beside it and by itself; a card says its own
+COMPONENTS = 12
 SPREAD_FACTOR = 2.4  # how much coarser-scale residuals grow one scale down; the median over the training scenes
 MOST_PIXELS = 2500  # coarse pixels that the nonlinear law is learnt from ...
 WINDOW = 16  # ... and the size of the windows that are taken of a larger scene
@@ -37,13 +38,15 @@ MODEL_ERROR = 0.02  # share of the detail's spread that is model error, never no
 class CoefficientModel:
     """What a tile of coefficients needs, and nothing of the spectra: this is what travels to the backend.
 
-    sampling and scene_shape place a tile; regression (K, l) and intercept (K,) are GLP-HS; response (l, K) and offset (l,) map coefficients
-    to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std (K,) is the spread that GLP-HS is expected to
-    leave, target_std (K,) the same with the MSI's noise that it lets through, texture that resembles noise included; loc_ridge, loc_gain (K,):
-    LOC's ridge and the share of the coarse residual it explains where it was not fitted; weight (K,): size of each component in the raster's
-    units, mean square 1. kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail by
-    the spectrum around; unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's noise is filtered before
-    the network's tiles; agreement: share of the result's detail that is kept where the images disagree by more than noise, else 1.
+    sampling and scene_shape place a tile; regression (K, l) and intercept (K,) are GLP-HS; response (l, K) and offset
+    (l,) map coefficients to the standardised MSI; y_std (K,), z_std (l,) are noise including model error; prior_std
+    (K,) is the spread that GLP-HS is expected to leave, target_std (K,) the same with the MSI's noise that it lets
+    through, texture that resembles noise included; loc_ridge, loc_gain (K,): LOC's ridge and the share of the coarse
+    residual it explains where it was not fitted; weight (K,): size of each component in the raster's units, mean square
+    1. kernel: the scene's own law from the MSI to what GLP-HS leaves; slopes: what of the rest follows the MSI's detail
+    by the spectrum around; unmixing: its endmembers, and how both images bear on abundances; denoising: how the MSI's
+    noise is filtered before the network's tiles; agreement: share of the result's detail that is kept where the images
+    disagree by more than noise, else 1.
     """
 
     sampling: Sampling
@@ -66,7 +69,9 @@ class CoefficientModel:
     agreement: float = 1.0
 
     def denoised(self) -> CoefficientModel:
-        """The model of the same scene where the MSI is what `denoising` leaves of it: what the filter took off is no noise of it any more."""
+        """The model of the same scene where the MSI is what `denoising` leaves of it: what the filter took off is no
+        noise of it any more.
+        """
         removed = self.denoising.removed**2
         return replace(
             self,
@@ -75,7 +80,9 @@ class CoefficientModel:
         )
 
     def error_share(self) -> np.ndarray:
-        """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a closed form leaves it."""
+        """(K,), mean 1: what each component is expected to add to the squared error in the raster's units, where a
+        closed form leaves it.
+        """
         power = (self.weight * self.target_std) ** 2
         return power / power.mean()
 
@@ -85,10 +92,11 @@ class SceneModel:
     """The coefficient model and what turns coefficients into spectra.
 
     z_mean, z_scale (l,): standardisation of the MSI. outside (L, l): regression of what lies outside the subspace on
-    the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected to be off.
-    spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,): share of the MSI's variance that the
-    HSI does not explain; msi_noise (l,): std in the MSI's units; unexplained_bands (L,): share of each band's std that the MSI does not
-    explain; activity: where the scene has detail, and errors are large.
+    the standardised MSI; gate (L,): share of that part which is signal; outside_std (L,): how far that part is expected
+    to be off. spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,):
+    share of the MSI's variance that the HSI does not explain; msi_noise (l,): std in the MSI's units; unexplained_bands
+    (L,): share of each band's std that the MSI does not explain; activity: where the scene has detail, and errors are
+    large.
     """
 
     subspace: Subspace
@@ -110,14 +118,17 @@ class SceneModel:
         return replace(self, coefficients=self.coefficients.denoised())
 
     def expected_std(self) -> np.ndarray:
-        """How far a closed form is expected to be off, per band (L,): the spread of the coefficients it leaves, and what lies outside."""
+        """How far a closed form is expected to be off, per band (L,): the spread of the coefficients it leaves, and
+        what lies outside.
+        """
         return np.sqrt(self.error_law() @ self.coefficients.target_std**2 + self.outside_std**2)
 
     def error_law(self) -> np.ndarray:
         """(L, K) that turns variances of the components' errors into variances of the bands.
 
-        The errors of the components hang together: what the MSI sees of them was put right, so that the bands it covers are the surer ones. Their
-        correlation is taken to be that of the MAP estimate given the MSI alone, the same in every pixel.
+        The errors of the components hang together: what the MSI sees of them was put right, so that the bands it covers
+        are the surer ones. Their correlation is taken to be that of the MAP estimate given the MSI alone, the same in
+        every pixel.
         """
         c, basis = self.coefficients, self.subspace.basis
         _, covariance = given_msi(c.response, c.z_std, c.target_std)
@@ -131,7 +142,9 @@ class SceneModel:
         return ((z - self.z_mean[:, None, None]) / self.z_scale[:, None, None]).astype(np.float32)
 
     def standardised(self, block: Block) -> Block:
-        """A block as methods in coefficients see it: y (K, h, w) coefficients, z (l, H, W) standardised, 0 where masked."""
+        """A block as methods in coefficients see it: y (K, h, w) coefficients, z (l, H, W) standardised, 0 where
+        masked.
+        """
         y = (self.subspace.project(block.y) * block.y_mask).astype(np.float32)
         return replace(block, y=y, z=self.standardise(block.z) * block.z_mask)
 
@@ -170,7 +183,8 @@ def fit_scene(
     apart = noise_unlike_hsi(samples.low, x, subspace.coefficient_noise, blocks[0].degradation(sampling).noise_gain)
     noise = np.minimum(noise_without_texture(blocks), apart)
     listener.check()
-    # What keeps the images apart, be it noise or not, and texture too fine to tell are as good as noise where the MSI is to be followed.
+    # What keeps the images apart, be it noise or not, and texture too fine to tell are as good as noise where the MSI
+    # is to be followed.
     misfit = np.sqrt(spectral.residual_std**2 + (MODEL_ERROR * z_scale) ** 2)
     z_std = np.sqrt(np.minimum(textured, apart) ** 2 + misfit**2) / z_scale
     agreement = _agreement(z_std, noise / z_scale, low)
@@ -274,8 +288,9 @@ def _mean_and_scale(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _agreement(z_std: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
-    """Wiener's share of the MSI's detail against what keeps it from the HSI beyond noise, which real pairs show: registration, another moment,
-    other optics. All of the standardised MSI: z_std (l,) what keeps the images apart, noise (l,), low (N, l) D z.
+    """Wiener's share of the MSI's detail against what keeps it from the HSI beyond noise, which real pairs show:
+    registration, another moment, other optics. All of the standardised MSI: z_std (l,) what keeps the images apart,
+    noise (l,), low (N, l) D z.
 
     Noise is known to a tenth or so, hence the quarter.
     """
@@ -286,9 +301,11 @@ def _agreement(z_std: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
 
 
 def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> np.ndarray:
-    """How far GLP-HS is expected to be off, per coefficient: the fine half of what the regression leaves at the coarse scale.
+    """How far GLP-HS is expected to be off, per coefficient: the fine half of what the regression leaves at the coarse
+    scale.
 
-    Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is missing; noise is taken off.
+    Differences of neighbours of the coarse residual measure what happens at the scale just above the one that is
+    missing; noise is taken off.
     """
     power, count = np.zeros(rest.shape[1]), 0
     for image in samples.maps(rest):
@@ -301,7 +318,9 @@ def _expected_spread(samples: Samples, rest: np.ndarray, y_std: np.ndarray) -> n
 
 
 def _loc_gain(samples: Samples, rest: np.ndarray, low: np.ndarray, ridge: float) -> np.ndarray:
-    """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per coefficient."""
+    """Share of the coarse residual's local variance that LOC's slopes predict at pixels left out of the fit, per
+    coefficient.
+    """
     without, with_slopes = np.zeros(rest.shape[1]), np.zeros(rest.shape[1])
     for rest_map, low_map, good in zip(samples.maps(rest), samples.maps(low), samples.valid):
         sums = loc_gain(np.nan_to_num(rest_map), np.nan_to_num(low_map), good.astype(np.float64), ridge)

@@ -1,7 +1,8 @@
 """Scene adaptation on the server, its extension `hsfusion_adapt`: the one job that is not a tile.
 
-POST /v2/hsfusion_adapt starts a job under an id of the client's, GET /v2/hsfusion_adapt/ID says how far it is, GET .../ID/model gives the adapted
-model's file, DELETE .../ID ends and forgets it. One job runs at a time, beside the tiles; a job that nobody asks after ends by itself.
+POST /v2/hsfusion_adapt starts a job under an id of the client's, GET /v2/hsfusion_adapt/ID says how far it is, GET
+.../ID/model gives the adapted model's file, DELETE .../ID ends and forgets it. One job runs at a time, beside the
+tiles; a job that nobody asks after ends by itself.
 """
 
 from __future__ import annotations
@@ -123,11 +124,12 @@ class Job:
             self.error = (
                 str(
                     OutOfMemory(
-                        f"The backend ran out of memory on {self._device}: close other programs, or give a smaller overlap."
+                        f"The backend ran out of memory on {self._device}: close other programs, or give a smaller "
+                        "overlap."
                     )
                 )
                 if memory
-                else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."
+                else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."  # noqa: E501
             )
             self.state = "failed"
         log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state}))
@@ -142,7 +144,9 @@ class Jobs:
         self._lock = threading.Lock()
 
     def asked(self, body: bytearray, head: str | None) -> Job:
-        """Begin the job of a request, or find the one that began under the same number; HSFusionError where another is at work."""
+        """Begin the job of a request, or find the one that began under the same number; HSFusionError where another is
+        at work.
+        """
         message = protocol.decode_request(body, protocol.head_length(head), self._limits.head_bytes)
         details = protocol.details(message.parameters)
         number = checked_name(details.pop("job", None))

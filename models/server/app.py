@@ -1,4 +1,6 @@
-"""The web application: Open Inference Protocol v2 in front of an engine, as a factory so that any ASGI server can run it."""
+"""The web application: Open Inference Protocol v2 in front of an engine, as a factory so that any ASGI server can run
+it.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +61,8 @@ def create_app(
     limits: Limits = DEFAULT_LIMITS,
     adaptation: bool = False,
 ) -> FastAPI:
-    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the line of tiles;
-    one that is named twice works on two at a time.
+    """The application; without a `token` everybody who reaches it may use it. Several engines (one per GPU) share the
+    line of tiles; one that is named twice works on two at a time.
 
     adaptation: it offers scene adaptation, on the first engine's device, and keeps its jobs.
     """
@@ -209,7 +211,7 @@ def _error_reply(error: Exception) -> tuple[JSONResponse, str]:
             headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else None
             return JSONResponse({"error": sentence, "code": code}, status, headers), code
     log.error("request failed", exc_info=error, extra={"kind": type(error).__name__})
-    sentence = f"The backend failed on this tile ({type(error).__name__}: {' '.join(str(error).split())[:300]}): its log tells more."
+    sentence = f"The backend failed on this tile ({type(error).__name__}: {' '.join(str(error).split())[:300]}): its log tells more."  # noqa: E501
     return JSONResponse({"error": encodable(sentence), "code": protocol.INTERNAL}, 500), protocol.INTERNAL
 
 

@@ -12,7 +12,9 @@ class Unauthorized(HSFusionError):
 
 
 def allowed(header: str | None, token: str | None) -> bool:
-    """Whether an Authorization header carries the token (compared in constant time); without a token everybody may enter."""
+    """Whether an Authorization header carries the token (compared in constant time); without a token everybody may
+    enter.
+    """
     if not token:
         return True
     scheme, _, given = (header or "").partition(" ")

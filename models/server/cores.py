@@ -1,7 +1,8 @@
 """How the processor's cores are shared out among tiles.
 
-One tile at a time on all cores: two at a time, with half the threads each, make a whole run 2 % faster (two cores, a megapixel, QGIS writing beside
-them), for twice the memory. It holds where threads that wait for each other sleep, which the plugin sees to (GOMP_SPINCOUNT).
+One tile at a time on all cores: two at a time, with half the threads each, make a whole run 2 % faster (two cores, a
+megapixel, QGIS writing beside them), for twice the memory. It holds where threads that wait for each other sleep, which
+the plugin sees to (GOMP_SPINCOUNT).
 """
 
 from __future__ import annotations

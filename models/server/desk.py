@@ -1,4 +1,6 @@
-"""The desk: one worker per device; tiles wait in a line that is fair to clients, and whoever finds it full is told when to come back."""
+"""The desk: one worker per device; tiles wait in a line that is fair to clients, and whoever finds it full is told when
+to come back.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class TookTooLong(HSFusionError):
 
 @dataclass(eq=False)  # a job is itself: what it holds are arrays
 class Job:
-    """One tile: what the worker needs of it, and its kind; tiles of the same kind may be worked on together (None = alone).
+    """One tile: what the worker needs of it, and its kind; tiles of the same kind may be worked on together (None =
+    alone).
 
     client: who sent it; clients take turns.
     """
@@ -87,7 +90,8 @@ class Line:
 class Desk:
     """`workers` each do a list of jobs and return as many outcomes, on a thread of their own; used from one event loop.
 
-    places: tiles in the house, running and waiting; room: bytes of all their bodies; seconds: that a tile may be worked on.
+    places: tiles in the house, running and waiting; room: bytes of all their bodies; seconds: that a tile may be worked
+    on.
     """
 
     def __init__(
@@ -119,7 +123,9 @@ class Desk:
 
     @contextlib.contextmanager
     def body(self, size: int) -> Iterator[Callable[[int], None]]:
-        """Hold room for a body of `size` bytes; Busy if there is none. Yields what is to be told of each further byte."""
+        """Hold room for a body of `size` bytes; Busy if there is none. Yields what is to be told of each
+        further byte.
+        """
         held = 0
 
         def more(count: int) -> None:
@@ -171,7 +177,8 @@ class Desk:
         return max(1, min(LONGEST_ADVICE_S, math.ceil(self._usual * ahead / self._workers)))
 
     async def run(self, job: Job, gone: Callable[[], Awaitable[bool]], poll_s: float = 0.1) -> Any:
-        """Have `job` done; its `stop` is set once the client is `gone`, its time is up, or this call is itself cancelled.
+        """Have `job` done; its `stop` is set once the client is `gone`, its time is up, or this call is itself
+        cancelled.
 
         A client that left is seen only by asking, so the place in the line is held until the work has really ended.
         """

@@ -17,7 +17,9 @@ INPUTS = {"y": 3, "z": 3, "y_mask": 2, "z_mask": 2}  # name -> number of axes; a
 
 
 def outputs_of(card: Mapping[str, Any]) -> dict[str, int]:
-    """Name -> number of axes of what a model gives: samples of coefficients, or spectra; `std` of a full-band model comes with two samples or more."""
+    """Name -> number of axes of what a model gives: samples of coefficients, or spectra; `std` of a full-band model
+    comes with two samples or more.
+    """
     return {"x": 3 if card["spectral_mode"] == "full-band" else 4, "std": 3}
 
 
@@ -26,8 +28,8 @@ def answer(
 ) -> tuple[Tensors, str]:
     """One tile: the output tensors and the sha256 of the model that made them.
 
-    `parameters` are those of the request. A request that names another sha256 is refused, so that a client whose server cannot echo
-    one still knows which model answered. Raises what `Engine.infer` raises, and ProtocolError.
+    `parameters` are those of the request. A request that names another sha256 is refused, so that a client whose server
+    cannot echo one still knows which model answered. Raises what `Engine.infer` raises, and ProtocolError.
     """
     model = find_model(name, engine.places)
     wanted = str(parameters.get("model_sha256") or "") or model.sha256

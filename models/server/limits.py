@@ -1,4 +1,6 @@
-"""What the server takes on: sizes, times, memory and work of one request, and how many there may be at once. Each has a bound."""
+"""What the server takes on: sizes, times, memory and work of one request, and how many there may be at once. Each has a
+bound.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ _MIB = 1 << 20
 class Limits:
     """Bounds of one request, then of all together.
 
-    request_bytes: the body's. head_bytes: its JSON. json_bytes: a body without binary tensors. memory, reply: bytes that a tile may take while
-    it is worked on (0 = a share of the machine's) and that its answer may have. samples; passes: samples x steps; work: pixels x passes.
-    job_s: seconds of work on a tile.
-    silence_s: seconds that a client may be silent while sending or receiving. body_s and least_rate: a body has so many seconds and one for each
+    request_bytes: the body's. head_bytes: its JSON. json_bytes: a body without binary tensors. memory, reply: bytes
+    that a tile may take while it is worked on (0 = a share of the machine's) and that its answer may have. samples;
+    passes: samples x steps; work: pixels x passes. job_s: seconds of work on a tile. silence_s: seconds that a client
+    may be silent while sending or receiving. body_s and least_rate: a body has so many seconds and one for each
     `least_rate` bytes. head_s: seconds for a request's header lines.
 
-    tiles: in the house at once, running and waiting. house_bytes: of all bodies in the house. connections: open at once. batch: waiting tiles of
-    equal shape that go through the network together; 0 = 1 on a CPU, where it does not pay, and more on a GPU. minutes: of an adaptation.
+    tiles: in the house at once, running and waiting. house_bytes: of all bodies in the house. connections: open at
+    once. batch: waiting tiles of equal shape that go through the network together; 0 = 1 on a CPU, where it does not
+    pay, and more on a GPU. minutes: of an adaptation.
     """
 
     request_bytes: PositiveInt = 512 * _MIB
@@ -77,7 +80,8 @@ async def read_body(request: Request, limits: Limits, more: Callable[[int], Any]
     more(bytes): told of what came, may raise to refuse it.
     """
     too_large = TooLarge(
-        f"The request is larger than the server's limit of {limits.request_bytes >> 20} MiB: choose a smaller TILE_SIZE."
+        f"The request is larger than the server's limit of {limits.request_bytes >> 20} MiB: choose a smaller "
+        "TILE_SIZE."
     )
     announced = announced_bytes(request)
     if announced > limits.request_bytes:

@@ -12,7 +12,9 @@ from typing import Any
 
 
 class Parent:
-    """The process that started this one. The real stdout is kept for the greeting; whatever else prints goes to stderr, the log."""
+    """The process that started this one. The real stdout is kept for the greeting; whatever else prints goes to stderr,
+    the log.
+    """
 
     def __init__(self) -> None:
         self._pid = os.getppid()
@@ -22,11 +24,15 @@ class Parent:
         sys.stdout.reconfigure(line_buffering=True)
 
     def secret(self) -> str:
-        """The bearer token: the first line on stdin. Secrets are not for the command line, which every user of a machine can read."""
+        """The bearer token: the first line on stdin. Secrets are not for the command line, which every user of a
+        machine can read.
+        """
         return sys.stdin.readline().strip()
 
     def watch(self) -> None:
-        """End this process as soon as the parent is gone, however it went: its end of stdin closes, or another process adopts us."""
+        """End this process as soon as the parent is gone, however it went: its end of stdin closes, or another process
+        adopts us.
+        """
         threading.Thread(target=self._end_with_stdin, name="parent-stdin", daemon=True).start()
         if os.name == "posix":
             threading.Thread(target=self._end_with_pid, name="parent-pid", daemon=True).start()

@@ -10,8 +10,9 @@ MOST_KINDS = 500
 
 
 class Sparing(logging.Filter):
-    """Lets through what has no kind, and the first of each kind in a minute. A record's kind is its attribute `kind`, and of warnings and
-    errors without one the place that they come from."""
+    """Lets through what has no kind, and the first of each kind in a minute. A record's kind is its attribute `kind`,
+    and of warnings and errors without one the place that they come from.
+    """
 
     def __init__(self, every_s: float = EVERY_S) -> None:
         super().__init__()

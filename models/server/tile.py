@@ -31,7 +31,9 @@ _DISCARD_S = 5.0
 
 @dataclass(frozen=True)
 class TileToDo:
-    """A tile as it was asked for: its model and the hash that was wanted, its tensors, its request, and how the answer is wanted."""
+    """A tile as it was asked for: its model and the hash that was wanted, its tensors, its request, and how the answer
+    is wanted.
+    """
 
     model: ModelInfo
     sha256: str
@@ -55,7 +57,8 @@ class TileToDo:
 def read_tile(engine: Engine, name: str, body: bytearray, head: str | None, limits: Limits) -> TileToDo:
     """What a body asks for; `head` is the header that says how long its JSON is.
 
-    Raises ProtocolError, UnknownModel, ModelError, Malformed, TooMuch, and TooLarge where JSON is used for what should be binary.
+    Raises ProtocolError, UnknownModel, ModelError, Malformed, TooMuch, and TooLarge where JSON is used for what should
+    be binary.
     """
     length = protocol.head_length(head)
     if length is None and len(body) > limits.json_bytes:
@@ -78,7 +81,9 @@ def read_tile(engine: Engine, name: str, body: bytearray, head: str | None, limi
 
 
 def check_cost(cost: Cost, limits: Limits, binary: bool) -> None:
-    """TooMuch where a tile costs more than the server gives to one, TooLarge where its answer would be a text of many megabytes."""
+    """TooMuch where a tile costs more than the server gives to one, TooLarge where its answer would be a text of many
+    megabytes.
+    """
     cost.check(limits.of_a_tile())
     if not binary and cost.reply > limits.json_bytes:
         raise TooLarge("The answer is too large for JSON: ask for it with binary_data_output.")

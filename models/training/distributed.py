@@ -28,7 +28,8 @@ class World:
         """Items of a batch that this process takes; HSFusionError where it cannot be divided evenly."""
         if batch % self.size:
             raise HSFusionError(
-                f"A batch of {batch} cannot be divided among {self.size} processes: choose another number of processes or another batch."
+                f"A batch of {batch} cannot be divided among {self.size} processes: choose another number of processes "
+                "or another batch."
             )
         return batch // self.size
 
@@ -79,5 +80,6 @@ def check_equal(tensors: Mapping[str, Tensor], world: World) -> None:
     dist.all_gather_object(digests, digest(tensors))
     if len(set(digests)) > 1:
         raise HSFusionError(
-            "The processes' networks have drifted apart: the run cannot be trusted; use the same hardware for all of them."
+            "The processes' networks have drifted apart: the run cannot be trusted; use the same hardware for all of "
+            "them."
         )

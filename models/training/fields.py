@@ -19,7 +19,9 @@ def nested(cls: Class) -> Class:
 
 
 def build(cls: type, plain: dict[str, Any], prefix: str = "") -> Any:
-    """An instance of the dataclass `cls` from a mapping; HSFusionError names a key that is unknown, missing or of a wrong type."""
+    """An instance of the dataclass `cls` from a mapping; HSFusionError names a key that is unknown, missing or of a
+    wrong type.
+    """
     known = {f.name: f for f in fields(cls)}
     for key in plain:
         if key not in known:

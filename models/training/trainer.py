@@ -1,4 +1,6 @@
-"""What every training run shares: a step, a moving average, checkpoints that a resumed run continues from to the bit."""
+"""What every training run shares: a step, a moving average, checkpoints that a resumed run continues from to
+the bit.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,11 @@ def is_checkpoint(path: Path) -> bool:
 
 
 class TrainerBase(ABC):
-    """Network, optimiser and moving average; `run` trains to the end, checkpointing on the way. Subclasses say what a step learns from.
+    """Network, optimiser and moving average; `run` trains to the end, checkpointing on the way. Subclasses say what a
+    step learns from.
 
-    config has name, seed, steps, gradient_clip, ema and bf16, and `to_dict()`; bf16 counts only where the device multiplies in it.
+    config has name, seed, steps, gradient_clip, ema and bf16, and `to_dict()`; bf16 counts only where the device
+    multiplies in it.
     """
 
     config: Any
@@ -67,7 +71,9 @@ class TrainerBase(ABC):
 
     @abstractmethod
     def step_loss(self, generator: torch.Generator) -> Tensor:
-        """The loss of the present step's batch, this process's share of it; a function of the seed, the step and the process alone."""
+        """The loss of the present step's batch, this process's share of it; a function of the seed, the step and the
+        process alone.
+        """
 
     @abstractmethod
     def batch_size(self) -> int:
@@ -95,7 +101,8 @@ class TrainerBase(ABC):
         slope = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
         if not (math.isfinite(value) and math.isfinite(slope)):
             raise HSFusionError(
-                f"The loss or its gradient is no longer a number at step {self.step}: the last good checkpoint is kept; "
+                f"The loss or its gradient is no longer a number at step {self.step}: the last good checkpoint is "
+                "kept; "
                 "lower learning_rate and resume."
             )
         self.optimizer.step()
@@ -114,7 +121,9 @@ class TrainerBase(ABC):
         validate: Callable[[int], None],
         minutes_between: float = 3.0,
     ) -> None:
-        """Train to the last step; a checkpoint every few minutes, `validate` every so often and at the end, both by the first process only."""
+        """Train to the last step; a checkpoint every few minutes, `validate` every so often and at the end, both by the
+        first process only.
+        """
         saved, mean_loss, started, first, seen = time.monotonic(), 0.0, time.monotonic(), self.step, 0
         first_process, every = self.world.rank == 0, max(1, self.config.steps // self.validations)
         while self.step < self.config.steps:
@@ -146,11 +155,11 @@ class TrainerBase(ABC):
         return {k: v.float().to(self.device) for k, v in state.items()}
 
     def average_with(self, files: Sequence[Path]) -> list[int]:
-        """The moving average becomes the mean of itself and those of earlier checkpoints of this run, or of the model that it started from;
-        their steps, 0 for the latter.
+        """The moving average becomes the mean of itself and those of earlier checkpoints of this run, or of the model
+        that it started from; their steps, 0 for the latter.
 
-        Weights that were found one after the other on one path err unlike each other (Izmailov et al. 2018; Wortsman et al. 2022 for the
-        first and the last). HSFusionError where one is of another configuration.
+        Weights that were found one after the other on one path err unlike each other (Izmailov et al. 2018; Wortsman et
+        al. 2022 for the first and the last). HSFusionError where one is of another configuration.
         """
         steps, states = [], [self.average]
         for path in files:
@@ -184,7 +193,9 @@ class TrainerBase(ABC):
         os.replace(partial, path)
 
     def resume(self, path: Path) -> None:
-        """Continue exactly where `save` left off; a checkpoint of another configuration is refused, unless it differs in the steps alone."""
+        """Continue exactly where `save` left off; a checkpoint of another configuration is refused, unless it differs
+        in the steps alone.
+        """
         metadata, tensors = self._checkpoint(path)
         self.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
         self.average = {k[8:]: v.to(self.device) for k, v in tensors.items() if k.startswith("average.")}
@@ -210,7 +221,8 @@ class TrainerBase(ABC):
         then, now = json.loads(metadata["config"]), json.loads(json.dumps(self.config.to_dict()))
         if _without_length(then) != _without_length(now):
             raise HSFusionError(
-                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the configuration."
+                f"The checkpoint {path} belongs to another configuration: start without --resume or restore the "
+                "configuration."
             )
         tensors = load_file(str(path))
         return metadata, tensors

@@ -23,8 +23,8 @@ LONGEST_MINUTES = 24 * 60.0
 class Training:
     """What an adaptation's message says beside its blocks.
 
-    model: the parent's name; name: the adapted model's; judged: how many of the blocks, the first ones, judge the outcome; gram (K, K), noise:
-    `coefficient_metric`.
+    model: the parent's name; name: the adapted model's; judged: how many of the blocks, the first ones, judge the
+    outcome; gram (K, K), noise: `coefficient_metric`.
     """
 
     model: str
@@ -38,7 +38,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Facts:
-    """How far a job is: state is running, done, failed or cancelled; gains in dB; history: step, loss, gain, seconds of each look.
+    """How far a job is: state is running, done, failed or cancelled; gains in dB; history: step, loss, gain, seconds of
+    each look.
 
     better, validation_gain, choosing_gain and history come with a job that is done.
     """
@@ -68,7 +69,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class AdaptationRequest:
-    """training: of what, how and how long; blocks: the examples; about: what the adapted model's card shall say of the pair."""
+    """training: of what, how and how long; blocks: the examples; about: what the adapted model's card shall say of the
+    pair.
+    """
 
     training: Training
     blocks: list[Reduced]
@@ -97,7 +100,8 @@ class AdaptationRequest:
                 raise Malformed("about must be an object.")
         except Malformed as error:
             raise Malformed(
-                f"The request of an adaptation is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
+                f"The request of an adaptation is malformed ({str(error).rstrip('.')}): plugin and backend must be of "
+                "the same version."
             ) from error
         return cls(training, blocks, about)
 

@@ -1,4 +1,6 @@
-"""What a request costs, known before anything is computed: for the server, which refuses too much, and for the client, which cuts tiles to fit."""
+"""What a request costs, known before anything is computed: for the server, which refuses too much, and for the client,
+which cuts tiles to fit.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ class TooMuch(HSFusionError):
 
 @dataclass(frozen=True)
 class Cost:
-    """memory: bytes at the peak; reply: bytes of the answer; samples: as asked for; passes: times that a network sees the tile; work: the
-    pixels it sees, all passes together."""
+    """memory: bytes at the peak; reply: bytes of the answer; samples: as asked for; passes: times that a network sees
+    the tile; work: the pixels it sees, all passes together.
+    """
 
     memory: float
     reply: float
@@ -40,7 +43,9 @@ class Cost:
     work: float
 
     def check(self, most: Mapping[str, Any]) -> None:
-        """TooMuch where one of these is above its limit, as a server tells them (`Cost`'s names -> the most); without a limit nothing is."""
+        """TooMuch where one of these is above its limit, as a server tells them (`Cost`'s names -> the most); without a
+        limit nothing is.
+        """
         for name, told in _SENTENCES.items():
             limit = most.get(name)
             cost = getattr(self, name)
@@ -53,16 +58,20 @@ _SENTENCES = {
         f"The tile asks for {cost:.0f} samples and the server draws {limit:.0f}: set SAMPLES lower."
     ),
     "passes": lambda cost, limit: (
-        f"The tile asks for {cost:.0f} passes of the network (samples x steps) and the server makes {limit:.0f}: set SAMPLES or STEPS lower."
+        f"The tile asks for {cost:.0f} passes of the network (samples x steps) and the server makes {limit:.0f}: set "
+        "SAMPLES or STEPS lower."
     ),
     "memory": lambda cost, limit: (
-        f"The tile needs about {cost / _MIB:.0f} MiB of memory and the server gives {limit / _MIB:.0f}: choose a smaller TILE_SIZE."
+        f"The tile needs about {cost / _MIB:.0f} MiB of memory and the server gives {limit / _MIB:.0f}: choose a "
+        "smaller TILE_SIZE."
     ),
     "reply": lambda cost, limit: (
-        f"The tile's answer has {cost / _MIB:.0f} MiB and the server sends {limit / _MIB:.0f}: choose a smaller TILE_SIZE or fewer SAMPLES."
+        f"The tile's answer has {cost / _MIB:.0f} MiB and the server sends {limit / _MIB:.0f}: choose a smaller "
+        "TILE_SIZE or fewer SAMPLES."
     ),
     "work": lambda cost, limit: (
-        f"The tile is {cost:.3g} pixels of work and the server takes {limit:.3g}: choose a smaller TILE_SIZE, or fewer SAMPLES or STEPS."
+        f"The tile is {cost:.3g} pixels of work and the server takes {limit:.3g}: choose a smaller TILE_SIZE, or fewer "
+        "SAMPLES or STEPS."
     ),
 }
 
@@ -76,7 +85,9 @@ def pixels(place: Place) -> int:
 
 
 def operators(place: Place, sampling: Sampling) -> float:
-    """Bytes of D and of the interpolation at a place, with what making them takes: matrices, or the taps of a displaced HSI."""
+    """Bytes of D and of the interpolation at a place, with what making them takes: matrices, or the taps of a displaced
+    HSI.
+    """
     (h, w), (height, width) = place.coarse.shape, place.fine.shape
     taps_y, taps_x = (2 * gaussian_reach(sampling.ratio, fwhm) + 1 for fwhm in (sampling.fwhm_y, sampling.fwhm_x))
     if sampling.displacement is None:
@@ -103,7 +114,9 @@ def subspace_cost(
 def full_band_cost(
     place: Place, sampling: Sampling, core: int, card: Mapping[str, Any], samples: int, steps: int
 ) -> Cost:
-    """Of a tile of a full-band model, which works on windows: their number in one batch is bounded, the images are not."""
+    """Of a tile of a full-band model, which works on windows: their number in one batch is bounded, the images
+    are not.
+    """
     bands, msi_bands, window = (int(card.get(name) or 1) for name in ("bands", "msi_bands", "window"))
     batch = 400 * _MIB + _FLOAT * 60 * (bands + msi_bands) * window**2
     images = 3 * (bands + msi_bands) * pixels(place) + 4 * bands * core

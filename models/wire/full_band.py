@@ -56,7 +56,8 @@ class FullBandRequest:
             check_core(request.place, request.core)
         except Malformed as error:
             raise Malformed(
-                f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
+                f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same "
+                "version."
             ) from error
         return replace(request, samples=max(1, request.samples))
 

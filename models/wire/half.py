@@ -1,7 +1,8 @@
-"""Replies in half the bytes: FP16 between 0 and 1 of each component's own range, which FP32 numbers beside the tensor give back.
+"""Replies in half the bytes: FP16 between 0 and 1 of each component's own range, which FP32 numbers beside the tensor
+give back.
 
-Coefficients reach far beyond FP16's largest number and the error of a bare FP16 would follow a component's mean, so each component
-(first-but-two axis) is moved and scaled to [-1, 1]; what is lost is below 2.5e-4 of half its range.
+Coefficients reach far beyond FP16's largest number and the error of a bare FP16 would follow a component's mean, so
+each component (first-but-two axis) is moved and scaled to [-1, 1]; what is lost is below 2.5e-4 of half its range.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ _RANGE = ".range"
 
 
 def halved(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """FP16 tensors of the same names, and for each NAME a NAME.range (2, ...): middle and half range per (row, column) plane."""
+    """FP16 tensors of the same names, and for each NAME a NAME.range (2, ...): middle and half range per (row, column)
+    plane.
+    """
     result: dict[str, np.ndarray] = {}
     for name, array in tensors.items():
         if array.ndim < 2 or not array.size or not np.isfinite(array).all():

@@ -47,7 +47,8 @@ def check_images(
         found = tensors[name].shape if name in tensors else "missing"
         if found != shape:
             raise HSFusionError(
-                f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be of the same version."
+                f"The tile's tensor {name} must have the shape {shape}, but it is {found}: plugin and backend must be "
+                "of the same version."
             )
         image = tensors[name]
         if image.dtype.kind not in ("iu" if name in integers else "f"):

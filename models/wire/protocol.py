@@ -79,7 +79,9 @@ def encode_request(tensors: Mapping[str, np.ndarray], parameters: Mapping[str, A
 def encode_reply(
     model: str, tensors: Mapping[str, np.ndarray], parameters: Mapping[str, Any], binary: bool = True
 ) -> tuple[bytes, int | None]:
-    """Body and head length of an infer reply; plain JSON (no head length) if the client did not ask for binary tensors."""
+    """Body and head length of an infer reply; plain JSON (no head length) if the client did not ask for binary
+    tensors.
+    """
     head: dict[str, Any] = {"model_name": model, "parameters": dict(parameters)}
     if binary:
         body, length = _encode("outputs", tensors, head)
@@ -105,7 +107,9 @@ def decode_reply(body: bytes | bytearray, head_length: int | None) -> Message:
 
 
 def details(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """HSFusion's own part of a request's parameters, which travels as JSON text; ProtocolError if it is anything else than an object."""
+    """HSFusion's own part of a request's parameters, which travels as JSON text; ProtocolError if it is anything else
+    than an object.
+    """
     try:
         found = parsed(parameters.get("hsfusion", "{}"))
     except (ValueError, TypeError):

@@ -91,7 +91,9 @@ def sampling_from(value: Any) -> Sampling:
 
 
 def check_sampling(sampling: Sampling) -> None:
-    """Malformed where the local field of a displacement is not as many cosines along one axis as along the other, the same in y and x."""
+    """Malformed where the local field of a displacement is not as many cosines along one axis as along the other, the
+    same in y and x.
+    """
     moved = sampling.displacement
     if moved is None:
         return

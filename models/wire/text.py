@@ -11,7 +11,9 @@ _QUOTED = 60  # characters of a foreign text that a sentence repeats
 
 
 def parsed(text: bytes | bytearray | memoryview | str, most: int = MOST_TEXT) -> Any:
-    """The value of a JSON text; ValueError where it is no JSON, longer than `most` bytes or nested deeper than MOST_DEPTH."""
+    """The value of a JSON text; ValueError where it is no JSON, longer than `most` bytes or nested deeper than
+    MOST_DEPTH.
+    """
     if len(text) > most:
         raise ValueError(f"a JSON text of {len(text)} bytes, and {most} are the most")
     whole = text if isinstance(text, str) else bytes(text).decode("utf-8")
@@ -36,7 +38,9 @@ def encodable(text: str) -> str:
 
 
 def _deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects lie more than `depth` deep. Level by level: a flat list of numbers is passed over quickly."""
+    """Whether lists and objects lie more than `depth` deep. Level by level: a flat list of numbers is passed over
+    quickly.
+    """
     level = [value]
     for _ in range(depth + 1):
         level = [part for part in level if isinstance(part, (list, dict))]

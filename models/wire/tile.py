@@ -24,7 +24,8 @@ SAMPLING_STEPS = 5  # of samples where a card's default, one step, would give th
 class TileRequest:
     """A tile's scene, its place and what is wanted of it. `core`: the absolute fine pixels wanted back.
 
-    steps 0 = the model's own; samples 0 = the mean estimate; consistency: whether both images are followed at each step.
+    steps 0 = the model's own; samples 0 = the mean estimate; consistency: whether both images are followed at each
+    step.
     """
 
     model: CoefficientModel
@@ -55,7 +56,8 @@ class TileRequest:
             check_core(request.place, request.core)
         except Malformed as error:
             raise Malformed(
-                f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same version."
+                f"The tile request is malformed ({str(error).rstrip('.')}): plugin and backend must be of the same "
+                "version."
             ) from error
         return request
 
@@ -70,11 +72,14 @@ class TileRequest:
         }
 
     def check_tensors(self, tensors: Mapping[str, np.ndarray], card: Mapping[str, Any]) -> None:
-        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not finite."""
+        """HSFusionError where tensors, request and the model of this card do not belong together, or a number is not
+        finite.
+        """
         check_images(tensors, self.shapes())
         if len(self.model.y_std) > card["components"]:
             raise HSFusionError(
-                f"The tile has {len(self.model.y_std)} components and the model {card['components']}: fit the scene with the model's number."
+                f"The tile has {len(self.model.y_std)} components and the model {card['components']}: fit the scene "
+                "with the model's number."
             )
 
     def cost(self, card: Mapping[str, Any]) -> Cost:

@@ -1,7 +1,8 @@
-"""Dataclasses as plain values (what JSON holds) and back: every value is read by its field's type, within its range and with its shape.
+"""Dataclasses as plain values (what JSON holds) and back: every value is read by its field's type, within its range and
+with its shape.
 
-The fields' annotations say the types: float, int, bool, str, numpy.ndarray (float64), range (as [start, stop]), tuples of a fixed or free
-length, another dataclass, each also `| None`. Rules add what a type does not say.
+The fields' annotations say the types: float, int, bool, str, numpy.ndarray (float64), range (as [start, stop]), tuples
+of a fixed or free length, another dataclass, each also `| None`. Rules add what a type does not say.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Malformed(HSFusionError):
 class Rules:
     """What a field's type does not say, by the field's place such as `kernel.weights`.
 
-    shapes: the axes of an array, one letter each ("K l"); a letter means the same size everywhere in the message. sizes: the most that a
-    letter may mean. ranges: least and most of a number, or of all numbers of an array. choices: the texts that are possible.
+    shapes: the axes of an array, one letter each ("K l"); a letter means the same size everywhere in the message.
+    sizes: the most that a letter may mean. ranges: least and most of a number, or of all numbers of an array. choices:
+    the texts that are possible.
     """
 
     shapes: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +82,8 @@ def plain(value: Any) -> Any:
 
 
 def read(kind: type[T], value: Any, rules: Rules, sizes: dict[str, int] | None = None) -> T:
-    """The dataclass `kind` out of a plain value; Malformed where a value is missing, unknown, of another type, shape or size.
+    """The dataclass `kind` out of a plain value; Malformed where a value is missing, unknown, of another type, shape or
+    size.
 
     sizes: what the letters of shapes mean; it is completed on the way.
     """

@@ -2,10 +2,11 @@
 
 python scripts/benchmarking/estimation.py --scenes FOLDER [--names a,b,c] [--ratios 2,3,4,8,8.33] [--snr 35] [--draws 2] [--output FILE.md]
 
-Each pair has a PSF of its own along rows and columns (FWHM 0.7 to 1.8 HSI pixels) and a shift of up to 3 MSI pixels each way. Scenes that are too
-small for --least HSI pixels are continued by their mirror images. "Refused" are pairs whose width or shift was not determined; the errors are
-those of the others. The interval is the one that hsfusion:estimatesensor gives.
-"""
+Each pair has a PSF of its own along rows and columns (FWHM 0.7 to 1.8 HSI pixels) and a shift of up to 3 MSI pixels
+each way. Scenes that are too small for --least HSI pixels are continued by their mirror images. "Refused" are pairs
+whose width or shift was not determined; the errors are those of the others. The interval is the one that
+hsfusion:estimatesensor gives.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ MOST_BANDS = 60  # of a scene, evenly chosen: more tell nothing new here
 
 @dataclass(frozen=True)
 class Trial:
-    """Relative errors of both widths, errors of both shifts in MSI pixels, NaN where refused; inside: truths within their intervals."""
+    """Relative errors of both widths, errors of both shifts in MSI pixels, NaN where refused; inside: truths within
+    their intervals.
+    """
 
     widths: np.ndarray
     shifts: np.ndarray
@@ -129,7 +132,8 @@ def main() -> int:
     except HSFusionError as error:
         sys.exit(str(error))
     lines = [
-        "| ratio | pairs | FWHM error: median | 90th percentile | refused | shift error (MSI pixels): median | 90th percentile | within | refused "
+        "| ratio | pairs | FWHM error: median | 90th percentile | refused | shift error (MSI pixels): median | 90th "
+        "percentile | within | refused "
         "| truth in interval | s |",
         "|" + "---|" * 11,
     ]

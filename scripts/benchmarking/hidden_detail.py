@@ -1,4 +1,5 @@
-"""Say how well the size of detail that no coarse pixel tells (models/scene/subspace/hidden_detail.py) is met on scenes, and fit the factor for its doubt.
+"""Say how well the size of detail that no coarse pixel tells (models/scene/subspace/hidden_detail.py) is met on scenes,
+and fit the factor for its doubt.
 
 python scripts/benchmarking/hidden_detail.py resources/configs/hsfusion-base.yaml --data SCENES
 
@@ -34,8 +35,10 @@ CASES = tuple(
 
 @dataclass(frozen=True)
 class Detail:
-    """What lies outside a scene's subspace in one simulated pair: the logarithm of its expected size, over all bands, against the true error, and
-    quantiles of the factor by which the expected size would have to grow for twice of it to cover an error."""
+    """What lies outside a scene's subspace in one simulated pair: the logarithm of its expected size, over all bands,
+    against the true error, and quantiles of the factor by which the expected size would have to grow for twice of it
+    to cover an error.
+    """
 
     miss: float
     needed: np.ndarray
@@ -85,7 +88,8 @@ def main() -> int:
     print(f"all: {_said([detail.miss for detail in every])}")
     factor = np.quantile(np.concatenate([detail.needed for detail in every]), COVERED)
     print(
-        f"twice the expected size covers {COVERED:.0%} of all errors where it is {factor:.2f} times as large (UNSURE = {UNSURE})"
+        f"twice the expected size covers {COVERED:.0%} of all errors where it is {factor:.2f} times as large (UNSURE = "
+        f"{UNSURE})"
     )
     return 0
 

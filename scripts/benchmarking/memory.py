@@ -22,16 +22,19 @@ STEADY = (0.5, 1.0)  # share of a run in which what it holds must not grow any m
 
 
 def memory_tables(sizes: Sequence[int], bands: int, work: Path | None = None) -> list[str]:
-    """Markdown: peak of QGIS and backend per algorithm and size, and how the peak grows from the smallest size to the others.
+    """Markdown: peak of QGIS and backend per algorithm and size, and how the peak grows from the smallest size to the
+    others.
 
     The rasters and results of the largest size take bands x pixels x 10 bytes of disk in `work`.
     """
     lines = [
         *("# Memory", ""),
-        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings but for the guard (off), results as Int16; "
+        f"Synthetic pairs of {bands} HSI bands and 4 MSI bands at ratio {RATIO}, default settings but for the guard "
+        "(off), results as Int16; "
         "the processes' peaks as Linux keeps them (10^6 bytes).",
         "",
-        "| algorithm | pixels | QGIS, MB | growth | backend, MB | growth | second half of the run beyond the first, MB: QGIS | backend | minutes | s per MP |",
+        "| algorithm | pixels | QGIS, MB | growth | backend, MB | growth | second half of the run beyond the first, "
+        "MB: QGIS | backend | minutes | s per MP |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for algorithm, extra in RUNS:
@@ -47,7 +50,8 @@ def memory_tables(sizes: Sequence[int], bands: int, work: Path | None = None) ->
             later = [_later(found, role) for role in (QGIS, BACKEND)]
             megapixels = size * size / 1e6
             lines.append(
-                f"| {algorithm} | {size} x {size} | {' | '.join(cells)} | {' | '.join(later)} | {found.seconds / 60:.1f} "
+                f"| {algorithm} | {size} x {size} | {' | '.join(cells)} | {' | '.join(later)} | "
+                f"{found.seconds / 60:.1f} "
                 f"| {found.seconds / megapixels:.1f} |"
             )
             print(lines[-1], file=sys.stderr, flush=True)

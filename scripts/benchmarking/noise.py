@@ -1,9 +1,10 @@
-"""How well the MSI's noise is told from texture on simulated pairs of real scenes: estimated against true standard deviations, per SNR and number of bands.
+"""How well the MSI's noise is told from texture on simulated pairs of real scenes: estimated against true standard
+deviations, per SNR and number of bands.
 
 python scripts/benchmarking/noise.py --scenes FOLDER [--names a,b,c] [--output FILE.md]
 
-"Laplacian" is Immerkaer's estimate on the quietest patches of each band alone; the others are what hsfusion takes as noise, and as what keeps the
-MSI from being followed.
+"Laplacian" is Immerkaer's estimate on the quietest patches of each band alone; the others are what hsfusion takes as
+noise, and as what keeps the MSI from being followed.
 """
 
 from __future__ import annotations

@@ -173,7 +173,8 @@ def _or_nothing(method: str, block: Block, plain: Fitted) -> np.ndarray | None:
 
 
 def denoised(plain: Fitted, truth: np.ndarray) -> np.ndarray:
-    """The baseline for what is gained in noise: the average of LOC and MAP after non-local means (Buades et al. 2005) on each coefficient.
+    """The baseline for what is gained in noise: the average of LOC and MAP after non-local means (Buades et al. 2005)
+    on each coefficient.
 
     The filter knows each coefficient's noise and gets its best strength by looking at the truth, so this flatters it.
     """
@@ -211,7 +212,9 @@ def misjudged(block: Block, pair: Pair, runner: Runner, components: int, name: s
 
 
 def trustworthiness(error: np.ndarray, std: np.ndarray) -> dict[str, float]:
-    """coverage: share of all errors within +-2 standard deviations; rank: Spearman's correlation of expected and absolute error."""
+    """coverage: share of all errors within +-2 standard deviations; rank: Spearman's correlation of expected and
+    absolute error.
+    """
     picks = np.random.default_rng(0).choice(error.size, min(error.size, 200_000), replace=False)
     a, b = error.ravel()[picks], std.ravel()[picks]
     ranks = [np.argsort(np.argsort(v)).astype(np.float64) for v in (a, b)]
@@ -239,7 +242,9 @@ def run_all(jobs: Sequence[Job], workers: int) -> tuple[list[dict[str, Any]], li
 
 
 def summary(rows: list[dict[str, Any]]) -> list[str]:
-    """Markdown: gain over the yardstick per case and method, mean and worst scene; over the best closed form; share of the gap to the ceiling."""
+    """Markdown: gain over the yardstick per case and method, mean and worst scene; over the best closed form; share of
+    the gap to the ceiling.
+    """
     methods = list(dict.fromkeys(str(r["method"]) for r in rows))
     lines = ["| case | " + " | ".join(methods) + " |", "|---|" + "---|" * len(methods)]
     for case in dict.fromkeys(r["case"] for r in rows):
@@ -320,7 +325,9 @@ def every_row(rows: list[dict[str, Any]], key: str) -> list[str]:
 
 
 def trust_table(trust: list[dict[str, Any]]) -> list[str]:
-    """Markdown: coverage of +-2 standard deviations and rank correlation: mean, lowest and highest scene of a case, and case of a scene."""
+    """Markdown: coverage of +-2 standard deviations and rank correlation: mean, lowest and highest scene of a case, and
+    case of a scene.
+    """
     lines = [
         "| case or scene | within ±2 σ: mean | lowest | highest | rank correlation: mean | lowest |",
         "|---|---|---|---|---|---|",
@@ -333,7 +340,9 @@ def trust_table(trust: list[dict[str, Any]]) -> list[str]:
 
 
 def for_card(rows: list[dict[str, Any]], name: str, command: str) -> dict[str, Any]:
-    """What the model card repeats: gain over the yardstick, mean and worst scene per case, of the model and of what the guard ships."""
+    """What the model card repeats: gain over the yardstick, mean and worst scene per case, of the model and of what the
+    guard ships.
+    """
     table: dict[str, Any] = {}
     for case in dict.fromkeys(r["case"] for r in rows):
         values, scenes = _by_scene(rows, case)
@@ -358,7 +367,9 @@ def write(path: Path, lines: list[str], rows: list[dict[str, Any]]) -> None:
 
 
 def wanted_cases(names: str) -> list[Case]:
-    """The cases that a comma-separated list names; all of them where it is empty. HSFusionError names an unknown one."""
+    """The cases that a comma-separated list names; all of them where it is empty. HSFusionError names an
+    unknown one.
+    """
     known = {c.name: c for c in (*CASES, *DISPLACED, *LIT, *DAMAGED)}
     for name in filter(None, names.split(",")):
         if name not in known:

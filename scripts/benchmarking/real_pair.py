@@ -1,4 +1,6 @@
-"""Two real sensors over one place, on one grid: the HSI is degraded and compared with itself, the MSI stays as it was measured."""
+"""Two real sensors over one place, on one grid: the HSI is degraded and compared with itself, the MSI stays as it was
+measured.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ BORDER = 4  # pixels left out: a moved reference knows nothing beyond its edge
 
 
 def real_pair(hsi: Path, msi: Path, ratio: int, model: Path) -> list[str]:
-    """Markdown: PSNR and SAM of every method, once with the two grids believed, once with the shift between the sensors estimated.
+    """Markdown: PSNR and SAM of every method, once with the two grids believed, once with the shift between the sensors
+    estimated.
 
-    In the second way the fused image lies on the MSI's grid, so the reference is moved onto it by the same shift (cubic spline).
+    In the second way the fused image lies on the MSI's grid, so the reference is moved onto it by the same shift (cubic
+    spline).
     """
     truth, sharp = read_scene(hsi).cube, read_scene(msi).cube
     if truth.shape[1:] != sharp.shape[1:]:
@@ -40,7 +44,8 @@ def real_pair(hsi: Path, msi: Path, ratio: int, model: Path) -> list[str]:
     on_grid = np.stack([moved(band, shift, order=3, mode="nearest") for band in truth])
     believed = Sampling(ratio, estimated.fwhm_y, estimated.fwhm_x)
     lines = [
-        f"Estimated: PSF {estimated.fwhm_y:.2f} x {estimated.fwhm_x:.2f} HSI pixels, shift {shift[1]:+.2f} east, {shift[0]:+.2f} south (MSI pixels).",
+        f"Estimated: PSF {estimated.fwhm_y:.2f} x {estimated.fwhm_x:.2f} HSI pixels, shift {shift[1]:+.2f} east, "
+        f"{shift[0]:+.2f} south (MSI pixels).",
         "",
         "| method | grids believed | shift estimated, on the MSI's grid |",
         "|---|---|---|",

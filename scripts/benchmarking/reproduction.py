@@ -1,6 +1,8 @@
-"""Protocols of scripts/benchmark.py: variants of configurations that are trained one after the other, and tables of what they reach.
+"""Protocols of scripts/benchmark.py: variants of configurations that are trained one after the other, and tables of
+what they reach.
 
-Every variant is a YAML file in the work folder, trained as scripts/train.py would; what is done already is not done again.
+Every variant is a YAML file in the work folder, trained as scripts/train.py would; what is done already is not done
+again.
 """
 
 from __future__ import annotations
@@ -78,16 +80,18 @@ REPRODUCTION = (
 )
 PROTOCOLS = {"reproduction": REPRODUCTION}
 TABLES = (
-    ("The systems, and the same networks as one-shot regressions", ("ddpm-fus", "ddpm-fus-one-shot", "hsr-diff", "hsr-diff-one-shot", "ddrf", "ddrf-one-shot")),
+    ("The systems, and the same networks as one-shot regressions", ("ddpm-fus", "ddpm-fus-one-shot", "hsr-diff", "hsr-diff-one-shot", "ddrf", "ddrf-one-shot")),  # noqa: E501
     ("eps, x0 and v (DDPM-Fus)", ("ddpm-fus-eps", "ddpm-fus", "ddpm-fus-v")),
     ("l1 and l2 (DDPM-Fus)", ("ddpm-fus", "ddpm-fus-l2", "ddpm-fus-eps", "ddpm-fus-eps-l2")),
-    ("Progressive patches, SR stream, loss (HSR-Diff)", ("hsr-diff", "hsr-diff-fixed", "hsr-diff-no-sr-stream", "hsr-diff-convolution", "hsr-diff-l1")),
+    ("Progressive patches, SR stream, loss (HSR-Diff)", ("hsr-diff", "hsr-diff-fixed", "hsr-diff-no-sr-stream", "hsr-diff-convolution", "hsr-diff-l1")),  # noqa: E501
     ("Injections (DDRF)", ("ddrf", "ddrf-no-style", "ddrf-no-wavelet", "ddrf-concatenated")),
 )  # fmt: skip
 
 
 def run_protocol(name: str, scenes: Path, work: Path, share: float, only: list[str], output: Path | None) -> int:
-    """Train and score the variants of a protocol, and write their tables; `share` of the bundled configurations' steps."""
+    """Train and score the variants of a protocol, and write their tables; `share` of the bundled
+    configurations' steps.
+    """
     if name not in PROTOCOLS:
         raise HSFusionError(f"There is no protocol {name}: choose one of {', '.join(PROTOCOLS)}.")
     torch.set_num_threads(1)
@@ -192,14 +196,16 @@ def write_tables(
 def _table(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
     head = [f"{s} step{'s' if s > 1 else ''}" for s in STEPS]
     lines = [
-        f"| variant | {' | '.join(head)} | SAM at best | M parameters | G MACs 64x64 | training s | s per 512x512, 1 step |",
+        f"| variant | {' | '.join(head)} | SAM at best | M parameters | G MACs 64x64 | training s | s per 512x512, 1 "
+        "step |",
         "|---|" + "---|" * (len(head) + 5),
     ]
     for name, r in rows:
         cells = [f"{r['psnr'][str(s)]:.2f}" if str(s) in r["psnr"] else "" for s in STEPS]
         best = max(r["psnr"], key=lambda s: r["psnr"][s])
         lines.append(
-            f"| {name}: {r['says']} | {' | '.join(cells)} | {r['sam'][best]:.2f} | {r['parameters'] / 1e6:.2f} | {r['macs'] / 1e9:.2f} "
+            f"| {name}: {r['says']} | {' | '.join(cells)} | {r['sam'][best]:.2f} | {r['parameters'] / 1e6:.2f} | "
+            f"{r['macs'] / 1e9:.2f} "
             f"| {r['training_seconds']} | {r['seconds']['1']:.1f} |"
         )
     return lines

@@ -1,9 +1,11 @@
-"""How well ensembles around a fused scene tell its errors, on simulated pairs of real scenes: the table of docs/measured/samples.md.
+"""How well ensembles around a fused scene tell its errors, on simulated pairs of real scenes: the table of
+docs/measured/samples.md.
 
 python scripts/benchmarking/samples.py --scenes FOLDER --model MODEL.safetensors --names a,b,c [--members 8] [--size 112] [--output FILE.md]
 
-Every pair is fused blind (PSF and shift are estimated). Spread over error is 1 where the spread is right; 78 % is the ideal for the range of 8 members.
-"""
+Every pair is fused blind (PSF and shift are estimated). Spread over error is 1 where the spread is right; 78 % is the
+ideal for the range of 8 members.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ EVERY = 3  # of the bands that are scored
 SQUARES = (4, 8, 16)  # pixels per side of the polygons whose intervals are judged
 COLUMNS = (
     "pixel, MSI's range", "pixel", "2 x 2", "4 x 4", "8 x 8", "NDVI", "largest in HSI pixel", "std in HSI pixel",
-    "in range (%)", "largest rank", "high-pass power", "CRPS", "CRPS of UNCERTAINTY", "CRPS largest", "CRPS std", "interval (%)",
+    "in range (%)", "largest rank", "high-pass power", "CRPS", "CRPS of UNCERTAINTY", "CRPS largest", "CRPS std", "interval (%)",  # noqa: E501
 )  # fmt: skip
 RATIOS = 8  # of the columns are spread over error
 

@@ -1,9 +1,11 @@
-"""What MSI_GSD gains: pairs of real scenes whose MSI has Sentinel-2's 10 m and 20 m bands in one raster, PSNR (dB) of the fused cubes.
+"""What MSI_GSD gains: pairs of real scenes whose MSI has Sentinel-2's 10 m and 20 m bands in one raster, PSNR (dB) of
+the fused cubes.
 
 python scripts/benchmarking/soft_bands.py --scenes FOLDER [--names a,b,c] [--ratio 3] [--snr 40] [--output FILE.md]
 
-The 20 m bands are seen with pixels twice as large and resampled by cubic or nearest-neighbour interpolation. "all sharp" is what a sensor without
-20 m bands would give, "untold" takes the soft bands for sharp, "dropped" leaves them out, "MSI_GSD" sharpens them first. The PSF is known.
+The 20 m bands are seen with pixels twice as large and resampled by cubic or nearest-neighbour interpolation. "all
+sharp" is what a sensor without 20 m bands would give, "untold" takes the soft bands for sharp, "dropped" leaves them
+out, "MSI_GSD" sharpens them first. The PSF is known.
 """
 
 from __future__ import annotations

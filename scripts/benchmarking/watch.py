@@ -21,7 +21,9 @@ class Held:
     series: list[tuple[float, int]] = field(default_factory=list)
 
     def peak_between(self, first: float, last: float) -> int:
-        """The most that was seen from `first` to `last`, shares of the time that the process was there; 0 where nothing was."""
+        """The most that was seen from `first` to `last`, shares of the time that the process was there; 0 where nothing
+        was.
+        """
         if not self.series:
             return 0
         began, ended = self.series[0][0], self.series[-1][0]
@@ -31,7 +33,9 @@ class Held:
 
 @dataclass
 class Watched:
-    """How a command ended: exit code, what it printed (both streams), wall seconds, and what each of its processes held."""
+    """How a command ended: exit code, what it printed (both streams), wall seconds, and what each of its processes
+    held.
+    """
 
     code: int
     printed: str

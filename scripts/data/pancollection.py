@@ -48,7 +48,8 @@ def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             missing = [name for name in names if name not in file]
             if missing:
                 raise HSFusionError(
-                    f"The file {path} has no array {missing[0]} (it has: {', '.join(file) or 'none'}): a PanCollection file holds "
+                    f"The file {path} has no array {missing[0]} (it has: {', '.join(file) or 'none'}): a PanCollection "
+                    "file holds "
                     f"{', '.join(names)}{'' if 'gt' in names else ' at full resolution'}."
                 )
             return {name: np.asarray(file[name], np.float32) for name in names}

@@ -17,7 +17,9 @@ FEWEST_FULL_RANGE = 170  # bands from which a scene without wavelengths is taken
 
 
 def read_raster(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Cube (L, H, W) float32 with NaN where there is no data, and wavelengths in nm (L,), NaN where the file says none."""
+    """Cube (L, H, W) float32 with NaN where there is no data, and wavelengths in nm (L,), NaN where the file
+    says none.
+    """
     try:
         with rasterio.open(path) as source:
             cube, nodata = source.read().astype(np.float32), source.nodata
@@ -39,7 +41,9 @@ def write_cube(path: Path, cube: np.ndarray) -> None:
 
 
 def read_scene(path: Path) -> Scene:
-    """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with the band's median."""
+    """A scene from any raster that rasterio opens; bands without data or contrast are left out, gaps are filled with
+    the band's median.
+    """
     cube, wavelengths = read_raster(path)
     if not np.isfinite(wavelengths).all():
         wavelengths = nominal_wavelengths(len(cube))

@@ -1,4 +1,6 @@
-"""Reference images of full-band configurations: rasters, folders of single-band images, .mat and HDF5 files, on the model's bands."""
+"""Reference images of full-band configurations: rasters, folders of single-band images, .mat and HDF5 files, on the
+model's bands.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def simulated_response(config: FullBandConfig) -> np.ndarray | None:
 
 
 def read_reference(source: Source, config: FullBandConfig, folder: Path) -> Reference:
-    """A reference on the configuration's bands; HSFusionError says what is wrong with the file and where to get the right one."""
+    """A reference on the configuration's bands; HSFusionError says what is wrong with the file and where to get the
+    right one.
+    """
     path = find_source(folder, source.file, config.obtain)
     cube, wavelengths = _read(path, source.variable, config.obtain)
     cube = _on_bands(cube, wavelengths, config, path)

@@ -1,6 +1,7 @@
 """Does harm of every kind with real processes, and prints a table of what came of it: scripts/dev/test-faults.
 
-Each group is a list of tests in one of the two environments. A row is a test, whose name says what was done and what came of it.
+Each group is a list of tests in one of the two environments. A row is a test, whose name says what was done and what
+came of it.
 """
 
 from __future__ import annotations

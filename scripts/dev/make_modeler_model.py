@@ -28,12 +28,12 @@ TARGET = Path(__file__).resolve().parents[2] / "resources" / "modeler" / "fusean
 NAME = "Estimate, fuse and assess"
 GEOMETRY = ("PSF_FWHM", "PSF_FWHM_Y", "SHIFT_X", "SHIFT_Y")
 HELP = {
-    "ALG_DESC": "Estimates the sensors of a pair, fuses it with what was found, and assesses the result against both rasters, with a report of each "
+    "ALG_DESC": "Estimates the sensors of a pair, fuses it with what was found, and assesses the result against both rasters, with a report of each "  # noqa: E501
     "step. Use it as it is, or open it in the graphical modeler as the start of a workflow of your own. "
     "MODEL takes a closed form such as average where no backend is set up.",
     "HSI": "The hyperspectral raster: many bands, coarse pixels.",
     "MSI": "The multispectral or panchromatic raster: few bands, fine pixels, the same coordinate reference system.",
-    "MODEL": "auto takes the base model; or the name of an installed model, or of a closed form: glp-hs, loc, map, average.",
+    "MODEL": "auto takes the base model; or the name of an installed model, or of a closed form: glp-hs, loc, map, average.",  # noqa: E501
     "SENSOR": "The sensor of the multispectral raster, or estimate.",
     "ALG_CREATOR": "HSFusion",
     "ALG_VERSION": "1",
@@ -42,7 +42,9 @@ HELP = {
 
 
 def build() -> QgsProcessingModelAlgorithm:
-    """The model; the provider hsfusion must be registered. Dialogs show the outputs in the order of their steps' ids."""
+    """The model; the provider hsfusion must be registered. Dialogs show the outputs in the order of their
+    steps' ids.
+    """
     fuse = QgsApplication.processingRegistry().algorithmById("hsfusion:fuse")
     model = QgsProcessingModelAlgorithm(NAME, "HSFusion", "fusion")
     inputs = (

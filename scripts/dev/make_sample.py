@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Makes resources/sample/indian_pines.tif, the bundled scene, from the public Indian Pines cube.
 
-The cube: AVIRIS, 12 June 1992, Indian Pine Test Site 3, 145 x 145 pixels of about 20 m, 200 bands without the water bands;
-Baumgardner, Biehl and Landgrebe (2015), Purdue University Research Repository, doi:10.4231/R7RX991C. The PyPI package
-tensorly carries it:
+The cube: AVIRIS, 12 June 1992, Indian Pine Test Site 3, 145 x 145 pixels of about 20 m, 200 bands without the water
+bands; Baumgardner, Biehl and Landgrebe (2015), Purdue University Research Repository, doi:10.4231/R7RX991C. The PyPI
+package tensorly carries it:
 
     pip download --no-deps tensorly && unzip -j tensorly-*.whl tensorly/datasets/data/Indian_pines_corrected.npy
     .venv/bin/python scripts/dev/make_sample.py Indian_pines_corrected.npy
 
-A GeoTIFF of the 200 bands is taken as well. Centre wavelengths come from indian_pines_bands.csv beside the sample
-(the data set's own 92AV3C.spc less bands 104-108, 150-163 and 220); where AVIRIS's spectrometers overlap they step back.
+A GeoTIFF of the 200 bands is taken as well. Centre wavelengths come from indian_pines_bands.csv beside the sample (the
+data set's own 92AV3C.spc less bands 104-108, 150-163 and 220); where AVIRIS's spectrometers overlap they step back.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PIXEL_M = 20.0
 CENTRE_LON, CENTRE_LAT = -87.0, 40.46  # of the whole scene, known to a few hundred metres only
 TAGS = {
     "TITLE": "Indian Pines, crop (AVIRIS, 12 June 1992, test site 3, 200 bands without the water bands)",
-    "CITATION": "Baumgardner, M. F., Biehl, L. L., Landgrebe, D. A. (2015). 220 Band AVIRIS Hyperspectral Image Data Set: "
+    "CITATION": "Baumgardner, M. F., Biehl, L. L., Landgrebe, D. A. (2015). 220 Band AVIRIS Hyperspectral Image Data Set: "  # noqa: E501
     "June 12, 1992 Indian Pine Test Site 3. Purdue University Research Repository. doi:10.4231/R7RX991C",
     "VALUES": "scaled radiance as distributed",
-    "GEOREFERENCE": "APPROXIMATE: the scene is distributed without one; its centre was set to 40.46 N 87.0 W, north up, 20 m pixels. "
+    "GEOREFERENCE": "APPROXIMATE: the scene is distributed without one; its centre was set to 40.46 N 87.0 W, north up, 20 m pixels. "  # noqa: E501
     "Good enough to look at, not to measure with.",
 }
 

@@ -3,8 +3,8 @@
 
 usage: scripts/dev/products_full_size.py FOLDER [METHOD]     with QGIS's Python, from the root of the repository
 
-Makes a synthetic EnMAP L2A scene (1,000 x 1,000 pixels, 224 bands) and a Sentinel-2 L2A cut of the same place (3,000 x 3,000 pixels
-of 10 m) below FOLDER, fuses them through qgis_process, and prints a table in Markdown.
+Makes a synthetic EnMAP L2A scene (1,000 x 1,000 pixels, 224 bands) and a Sentinel-2 L2A cut of the same place (3,000 x
+3,000 pixels of 10 m) below FOLDER, fuses them through qgis_process, and prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def make_sentinel2(folder: Path, fine: np.ndarray) -> Path:
     )
     side = SIDE * RATIO
     (granule / "MTD_TL.xml").write_text(
-        f'<n1:Tile><HORIZONTAL_CS_CODE>EPSG:{EPSG}</HORIZONTAL_CS_CODE><Size resolution="10"><NROWS>{side}</NROWS><NCOLS>{side}</NCOLS></Size>'
+        f'<n1:Tile><HORIZONTAL_CS_CODE>EPSG:{EPSG}</HORIZONTAL_CS_CODE><Size resolution="10"><NROWS>{side}</NROWS><NCOLS>{side}</NCOLS></Size>'  # noqa: E501
         f'<Geoposition resolution="10"><ULX>{CORNER[0]}</ULX><ULY>{CORNER[1]}</ULY></Geoposition></n1:Tile>'
     )
     return product

@@ -20,7 +20,9 @@ def _gdal(*command: object) -> str:
 
 
 def true_colour_bands(raster: Path) -> list[int]:
-    """The bands (1-based) nearest to red, green and blue; first, middle and last where the raster names no wavelengths."""
+    """The bands (1-based) nearest to red, green and blue; first, middle and last where the raster names no
+    wavelengths.
+    """
     bands = json.loads(_gdal("gdalinfo", "-json", raster))["bands"]
     wavelengths = {}
     for band in bands:

@@ -1,4 +1,6 @@
-"""What the QGIS plugin site asks of an uploaded zip, as functions: each returns the complaints it has (none: an empty list)."""
+"""What the QGIS plugin site asks of an uploaded zip, as functions: each returns the complaints it has (none: an empty
+list).
+"""
 
 from __future__ import annotations
 
@@ -140,7 +142,9 @@ def _json(command: list[str]) -> dict:
 
 
 def all_complaints(archive: Path, unpacked: Path, release: bool = False) -> dict[str, list[str]]:
-    """Every check's complaints on a zip; `unpacked` is an empty folder to unpack it into; release: addresses may not be blank."""
+    """Every check's complaints on a zip; `unpacked` is an empty folder to unpack it into; release: addresses may not be
+    blank.
+    """
     with zipfile.ZipFile(archive) as entries:
         complaints = {
             "size": check_size(archive),

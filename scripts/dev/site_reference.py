@@ -25,7 +25,9 @@ def help_text(name: str) -> str:
 
 
 def algorithms() -> list[str]:
-    """Names of the algorithms that have a help file, in alphabetical order; parts that are only included have no title."""
+    """Names of the algorithms that have a help file, in alphabetical order; parts that are only included have
+    no title.
+    """
     return sorted(p.stem for p in HELP.glob("*.md") if p.read_text(encoding="utf-8").startswith("# "))
 
 

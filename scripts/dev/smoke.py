@@ -1,4 +1,5 @@
-"""Tries an installed plugin in this system's QGIS: imports it, lists its algorithms, then simulates, fuses and evaluates.
+"""Tries an installed plugin in this system's QGIS: imports it, lists its algorithms, then simulates, fuses and
+evaluates.
 
 /usr/bin/python3 -I scripts/dev/smoke.py PLUGIN_FOLDER WORK_FOLDER [ENDPOINT TOKEN]
 
@@ -32,7 +33,7 @@ for name in names:
     importlib.import_module(name)
 print("QGIS", qgis.core.Qgis.QGIS_VERSION.split("-")[0], "| Qt", qgis.PyQt.QtCore.QT_VERSION_STR, "| GDAL", gdal.__version__,
       "| numpy", numpy.__version__, "| Python", sys.version.split()[0], "|", len(names), "modules imported")
-"""
+"""  # noqa: E501
 
 
 class Trouble(Exception):

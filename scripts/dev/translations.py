@@ -2,9 +2,10 @@
 
     .venv/bin/python scripts/dev/translations.py LANGUAGE [--folder FOLDER] [--compile]
 
-Writes resources/i18n/hsfusion_LANGUAGE.ts (LANGUAGE: de, pt_BR, ...), keeping the translations that it holds already; open it in Qt
-Linguist. With --compile, `lrelease` makes the .qm file that the plugin loads. `template` as LANGUAGE gives hsfusion.ts without translations.
-The help files can be translated too: resources/help/LANGUAGE/NAME.md is shown instead of resources/help/NAME.md.
+Writes resources/i18n/hsfusion_LANGUAGE.ts (LANGUAGE: de, pt_BR, ...), keeping the translations that it holds already;
+open it in Qt Linguist. With --compile, `lrelease` makes the .qm file that the plugin loads. `template` as LANGUAGE
+gives hsfusion.ts without translations. The help files can be translated too: resources/help/LANGUAGE/NAME.md is shown
+instead of resources/help/NAME.md.
 """
 
 from __future__ import annotations

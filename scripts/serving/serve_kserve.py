@@ -3,10 +3,10 @@
 pip install '.[serve]' kserve
 python scripts/serving/serve_kserve.py [--models PLACE] [--device auto] [--http_port 8080]     (KServe's own options too, see --help)
 
-It listens on all interfaces, as KServe does: run it in a container or a network namespace, with the mesh's authentication before it. QGIS
-needs HSFUSION_ENDPOINT and, because KServe's list of models holds names alone, the same model file on its own side. A tile whose client went
-away is finished all the same.
-"""
+It listens on all interfaces, as KServe does: run it in a container or a network namespace, with the mesh's
+authentication before it. QGIS needs HSFUSION_ENDPOINT and, because KServe's list of models holds names alone, the same
+model file on its own side. A tile whose client went away is finished all the same.
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""Serve HSFusion on a Ray cluster: the very app of scripts/serve.py under Ray Serve, one replica per GPU, as many as the load asks for.
+"""Serve HSFusion on a Ray cluster: the very app of scripts/serve.py under Ray Serve, one replica per GPU, as many as
+the load asks for.
 
 pip install '.[serve,cluster]'                                     (on every node; models at the same path everywhere)
 ray start --head                                                   (and `ray start --address=...` on the others)
-HSFUSION_TOKEN=... python scripts/serving/serve_ray.py --address auto --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem --max-replicas 8
+HSFUSION_TOKEN=... python scripts/serving/serve_ray.py --address auto --host 0.0.0.0 --tls-cert cert.pem --tls-key
+key.pem --max-replicas 8
 
-Without --address a Ray of this machine's own is started. Ctrl-C takes the deployment down. Ray itself trusts its network: keep its ports
-(6379, 8265, 10001 and the workers') inside the cluster.
+Without --address a Ray of this machine's own is started. Ctrl-C takes the deployment down. Ray itself trusts its
+network: keep its ports (6379, 8265, 10001 and the workers') inside the cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ import threading
 from pathlib import Path
 from typing import Any, Callable
 
-# A machine whose cores are all busy takes minutes to bring up a proxy, and Ray would end it after 5 seconds; read when Ray is imported.
+# A machine whose cores are all busy takes minutes to bring up a proxy, and Ray would end it after 5 seconds; read when
+# Ray is imported.
 os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "600")
 os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "60")
 

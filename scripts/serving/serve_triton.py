@@ -1,10 +1,12 @@
-"""Serve HSFusion's models with NVIDIA Triton, through PyTriton: the same Open Inference Protocol v2 as scripts/serve.py.
+"""Serve HSFusion's models with NVIDIA Triton, through PyTriton: the same Open Inference Protocol v2 as
+scripts/serve.py.
 
 pip install '.[serve]' nvidia-pytriton     (carries the tritonserver binary; Linux)
 python scripts/serving/serve_triton.py [--models PLACE] [--device auto] [--host 127.0.0.1] [--port 8000]
 
-QGIS then needs HSFUSION_ENDPOINT and, because Triton has no list with model cards, the same model file on its own side. Triton has neither
-token nor TLS: put a proxy before it on any network. A tile whose client went away is finished all the same.
+QGIS then needs HSFUSION_ENDPOINT and, because Triton has no list with model cards, the same model file on its own side.
+Triton has neither token nor TLS: put a proxy before it on any network. A tile whose client went away is finished all
+the same.
 """
 
 from __future__ import annotations

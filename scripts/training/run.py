@@ -30,7 +30,9 @@ from hsfusion.models.trials import error_quantile, means, validate
 from hsfusion.scripts.data.scenes import find_scene, read_scene
 from hsfusion.scripts.data.sources import observed_at, observed_scenes, simulated_response
 
-COVERED = 0.96  # of the held-out scenes' errors by +-2 expected standard deviations: a little more than is wanted of scenes that nobody has seen
+# of the held-out scenes' errors by +-2 expected standard deviations: a little more than is wanted of scenes that nobody
+# has seen
+COVERED = 0.96
 Table = dict[str, dict[str, tuple[float, float]]]
 
 
@@ -85,8 +87,9 @@ class SubspaceRun(Run):
 
 
 class FullBandRun(Run):
-    """trials: scored on the way. cases: name -> test pairs that are scored at the end, asked for then; without them the last of the trials' scores
-    stand in the card."""
+    """trials: scored on the way. cases: name -> test pairs that are scored at the end, asked for then; without them the
+    last of the trials' scores stand in the card.
+    """
 
     def __init__(
         self,
@@ -168,13 +171,16 @@ def start_from(run: Run, model: Path) -> None:
 
 
 def calibrate(config: Any, data: Path, model: Path) -> int:
-    """Fit the expected errors of a model file anew to the configuration's held-out scenes: what the scene's estimates tell the network may have
-    changed since it was trained. The weights stay. HSFusionError where nothing is held out, or the model was trained on it."""
+    """Fit the expected errors of a model file anew to the configuration's held-out scenes: what the scene's estimates
+    tell the network may have changed since it was trained. The weights stay. HSFusionError where nothing is held
+    out, or the model was trained on it.
+    """
     card, state = read_card(model), load_state(model)
     held_out = config.held_out if isinstance(config, TrainingConfig) else []
     if not held_out or set(held_out) & set(card["training"]["scenes"]):
         raise HSFusionError(
-            f"{model.name} cannot be calibrated: the configuration must hold out scenes (held_out) that the model was not trained on."
+            f"{model.name} cannot be calibrated: the configuration must hold out scenes (held_out) that the model was "
+            "not trained on."
         )
     scenes = {name: read_scene(find_scene(data, name)) for name in held_out}
     runner = SubspaceRunner({**card, "error_scale": 1.0}, state)
@@ -185,19 +191,24 @@ def calibrate(config: Any, data: Path, model: Path) -> int:
 
 
 def check_averaged(run: Run, averaged: Sequence[Path]) -> None:
-    """HSFusionError where one of the files is neither a checkpoint nor the model that the run starts from: the card tells where weights come from."""
+    """HSFusionError where one of the files is neither a checkpoint nor the model that the run starts from: the card
+    tells where weights come from.
+    """
     start = (run.started_from or {}).get("sha256")
     for path in averaged:
         if not path.is_file() or not (is_checkpoint(path) or sha256(path) == start):
             raise HSFusionError(
-                f"{path} is neither a checkpoint of this run nor the model of --start: it cannot be averaged with the run."
+                f"{path} is neither a checkpoint of this run nor the model of --start: it cannot be averaged with the "
+                "run."
             )
 
 
 def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> int:
-    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to `out`.
+    """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to
+    `out`.
 
-    averaged: earlier checkpoints of the same run or the model that it started from, whose weights are averaged with the last ones.
+    averaged: earlier checkpoints of the same run or the model that it started from, whose weights are averaged with the
+    last ones.
     """
     from torch.utils.tensorboard import SummaryWriter
 

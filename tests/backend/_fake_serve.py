@@ -1,4 +1,6 @@
-"""scripts/serve.py with a runner that does what the request says: waits, fails, dies. For tests of what lies around a runner."""
+"""scripts/serve.py with a runner that does what the request says: waits, fails, dies. For tests of what lies around a
+runner.
+"""
 
 from __future__ import annotations
 

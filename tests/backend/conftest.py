@@ -1,4 +1,6 @@
-"""What the backend's tests share: a model for the fake runner, a local child that has this runner, and an HTTP server that misbehaves."""
+"""What the backend's tests share: a model for the fake runner, a local child that has this runner, and an HTTP server
+that misbehaves.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def tile() -> dict[str, np.ndarray]:
 
 
 class Misbehaving:
-    """An HTTP server that answers each POST with the next of `answers`: a function of the handler and the request's body. GETs answer `get`."""
+    """An HTTP server that answers each POST with the next of `answers`: a function of the handler and the request's
+    body. GETs answer `get`.
+    """
 
     def __init__(self):
         self.answers, self.requests, self.get = [], [], None

@@ -1,4 +1,6 @@
-"""Malformed requests by number: the same number is always the same request. What is mutated are honest messages of both kinds of model."""
+"""Malformed requests by number: the same number is always the same request. What is mutated are honest messages of both
+kinds of model.
+"""
 
 from __future__ import annotations
 

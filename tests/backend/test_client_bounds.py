@@ -1,4 +1,6 @@
-"""A client that believes no server: replies without end, bombs, wrong types, tokens and addresses that must not travel or be quoted."""
+"""A client that believes no server: replies without end, bombs, wrong types, tokens and addresses that must not travel
+or be quoted.
+"""
 
 from __future__ import annotations
 

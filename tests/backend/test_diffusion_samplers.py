@@ -20,7 +20,9 @@ SCHEDULES = {
 
 
 class Posterior:
-    """x0 ~ N(0.3, 0.8^2) seen as y = x0 + N(0, 0.5^2): the posterior of each y is Gaussian, and so is the best denoiser given y."""
+    """x0 ~ N(0.3, 0.8^2) seen as y = x0 + N(0, 0.5^2): the posterior of each y is Gaussian, and so is the best denoiser
+    given y.
+    """
 
     def __init__(self, y: torch.Tensor) -> None:
         precision = 1 / 0.8**2 + 1 / 0.5**2
@@ -56,8 +58,10 @@ EVERY = {
 
 
 def moments(sampler, denoiser, walk):
-    """Exact mean and standard deviation of what a sampler draws: with a linear denoiser its result is affine in the start and in the
-    noise of every step, so one run over a batch of unit responses gives both without a single random number."""
+    """Exact mean and standard deviation of what a sampler draws: with a linear denoiser its result is affine in the
+    start and in the noise of every step, so one run over a batch of unit responses gives both without a single
+    random number.
+    """
     steps = len(walk) - 1
     shape = (steps + 2, 1, 1, 2)
 
@@ -97,7 +101,9 @@ def test_samples_scatter_as_the_posterior_does():
 
 @pytest.mark.parametrize(("schedule", "t"), [("linear", 1200), ("cosine", 500), ("zero-terminal cosine", 1000)])
 def test_marginals_in_closed_form(schedule, t):
-    """x_t given x0 is N(a x0, s^2): the Markov chain of the betas agrees with one jump, and the jump with its own numbers."""
+    """x_t given x0 is N(a x0, s^2): the Markov chain of the betas agrees with one jump, and the jump with its own
+    numbers.
+    """
     levels = SCHEDULES[schedule]
     mean, variance = 1.7, 0.0
     for a, a_next in zip(levels[:t].tolist(), levels[1 : t + 1].tolist()):
@@ -135,7 +141,9 @@ def test_one_step_is_the_denoiser_at_the_highest_level(name, schedule):
 
 
 def _gain_error(sampler, count):
-    """How far the sampler is from the exact flow of a Gaussian, which keeps (x - a m) / sqrt(a^2 v + s^2); steps even in log-SNR."""
+    """How far the sampler is from the exact flow of a Gaussian, which keeps (x - a m) / sqrt(a^2 v + s^2); steps even
+    in log-SNR.
+    """
     posterior = Posterior(Y)
     half_log_snr = torch.linspace(-3, 3, count + 1, dtype=torch.float64)
     walk = torch.sigmoid(2 * half_log_snr).sqrt()
@@ -180,7 +188,9 @@ def test_callback_sees_every_step_and_may_stop(name):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_correction_is_used_in_every_step(name):
-    """With x0 held at a known image by the hook, the result is that image, and the walk before it is consistent with it."""
+    """With x0 held at a known image by the hook, the result is that image, and the walk before it is consistent with
+    it.
+    """
     levels = schedules.zero_terminal_cosine(100)
     walk, known, visited = levels[schedules.subsequence(100, 5)], torch.full((1, 1, 4, 4), 3.0), []
 

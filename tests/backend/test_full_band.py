@@ -1,4 +1,6 @@
-"""The full-band runner: published networks on fixed windows, the same pixels however a scene is cut. Weights are random and small."""
+"""The full-band runner: published networks on fixed windows, the same pixels however a scene is cut. Weights are random
+and small.
+"""
 
 from __future__ import annotations
 

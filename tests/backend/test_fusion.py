@@ -1,6 +1,7 @@
 """The tile runner: the same pixels however the scene is cut, and one sentence for whatever does not fit.
 
-The network is small and random, with heads that are not zero and errors far from small: what a trained network does is gentler.
+The network is small and random, with heads that are not zero and errors far from small: what a trained network does is
+gentler.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ class Scene:
         return whole
 
     def difference(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Largest difference of two sets of coefficients (S, K, H, W), in the HSI's units, as a share of the data range."""
+        """Largest difference of two sets of coefficients (S, K, H, W), in the HSI's units, as a share of the data
+        range.
+        """
         spectra = np.tensordot(self.model.subspace.basis, np.moveaxis(a - b, -3, 0), axes=1)
         return float(np.nanmax(np.abs(spectra)) / np.ptp(self.truth))
 
@@ -281,7 +284,9 @@ def test_samples_differ_with_every_default(scene, runner):
 
 
 def test_a_network_that_says_nothing_leaves_the_average(scene):
-    """Zero heads: x is LOC and MAP's average of the filtered MSI, consistency moves it by no more than the expected spread."""
+    """Zero heads: x is LOC and MAP's average of the filtered MSI, consistency moves it by no more than the expected
+    spread.
+    """
     torch.manual_seed(0)
     silent = SubspaceRunner(CARD, build_network(SETTINGS).state_dict())
     from hsfusion.models.scene.methods.subspace import denoised

@@ -135,7 +135,9 @@ def test_drop_path_is_for_training_only():
 
 
 def test_a_block_is_injection_residual_block_attention():
-    """The public code's order, by the order in which the parts of a block are called; without an injection the last two."""
+    """The public code's order, by the order in which the parts of a block are called; without an injection the last
+    two.
+    """
     network, calls = small(), []
     for level in (*network.down, *network.up):
         for block in level:

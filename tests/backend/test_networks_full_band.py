@@ -1,4 +1,6 @@
-"""What the three published networks share: shapes, every condition reaches the output, gradients flow, one interface."""
+"""What the three published networks share: shapes, every condition reaches the output, gradients flow, one
+interface.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The server's extension `hsfusion_adapt`: start, ask, fetch, end; through the plugin's own client and with plain requests."""
+"""The server's extension `hsfusion_adapt`: start, ask, fetch, end; through the plugin's own client and with plain
+requests.
+"""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_half_open_connections_block_nobody(server):
 
 
 def test_bodies_that_trickle_take_no_place(server):
-    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100000\r\n\r\n"
+    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100000\r\n\r\n"  # noqa: E501
     held = opened(server, 20, head.encode())
     stop = threading.Event()
 
@@ -296,7 +296,7 @@ def test_bodies_that_trickle_take_no_place(server):
 
 def test_all_bodies_together_have_a_bound(server):
     """Announced, but never sent: what others have announced leaves no room, and who comes is told to come later."""
-    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {8 * MIB - 9}\r\n\r\n"
+    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {8 * MIB - 9}\r\n\r\n"  # noqa: E501
     held = opened(server, 3, head.encode())
     try:
         time.sleep(0.3)
@@ -311,7 +311,7 @@ def test_all_bodies_together_have_a_bound(server):
 
 @pytest.mark.parametrize("chunk", [b"f" * 30, b"fffffffffffffff\r\n" + b"x" * 100, b"5;" + b"e" * 40_000])
 def test_endless_chunks_are_refused(server, chunk):
-    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = f"POST /v2/models/fake/infer HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"  # noqa: E501
     with socket.create_connection(("127.0.0.1", server.port), timeout=15) as connection:
         connection.sendall(head.encode() + chunk)
         answer = connection.recv(4096)

@@ -1,4 +1,6 @@
-"""Many clients at one server: all are served, none waits for much longer than the others, and afterwards the server is as before."""
+"""Many clients at one server: all are served, none waits for much longer than the others, and afterwards the server is
+as before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Malformed requests in numbers against a real server: each gets a sentence, none a fault of its own, and the server is as before.
+"""Malformed requests in numbers against a real server: each gets a sentence, none a fault of its own, and the server is
+as before.
 
 HSFUSION_FUZZ says how many (300); scripts/dev/test-faults sends 10,000.
 """

@@ -1,4 +1,6 @@
-"""TLS as the client meets it: an authority of one's own, a certificate for another host, one that has expired; a real server each time."""
+"""TLS as the client meets it: an authority of one's own, a certificate for another host, one that has expired; a real
+server each time.
+"""
 
 from __future__ import annotations
 

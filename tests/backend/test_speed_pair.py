@@ -1,4 +1,6 @@
-"""The synthetic pair of `benchmark.py --speed`: any size, on nested grids, and one that a fusion can make something of."""
+"""The synthetic pair of `benchmark.py --speed`: any size, on nested grids, and one that a fusion can make
+something of.
+"""
 
 from __future__ import annotations
 

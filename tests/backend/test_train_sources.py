@@ -1,4 +1,6 @@
-"""What scripts/train.py reads as reference images: GeoTIFF, ENVI, .mat of both kinds, folders of images; and what it says of wrong ones."""
+"""What scripts/train.py reads as reference images: GeoTIFF, ENVI, .mat of both kinds, folders of images; and what it
+says of wrong ones.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,7 @@ def test_a_wrong_file_says_where_the_right_one_is(read, tmp_path, cube, source, 
 @pytest.mark.slow
 def test_a_dry_run_of_a_full_band_model_says_what_each_stage_takes(tmp_path, cube):
     plain = {
-        "name": "tiny", "architecture": "hsr-diff", "settings": {"width": 8, "layers": 2, "heads": 2, "window": 4}, "train": ["one"],
+        "name": "tiny", "architecture": "hsr-diff", "settings": {"width": 8, "layers": 2, "heads": 2, "window": 4}, "train": ["one"],  # noqa: E501
         "bands": {"count": 6, "first": 450, "last": 850}, "msi": {"centres": [500, 700], "widths": [100, 100]},
         "stages": [{"size": 8, "batch": 2, "steps": 50}, {"size": 16, "batch": 1, "steps": 50}], "overlap": 4,
     }  # fmt: skip

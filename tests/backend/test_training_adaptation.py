@@ -101,7 +101,9 @@ def test_a_wrong_network_becomes_better_where_it_was_not_trained(problem, state,
 
 
 def test_no_gain_no_file(problem, tmp_path, monkeypatch):
-    """A network that says nothing leaves the closed forms as they are; a learning rate that destroys can only make it worse."""
+    """A network that says nothing leaves the closed forms as they are; a learning rate that destroys can only make it
+    worse.
+    """
     monkeypatch.setattr(module, "LEARNING_RATE", 0.5)
     monkeypatch.setattr(module, "time", Clock())
     save_model(tmp_path / "small.safetensors", build_network(SETTINGS).state_dict(), CARD)
@@ -128,7 +130,9 @@ def test_held_out_truth_teaches_nothing(problem, state):
 
 @pytest.mark.parametrize("agreement", [1.0, 0.6])
 def test_it_trains_what_the_runner_computes(problem, state, agreement):
-    """The errors that weights are chosen by are those of the runner's own result on the reduced block, however well both images agree."""
+    """The errors that weights are chosen by are those of the runner's own result on the reduced block, however well
+    both images agree.
+    """
     examples, judged, gram, noise = problem
     examples = [replace(e, model=replace(e.model, agreement=agreement)) for e in examples]
     (tensors, _), block = message((examples, judged, gram, noise)), examples[0]

@@ -1,4 +1,6 @@
-"""The whole of a training run in small: scripts/train.py makes a model file that the backend loads, with a card that says all it must."""
+"""The whole of a training run in small: scripts/train.py makes a model file that the backend loads, with a card that
+says all it must.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ PLAIN = {
     "sensors": {"ratios": [2], "msi_bands": [1, 3]},
 }
 KEYS = (
-    "name", "architecture", "settings", "spectral_mode", "components", "ratios", "fwhm", "snr_db", "msi_bands", "objective", "schedule",
-    "default_steps", "normalisation", "tile_invariant", "tile_multiple", "halo", "training", "scores", "licence", "code_version",
+    "name", "architecture", "settings", "spectral_mode", "components", "ratios", "fwhm", "snr_db", "msi_bands", "objective", "schedule",  # noqa: E501
+    "default_steps", "normalisation", "tile_invariant", "tile_multiple", "halo", "training", "scores", "licence", "code_version",  # noqa: E501
 )  # fmt: skip
 
 

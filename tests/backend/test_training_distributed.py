@@ -17,7 +17,7 @@ from hsfusion.models.training.distributed import World, digest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
-    "name": "tiny", "architecture": "ddpm-fus", "settings": {"width": 8, "levels": 2}, "train": ["one"], "test": ["one"],
+    "name": "tiny", "architecture": "ddpm-fus", "settings": {"width": 8, "levels": 2}, "train": ["one"], "test": ["one"],  # noqa: E501
     "bands": {"count": 8, "first": 450, "last": 850}, "msi": {"centres": [500, 700], "widths": [100, 100]},
     "stages": [{"size": 16, "batch": 4, "steps": 4}], "learning_rate": 1.0e-3, "validations": 1,
 }  # fmt: skip

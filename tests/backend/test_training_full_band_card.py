@@ -20,8 +20,8 @@ from hsfusion.tests.backend.full_band_tiny import tiny
 
 torch.set_num_threads(1)
 KEYS = (
-    "name", "architecture", "spectral_mode", "settings", "bands", "msi_bands", "wavelengths", "msi_centres", "ratios", "window", "overlap",
-    "objective", "residual", "residual_scale", "schedule", "default_steps", "normalisation", "tile_invariant", "training", "scores", "licence",
+    "name", "architecture", "spectral_mode", "settings", "bands", "msi_bands", "wavelengths", "msi_centres", "ratios", "window", "overlap",  # noqa: E501
+    "objective", "residual", "residual_scale", "schedule", "default_steps", "normalisation", "tile_invariant", "training", "scores", "licence",  # noqa: E501
     "code_version",
 )  # fmt: skip
 

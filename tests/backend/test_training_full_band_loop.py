@@ -1,4 +1,6 @@
-"""Training the published systems: each resumes to the bit, obeys its paper's schedule, and learns what it is told to."""
+"""Training the published systems: each resumes to the bit, obeys its paper's schedule, and learns what it is
+told to.
+"""
 
 from __future__ import annotations
 

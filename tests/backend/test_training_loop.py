@@ -15,7 +15,7 @@ from hsfusion.models.training.subspace.loop import Trainer
 from hsfusion.models.training.subspace.simulation import draw_chunk
 
 CONFIG = TrainingConfig(
-    "tiny", ("a",), components=3, width=8, depth=1, patch=16, batch=4, steps=14, warmup=4, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
+    "tiny", ("a",), components=3, width=8, depth=1, patch=16, batch=4, steps=14, warmup=4, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,  # noqa: E501
     window=3, bf16=False, sensors=Sensors(ratios=(2,), msi_bands=(1, 3)),
 )  # fmt: skip
 
@@ -112,7 +112,9 @@ def test_a_run_is_averaged_with_the_model_that_it_started_from(trainer, tmp_path
 
 
 def test_weights_of_another_objective_keep_what_they_see_and_say_nothing_yet(trainer, tmp_path):
-    """The residual and the gates begin at zero, in both networks; the rest, the expected error with it, is as it was learnt."""
+    """The residual and the gates begin at zero, in both networks; the rest, the expected error with it, is as it was
+    learnt.
+    """
     learnt, fresh = trainer(), trainer(replace(CONFIG, seed=1))
     run(learnt, tmp_path / "learnt.safetensors")
     fresh.start_from(learnt.average)
@@ -189,7 +191,9 @@ def test_the_learning_rate_warms_up_and_falls(trainer):
 
 @pytest.mark.slow
 def test_training_lowers_the_loss(trainer, tmp_path, make_scene):
-    """On fixed patches and noise: a hundred steps lower the loss of what was never trained on, most of which data consistency takes away already."""
+    """On fixed patches and noise: a hundred steps lower the loss of what was never trained on, most of which data
+    consistency takes away already.
+    """
     config = replace(
         CONFIG, width=16, steps=100, batch=8, draws_per_chunk=8, window=6, reuse=8.0, learning_rate=3e-3, warmup=10
     )

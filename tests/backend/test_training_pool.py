@@ -1,4 +1,6 @@
-"""What training sees: chunks are pure functions of their number, in this process or another, and steps see the same window of them again."""
+"""What training sees: chunks are pure functions of their number, in this process or another, and steps see the same
+window of them again.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from hsfusion.models.training.subspace.pool import PatchPool
 from hsfusion.models.training.subspace.simulation import LEAST_VIEW, draw_chunk, draw_view, random_response, random_view
 
 CONFIG = TrainingConfig(
-    "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,
+    "tiny", ("a", "b"), components=3, width=8, depth=1, patch=16, batch=4, steps=20, draws_per_chunk=3, patches_per_draw=2, reuse=2.0,  # noqa: E501
     window=3, sensors=Sensors(ratios=(2, 2.5, 3), msi_bands=(1, 3)),
 )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""What the tests with foreign servers share: their interpreters, a real tile with its right answer, a pair of rasters, `qgis_process`.
+"""What the tests with foreign servers share: their interpreters, a real tile with its right answer, a pair of rasters,
+`qgis_process`.
 
 scripts/dev/test-interop makes the interpreters and runs all this inside a network namespace.
 """
@@ -122,7 +123,9 @@ def _answers(client: Client, path: str) -> bool:
 
 @dataclass(frozen=True)
 class RealTile:
-    """A tile as the plugin sends it: tensors, request, the shapes that come back, and what this machine's engine says."""
+    """A tile as the plugin sends it: tensors, request, the shapes that come back, and what this machine's
+    engine says.
+    """
 
     tensors: dict[str, np.ndarray]
     request: dict[str, Any]
@@ -230,7 +233,9 @@ def pair(qgis_process, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture
 def through_qgis(qgis_process, pair, tmp_path):
-    """through_qgis(endpoint, token): `hsfusion:fuse` at this endpoint gives the pixels that the local backend gives; its provenance."""
+    """through_qgis(endpoint, token): `hsfusion:fuse` at this endpoint gives the pixels that the local backend gives;
+    its provenance.
+    """
     import rasterio
 
     def check(endpoint: str, token: str = "") -> dict[str, Any]:

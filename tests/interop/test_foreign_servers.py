@@ -1,4 +1,6 @@
-"""The plugin's own client, and hsfusion:fuse, against NVIDIA Triton and KServe; NVIDIA's tritonclient against our server."""
+"""The plugin's own client, and hsfusion:fuse, against NVIDIA Triton and KServe; NVIDIA's tritonclient against our
+server.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Mosaics on a Ray cluster: the plugin's pixels, a run that goes on where it was broken off, a worker that is killed, rasters by URL."""
+"""Mosaics on a Ray cluster: the plugin's pixels, a run that goes on where it was broken off, a worker that is killed,
+rasters by URL.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +171,9 @@ def site(make_pair):
 
 
 def test_the_model_on_rasters_by_url_as_the_plugin_has_it(mosaic, site, serve, qgis_process, tmp_path):
-    """In float32: bfloat16 turns the last digit of the estimates, which differ from numpy to numpy, into the third of the result."""
+    """In float32: bfloat16 turns the last digit of the estimates, which differ from numpy to numpy, into the third of
+    the result.
+    """
     address, hsi, msi = site
     output, plugin = tmp_path / "mosaic.tif", tmp_path / "plugin.tif"
     wanted = {"MODEL": "hsfusion-base", "GUARD": "true", "SEED": 3, "SAMPLES": 1, "TILE_SIZE": 256}

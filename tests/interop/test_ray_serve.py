@@ -1,4 +1,6 @@
-"""The app under Ray Serve with two replicas: the single server's results, and a replica that is killed costs no tile."""
+"""The app under Ray Serve with two replicas: the single server's results, and a replica that is killed costs
+no tile.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def cluster(serve):
 
 
 def replicas() -> list[int]:
-    """Process numbers of the replicas; Ray gives their processes this title. Seen are those of this network namespace's Ray only."""
+    """Process numbers of the replicas; Ray gives their processes this title. Seen are those of this network namespace's
+    Ray only.
+    """
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     own = os.readlink("/proc/self/ns/net")
     found = []

@@ -25,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @functools.lru_cache(maxsize=1)
 def backend_works() -> bool:
-    """Whether there is a backend's interpreter that fits this system (scripts/dev/test-versions has none in its tree)."""
+    """Whether there is a backend's interpreter that fits this system (scripts/dev/test-versions has none in
+    its tree).
+    """
     python = ROOT / ".venv" / "bin" / "python"
     find = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
     return python.is_file() and subprocess.run([str(python), "-I", "-c", find], check=False).returncode == 0
@@ -133,7 +135,9 @@ class QgisProcess:
         interrupt_after: float | None = None,
         **parameters,
     ) -> Result:
-        """Run to the end; `check` fails the test unless it exits 0; `interrupt_after` sends SIGINT after so many seconds."""
+        """Run to the end; `check` fails the test unless it exits 0; `interrupt_after` sends SIGINT after so many
+        seconds.
+        """
         started = time.monotonic()
         process = self.start(algorithm, env, **parameters)
         try:

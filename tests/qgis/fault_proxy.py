@@ -1,4 +1,6 @@
-"""A proxy before a real server that does harm to chosen tiles, and counts what passes. For tests of what a run does about it."""
+"""A proxy before a real server that does harm to chosen tiles, and counts what passes. For tests of what a run does
+about it.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Visit:
 
 
 class Proxy:
-    """`harm(fault, numbers)` says what befalls the tiles of these numbers, counted from 0 in the order in which they are sent."""
+    """`harm(fault, numbers)` says what befalls the tiles of these numbers, counted from 0 in the order in which they
+    are sent.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port

@@ -1,4 +1,6 @@
-"""An HSI of the synthetic scene on a grid that has nothing to do with the MSI's: another CRS, turned, or with pixels of another shape."""
+"""An HSI of the synthetic scene on a grid that has nothing to do with the MSI's: another CRS, turned, or with pixels of
+another shape.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def make_pair(folder: Path, order: np.ndarray | None = None, displacement: np.nd
 
 
 def warped(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """image (L, H, W), which goes on periodically as `scene` does, at its own places plus displacement (2, H, W); cubic convolution."""
+    """image (L, H, W), which goes on periodically as `scene` does, at its own places plus displacement (2, H, W); cubic
+    convolution.
+    """
     rows, cols = image.shape[1:]
     places = np.mgrid[:rows, :cols] + displacement
     (top, by_row), (left, by_col) = (cubic_weights(place) for place in places)

@@ -1,4 +1,6 @@
-"""Files laid out exactly as agencies deliver them, small and synthetic: names, dimensions, attributes, scale factors."""
+"""Files laid out exactly as agencies deliver them, small and synthetic: names, dimensions, attributes, scale
+factors.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def add_attributes(thing: gdal.Group | gdal.MDArray, attributes: Mapping[str, An
 
 
 def emit(path: Path, values: np.ndarray, nm: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> str:
-    """EMIT L2A (emit-sds/emit-utils, daac_converter.py): reflectance (downtrack, crosstrack, bands), its bands and places in groups."""
+    """EMIT L2A (emit-sds/emit-utils, daac_converter.py): reflectance (downtrack, crosstrack, bands), its bands and
+    places in groups.
+    """
     container = gdal.GetDriverByName("netCDF").CreateMultiDimensional(str(path))
     root = container.GetRootGroup()
     sizes = {"downtrack": lon.shape[0], "crosstrack": lon.shape[1], "bands": nm.size}
@@ -62,7 +66,9 @@ def emit(path: Path, values: np.ndarray, nm: np.ndarray, lon: np.ndarray, lat: n
 
 
 def tanager(path: Path, values: np.ndarray, nm: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> str:
-    """Planet's Tanager, basic surface reflectance: HDF-EOS5 swath (band, row, column), bands told by attributes of the array."""
+    """Planet's Tanager, basic surface reflectance: HDF-EOS5 swath (band, row, column), bands told by attributes of the
+    array.
+    """
     container = gdal.GetDriverByName("netCDF").CreateMultiDimensional(str(path))
     swath = group_of(container.GetRootGroup(), ("HDFEOS", "SWATHS", "HYP"))
     cube = add_array(
@@ -96,7 +102,9 @@ def prisma_1(path: Path, values: np.ndarray, nm: np.ndarray, lon: np.ndarray, la
 
 
 def sentinel_2(folder: Path, values: Mapping[str, np.ndarray], grid: tuple[float, ...], epsg: int) -> Path:
-    """A Sentinel-2 level 2A product in the compact SAFE format (ESA, S2-PDGS-TAS-DI-PSD) with these 10 m bands ("B04", "AOT", ...)."""
+    """A Sentinel-2 level 2A product in the compact SAFE format (ESA, S2-PDGS-TAS-DI-PSD) with these 10 m bands ("B04",
+    "AOT", ...).
+    """
     tile, taken = "T32UMA", "20230601T101559"
     product = folder / f"S2B_MSIL2A_{taken}_N0509_R065_{tile}_20230601T131200.SAFE"
     granule = product / "GRANULE" / f"L2A_{tile}_A032571_{taken}"
@@ -129,7 +137,7 @@ def sentinel_2(folder: Path, values: Mapping[str, np.ndarray], grid: tuple[float
     rows, cols = next(iter(values.values())).shape
     sizes = "".join(
         f'<Size resolution="{r}"><NROWS>{rows * 10 // r}</NROWS><NCOLS>{cols * 10 // r}</NCOLS></Size>'
-        f'<Geoposition resolution="{r}"><ULX>{grid[0]}</ULX><ULY>{grid[3]}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'
+        f'<Geoposition resolution="{r}"><ULX>{grid[0]}</ULX><ULY>{grid[3]}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'  # noqa: E501
         for r in (10, 20, 60)
     )
     (granule / "MTD_TL.xml").write_text(

@@ -1,4 +1,6 @@
-"""hsfusion:adapt through `qgis_process`: a real short adaptation, its file in hsfusion:fuse, cancel, and what is refused."""
+"""hsfusion:adapt through `qgis_process`: a real short adaptation, its file in hsfusion:fuse, cancel, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ network = build_network(settings)
 torch.manual_seed(0)
 state = {k: v + (0.3 * torch.randn_like(v) if "head.bias" in k else 0) for k, v in network.state_dict().items()}
 save_model(sys.argv[2], state, card)
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")

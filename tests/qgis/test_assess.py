@@ -76,7 +76,9 @@ def test_through_qgis_process(qgis_process, pair, fused, tmp_path):
 
 
 def test_the_map_shows_where_and_how_far(pair, tmp_path):
-    """Two spots: one that both sensors see, in known size, and one that only the HSI's bands beyond the MSI's can tell."""
+    """Two spots: one that both sensors see, in known size, and one that only the HSI's bands beyond the MSI's
+    can tell.
+    """
     cube = pair.truth.copy()
     cube[:, 40:48, 20:28] += 400.0  # whole HSI pixels: rows 10 and 11, columns 5 and 6
     path, there = tmp_path / "map.tif", {"psf_fwhm": 1.1, "shift_x": 0.0, "shift_y": 0.0}

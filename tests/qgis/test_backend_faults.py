@@ -1,4 +1,6 @@
-"""What becomes of `hsfusion:fuse` when somebody or something is killed in the middle of a tile, with a real model at work."""
+"""What becomes of `hsfusion:fuse` when somebody or something is killed in the middle of a tile, with a real model at
+work.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def out(tmp_path) -> Path:
 
 @pytest.fixture
 def refused(qgis_process, backend, pair, out):
-    """Run hsfusion:fuse on the pair with some parameters replaced; the run must fail with these words and leave nothing."""
+    """Run hsfusion:fuse on the pair with some parameters replaced; the run must fail with these words and leave
+    nothing.
+    """
 
     def run(*words: str, algorithm: str = "hsfusion:fuse", env: dict[str, str] | None = None, **parameters) -> None:
         given = {"HSI": pair.hsi, "MSI": pair.msi, "OUTPUT": out / "fused.tif", **parameters}

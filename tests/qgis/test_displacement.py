@@ -1,4 +1,6 @@
-"""Pairs whose HSI does not lie where its grid says: found, used by every method, and the same however the output is cut."""
+"""Pairs whose HSI does not lie where its grid says: found, used by every method, and the same however the output is
+cut.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """EnMAP-Box finds wavelengths, widths and bad bands in what we write, and we find what it writes.
 
 It has two readers, and they look at different places (repository EnMAP-Box/enmap-box, read in November 2026):
-``enmapboxprocessing/rasterreader.py``, RasterReader.wavelength, .fwhm, .badBandMultiplier: items wavelength, wavelength_units, fwhm and bbl
-of the band in any domain, else lists of the data set in any domain; before them a file FILE.stac.json.
-``qps/qgsrasterlayerproperties.py``, QgsRasterLayerSpectralProperties.readFromGDALDataset: CENTRAL_WAVELENGTH_UM and FWHM_UM of the band's
-domain IMAGERY, in micrometres, else items of the band whose names match a pattern; scale and offset of the band.
+``enmapboxprocessing/rasterreader.py``, RasterReader.wavelength, .fwhm, .badBandMultiplier: items wavelength,
+wavelength_units, fwhm and bbl of the band in any domain, else lists of the data set in any domain; before them a file
+FILE.stac.json. ``qps/qgsrasterlayerproperties.py``, QgsRasterLayerSpectralProperties.readFromGDALDataset:
+CENTRAL_WAVELENGTH_UM and FWHM_UM of the band's domain IMAGERY, in micrometres, else items of the band whose names match
+a pattern; scale and offset of the band.
 """
 
 from __future__ import annotations
@@ -107,7 +108,9 @@ def written(path, count: int = 3) -> gdal.Dataset:
 
 
 def test_what_enmapbox_writes(tmp_path):
-    """RasterWriter: items of the band. Its properties dialog: IMAGERY, or lists of the data set in domain ENVI, keys with blanks."""
+    """RasterWriter: items of the band. Its properties dialog: IMAGERY, or lists of the data set in domain ENVI, keys
+    with blanks.
+    """
     nm = [450.5, 550.0, 660.25]
     for form in ("band", "envi band", "envi list", "force"):
         path = tmp_path / f"{form.replace(' ', '_')}.tif"

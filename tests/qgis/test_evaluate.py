@@ -133,7 +133,9 @@ def test_the_common_area_is_compared(pair, tmp_path, part, grid):
 
 @pytest.mark.parametrize(("cut", "refused"), [(2, False), (3, True)])
 def test_without_georeference_what_simulation_cuts_is_left_out(tmp_path, cut, refused):
-    """Simulation cuts less than a coarse pixel at the south and east edge; a raster that lacks more may begin anywhere."""
+    """Simulation cuts less than a coarse pixel at the south and east edge; a raster that lacks more may begin
+    anywhere.
+    """
     reference, fused = cubes()
     paths = [tmp_path / "reference.tif", tmp_path / "fused.tif"]
     for path, cube in zip(paths, (reference, fused[:, :-cut, :-cut])):

@@ -1,7 +1,9 @@
-"""Everything that can go wrong between a run and its tiles, with real processes: nothing half-written, no finished tile lost, the same pixels.
+"""Everything that can go wrong between a run and its tiles, with real processes: nothing half-written, no finished tile
+lost, the same pixels.
 
-Each test does one kind of harm in the middle of a fusion with the bundled model. Either the run gets over it by itself, or it ends in one
-sentence and the same run, started again, asks the backend only for the tiles that are missing. scripts/dev/test-faults runs all of them, CI a few.
+Each test does one kind of harm in the middle of a fusion with the bundled model. Either the run gets over it by itself,
+or it ends in one sentence and the same run, started again, asks the backend only for the tiles that are missing.
+scripts/dev/test-faults runs all of them, CI a few.
 """
 
 from __future__ import annotations

@@ -175,7 +175,9 @@ def test_guard(qgis_process, backend, pair, tmp_path):
 
 
 def test_mask_and_bands_out_of_order(qgis_process, backend, tmp_path):
-    """Masked pixels and HSI pixels without data are nodata; a band without data comes out as nodata, the others in their order."""
+    """Masked pixels and HSI pixels without data are nodata; a band without data comes out as nodata, the others in
+    their order.
+    """
     order = np.random.default_rng(1).permutation(pairs.BANDS)
     pair = pairs.make_pair(tmp_path, order)
     values = read(pair.hsi)

@@ -1,4 +1,6 @@
-"""hsfusion:fuse with a published system in its full-band form, through `qgis_process`; the weights are untrained and small."""
+"""hsfusion:fuse with a published system in its full-band form, through `qgis_process`; the weights are untrained and
+small.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ for name, kwargs in settings.items():
     for parameter in network.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
     save_model(f"{folder}/my-{name}.safetensors", network.state_dict(), {"name": name, "architecture": name, "settings": kwargs, **common})
-"""
+"""  # noqa: E501
 CARD = {
     "spectral_mode": "full-band",
     "bands": pairs.BANDS,
@@ -81,7 +83,9 @@ def nearest(pair) -> np.ndarray:
 
 
 def test_samples_their_spread_and_tiles(fuse, pair, tmp_path):
-    """Two samples over the whole scene and over other tiles: the same; UNCERTAINTY is their spread; provenance says what was used."""
+    """Two samples over the whole scene and over other tiles: the same; UNCERTAINTY is their spread; provenance says
+    what was used.
+    """
     given = {"HSI": pair.hsi, "MSI": pair.msi, "GUARD": "false", "SAMPLES": 2, "SEED": 3, "SAMPLER": "ancestral"}
     for name, size in (("whole", 0), ("tiled", 48)):
         result = fuse(
@@ -97,7 +101,7 @@ def test_samples_their_spread_and_tiles(fuse, pair, tmp_path):
     record = json.loads((tmp_path / "whole.json").read_text(encoding="utf-8"))
     assert record["method"] == "my-ddpm-fus" and len(record["model"]["sha256"]) == 64
     assert record["bands_interpolated"] is False
-    about = "ddpm-fus: weights trained for 1.5 h on 2 scenes; on 1 scenes left out (35 dB) it has 39.5 dB, interpolation 26.0 dB, GLP-HS 40.0 dB."
+    about = "ddpm-fus: weights trained for 1.5 h on 2 scenes; on 1 scenes left out (35 dB) it has 39.5 dB, interpolation 26.0 dB, GLP-HS 40.0 dB."  # noqa: E501
     assert record["model"]["about"] == about and about in (tmp_path / "whole.html").read_text(encoding="utf-8")
     assert record["parameters"]["SAMPLER"] == "ancestral"
 
@@ -117,7 +121,9 @@ def test_the_guard_keeps_an_untrained_system_from_the_user(fuse, pair, tmp_path,
 
 
 def test_another_sensors_bands_are_refused_or_interpolated(fuse, pair, tmp_path):
-    """17 bands, at other wavelengths and out of order: refused with what the model wants; interpolated where the user says so."""
+    """17 bands, at other wavelengths and out of order: refused with what the model wants; interpolated where the user
+    says so.
+    """
     keep = np.random.default_rng(0).permutation(pairs.BANDS)[:17]
     hsi = pairs.write(
         tmp_path / "other.tif", read(pair.hsi)[keep], pairs.RATIO * pairs.PIXEL, wavelengths=pairs.WAVELENGTHS[keep]
@@ -144,7 +150,9 @@ def test_another_sensors_bands_are_refused_or_interpolated(fuse, pair, tmp_path)
 
 
 def test_another_msi_and_another_ratio_are_interpolated(fuse, pair, tmp_path):
-    """Three MSI bands of twice the pixel size, as HSR-Diff's network of Pavia runs on HypSen: a warning, and a result near the interpolated HSI."""
+    """Three MSI bands of twice the pixel size, as HSR-Diff's network of Pavia runs on HypSen: a warning, and a result
+    near the interpolated HSI.
+    """
     fine = read(pair.msi)[:3]
     half = fine.reshape(3, fine.shape[1] // 2, 2, fine.shape[2] // 2, 2).mean(axis=(2, 4))
     msi = pairs.write(tmp_path / "half.tif", half, 2 * pairs.PIXEL, wavelengths=pairs.MSI_WAVELENGTHS[:3])

@@ -1,4 +1,6 @@
-"""A batch of pairs: the list, what is done is skipped, failures do not end it, outliers stand out, one start of the backend."""
+"""A batch of pairs: the list, what is done is skipped, failures do not end it, outliers stand out, one start of the
+backend.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a run says of a model where the pair lies outside its training, and of the error of what the guard ships instead."""
+"""What a run says of a model where the pair lies outside its training, and of the error of what the guard ships
+instead.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""hsfusion:getmodel: further models by manifest, over https or from a folder, whole and with the right hash or not at all."""
+"""hsfusion:getmodel: further models by manifest, over https or from a folder, whole and with the right hash or not at
+all.
+"""
 
 from __future__ import annotations
 

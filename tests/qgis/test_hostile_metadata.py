@@ -31,7 +31,7 @@ HOSTILE = {
     "unclosed DESIS bands": "<band>" * 60_000,
     "half numbers": "<band><bandNumber>" + " " * 380_000,
     "deep": "<a>" * 100_000 + "</a>" * 100_000,
-    "long number": f'<x><bandID number="{"9" * 300_000}"><wavelengthCenterOfBand>1</wavelengthCenterOfBand></bandID></x>',
+    "long number": f'<x><bandID number="{"9" * 300_000}"><wavelengthCenterOfBand>1</wavelengthCenterOfBand></bandID></x>',  # noqa: E501
     "blanks": "<x><expectedChannelsList>" + "1 ," * 120_000,
     "entities": '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><x>&b;&b;</x>',
     "nothing": "",

@@ -1,4 +1,6 @@
-"""Results are loaded after a run from the dialog, which works on a thread of its own, with a style and a name that tells them apart."""
+"""Results are loaded after a run from the dialog, which works on a thread of its own, with a style and a name that
+tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from hsfusion.tests.qgis import pairs
 
 @pytest.fixture
 def run_as_dialog(provider, qgis_app):
-    """Run an algorithm as its dialog does: a task, and a context whose project wants the layers; returns name by output path."""
+    """Run an algorithm as its dialog does: a task, and a context whose project wants the layers; returns name by output
+    path.
+    """
     from qgis.core import (
         QgsProcessingAlgRunnerTask,
         QgsProcessingContext,

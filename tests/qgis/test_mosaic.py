@@ -1,4 +1,6 @@
-"""Windows that processes fuse apart from each other: the plugin's pixels, kept until the output is whole. scripts/dev/test-interop runs them on Ray."""
+"""Windows that processes fuse apart from each other: the plugin's pixels, kept until the output is whole.
+scripts/dev/test-interop runs them on Ray.
+"""
 
 from __future__ import annotations
 

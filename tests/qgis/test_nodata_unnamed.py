@@ -1,4 +1,6 @@
-"""Fill that no header names, nodata in single bands, colour tables: nothing of it ruins a scene, and all of it is said."""
+"""Fill that no header names, nodata in single bands, colour tables: nothing of it ruins a scene, and all of it
+is said.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""numpy inside QGIS multiplies with the library that it was built for, not with the one that QGIS happens to bring along."""
+"""numpy inside QGIS multiplies with the library that it was built for, not with the one that QGIS happens to bring
+along.
+"""
 
 from __future__ import annotations
 

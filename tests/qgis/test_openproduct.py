@@ -1,4 +1,6 @@
-"""Products as they are delivered, opened: values, wavelengths, widths, bad bands, place, mask, sensor, time, by miniatures."""
+"""Products as they are delivered, opened: values, wavelengths, widths, bad bands, place, mask, sensor, time, by
+miniatures.
+"""
 
 from __future__ import annotations
 

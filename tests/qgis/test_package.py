@@ -1,4 +1,6 @@
-"""The zip for the plugin site: the same bytes twice, clean, and a plugin that works in a profile that knows nothing else."""
+"""The zip for the plugin site: the same bytes twice, clean, and a plugin that works in a profile that knows nothing
+else.
+"""
 
 from __future__ import annotations
 

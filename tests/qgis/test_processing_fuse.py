@@ -30,7 +30,7 @@ card = {
     "tile_multiple": 8, "halo": 48,
 }
 save_model(sys.argv[2], build_network(settings).state_dict(), card)
-"""
+"""  # noqa: E501
 
 
 def write(path, values, pixel, epsg=32632, origin=(500000.0, 5600000.0), wavelengths=None, nodata=None):

@@ -237,7 +237,8 @@ def test_loading_is_quick_and_light():
         "import hsfusion.hsfusion_plugin.plugin, hsfusion.processing.provider as p\n"
         "[a().initAlgorithm() for a in p.ALGORITHMS]\n"
         "print(time.process_time() - began)\n"
-        "print(*[m for m in ('numpy', 'osgeo', 'requests', 'yaml', 'jinja2', 'plotly', 'torch') if m in set(sys.modules) - loaded])\n"
+        "print(*[m for m in ('numpy', 'osgeo', 'requests', 'yaml', 'jinja2', 'plotly', 'torch') if m in "
+        "set(sys.modules) - loaded])\n"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     seconds, heavy = shown.split("\n")[:2]

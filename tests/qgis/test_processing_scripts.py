@@ -42,7 +42,7 @@ plugin = hsfusion.classFactory(None)
 plugin.initProcessing()
 result = processing.run("hsfusion:fuse", {"HSI": sys.argv[1], "MSI": sys.argv[2], "MODEL": "average", "OUTPUT": sys.argv[3]})
 print(result["USED_METHOD"], result["OUTPUT"])
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.skipif(not os.path.isdir(PLUGINS), reason="QGIS's Processing is elsewhere")

@@ -91,7 +91,7 @@ def test_shift_and_phase(qgis_process, tmp_path):
     ramp = write(tmp_path / "ramp.tif", np.stack([rows, cols] * 5), np.linspace(500, 900, 10))
     hsi = tmp_path / "hsi.tif"
     qgis_process(
-        "hsfusion:simulate", REFERENCE=ramp, RATIO=4, SHIFT_X=1.25, SHIFT_Y=-0.5, SNR_HSI=0, SNR_MSI=0, SENSOR="RapidEye",
+        "hsfusion:simulate", REFERENCE=ramp, RATIO=4, SHIFT_X=1.25, SHIFT_Y=-0.5, SNR_HSI=0, SNR_MSI=0, SENSOR="RapidEye",  # noqa: E501
         OUTPUT_HSI=hsi, OUTPUT_MSI=tmp_path / "msi.tif",
     )  # fmt: skip
     found, _ = read(hsi)
@@ -140,7 +140,7 @@ def test_srf_file(qgis_process, reference, tmp_path):
     curves.write_text("wavelength_nm,first,second\n430,1,0\n600,1,0\n601,0,1\n890,0,1\n", encoding="utf-8")
     msi = tmp_path / "msi.tif"
     qgis_process(
-        "hsfusion:simulate", REFERENCE=reference, SRF_FILE=curves, SNR_MSI=0, OUTPUT_HSI=tmp_path / "h.tif", OUTPUT_MSI=msi
+        "hsfusion:simulate", REFERENCE=reference, SRF_FILE=curves, SNR_MSI=0, OUTPUT_HSI=tmp_path / "h.tif", OUTPUT_MSI=msi  # noqa: E501
     )  # fmt: skip
     found, dataset = read(msi)
     low = WAVELENGTHS <= 600

@@ -74,7 +74,7 @@ def true_index(pair: pairs.Pair) -> np.ndarray:
 
 def test_an_index_through_qgis_process_without_a_backend(qgis_process, pair, tmp_path):
     result = qgis_process(
-        "hsfusion:propagate", env={"HSFUSION_PYTHON": "/nowhere"}, HSI=pair.hsi, MSI=pair.msi, MODEL="average", SAMPLES=20,
+        "hsfusion:propagate", env={"HSFUSION_PYTHON": "/nowhere"}, HSI=pair.hsi, MSI=pair.msi, MODEL="average", SAMPLES=20,  # noqa: E501
         WHAT="index", FORMULA="NDVI", OUTPUT_MEAN=tmp_path / "mean.tif", OUTPUT_STD=tmp_path / "std.tif",
         OUTPUT_QUANTILES=tmp_path / "q.tif", REPORT=tmp_path / "report.html",
     )  # fmt: skip

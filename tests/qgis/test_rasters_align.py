@@ -44,7 +44,9 @@ def msi(rows=60, cols=75, x=0.0, y=0.0, size=10.0, **rest):
 
 
 def centre_error(a, coarse, fine):
-    """Largest distance, in fine pixels, between where the formula and where the two grids put a coarse pixel's centre."""
+    """Largest distance, in fine pixels, between where the formula and where the two grids put a coarse pixel's
+    centre.
+    """
     errors = []
     for axis, (chosen, phase, origin, step) in enumerate(
         ((a.coarse_rows, a.phase_y, 3, 5), (a.coarse_cols, a.phase_x, 0, 1))
@@ -79,7 +81,9 @@ def test_hsi_larger_than_msi_and_the_other_way_round():
 
 
 def test_grids_off_by_a_fraction():
-    """Whole HSI pixels only; the rest of the offset is the phase: positive where the HSI lies further right and down."""
+    """Whole HSI pixels only; the rest of the offset is the phase: positive where the HSI lies further right
+    and down.
+    """
     a = align(hsi(x=13.0, y=-4.0), msi(200, 200))
     assert (a.phase_x, a.phase_y) == pytest.approx((0.3, 0.4))
     assert (a.fine_cols.start, a.fine_rows.start) == (1, 0)

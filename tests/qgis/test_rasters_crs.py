@@ -1,4 +1,6 @@
-"""Where coordinates are awkward: two names for one CRS, shifts between data, 180 degrees, poles, longitudes from 0 to 360."""
+"""Where coordinates are awkward: two names for one CRS, shifts between data, 180 degrees, poles, longitudes from 0 to
+360.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,9 @@ def coarser(grid, shape):
 @pytest.mark.parametrize("hsi", FINE)
 @pytest.mark.parametrize("msi", FINE)
 def test_across_180_degrees(tmp_path, hsi, msi):
-    """Nothing is lost, whichever side longitudes are counted from; between two grids in degrees nothing is resampled."""
+    """Nothing is lost, whichever side longitudes are counted from; between two grids in degrees nothing is
+    resampled.
+    """
     fine = write(tmp_path / "msi.tif", *FINE[msi], count=2)
     grid, shape, code = FINE[hsi]
     if ("UTM" in hsi) != ("UTM" in msi):  # large enough to cover the other one

@@ -262,7 +262,7 @@ def envi(folder, header, bands=3, encoding="utf-8"):
     """An ENVI file of 2 x 3 pixels with these lines in its header."""
     path = folder / "cube.dat"
     np.arange(6 * bands, dtype="<f4").tofile(path)
-    head = f"ENVI\nsamples = 3\nlines = 2\nbands = {bands}\nheader offset = 0\ndata type = 4\ninterleave = bsq\nbyte order = 0\n"
+    head = f"ENVI\nsamples = 3\nlines = 2\nbands = {bands}\nheader offset = 0\ndata type = 4\ninterleave = bsq\nbyte order = 0\n"  # noqa: E501
     path.with_suffix(".hdr").write_bytes((head + header).encode(encoding))
     return Raster.open(path)
 

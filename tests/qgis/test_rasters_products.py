@@ -352,7 +352,9 @@ def test_vrt_of_chosen_bands(tmp_path):
 @pytest.mark.parametrize("interleave", ["bil", "bip", "bsq"])
 @pytest.mark.parametrize("kind", [("2", ">i2"), ("4", "<f4")])
 def test_aviris(tmp_path, interleave, kind):
-    """Big-endian integers behind a header, wavelengths in micrometres, a scale factor, a flight line that is turned on the map."""
+    """Big-endian integers behind a header, wavelengths in micrometres, a scale factor, a flight line that is turned on
+    the map.
+    """
     code, dtype = kind
     values = np.random.default_rng(0).integers(-50, 9000, (4, 6, 7)).astype(np.int16)
     values[:, 0, 0] = -9999
@@ -361,8 +363,10 @@ def test_aviris(tmp_path, interleave, kind):
     path.write_bytes(b"\0" * 128 + values.transpose(axes).astype(dtype).tobytes())
     path.with_name(path.name + ".hdr").write_text(
         f"ENVI\ndescription = {{\n  AVIRIS-NG reflectance }}\nsamples = 7\nlines = 6\nbands = 4\nheader offset = 128\n"
-        f"file type = ENVI Standard\ndata type = {code}\ninterleave = {interleave}\nbyte order = {int(dtype[0] == '>')}\n"
-        "map info = { UTM , 1.000 , 1.000 , 500000.00 , 5600000.00 , 4.1 , 4.1 , 32 , North , WGS-84 , units=Meters , rotation=29.0 }\n"
+        f"file type = ENVI Standard\ndata type = {code}\ninterleave = {interleave}\nbyte order = "
+        f"{int(dtype[0] == '>')}\n"
+        "map info = { UTM , 1.000 , 1.000 , 500000.00 , 5600000.00 , 4.1 , 4.1 , 32 , North , WGS-84 , units=Meters , "
+        "rotation=29.0 }\n"
         "wavelength units = Micrometers\nwavelength = { 0.37686, 0.55218 , 0.6573711,\n 0.86272 }\n"
         "fwhm = { 0.00557, 0.0058, 0.005808, 0.0061}\nbbl = { 0, 1, 1, 1}\ndata ignore value = -9999\n"
         "reflectance scale factor = 10000.0\n",
@@ -387,7 +391,9 @@ def test_aviris(tmp_path, interleave, kind):
 @driver("SENTINEL2")
 @driver("JP2OpenJPEG")
 def test_sentinel_2_as_a_safe_product(provider, tmp_path):
-    """Wavelengths, widths, and 0 outside the swath as nodata, by the name that GDAL gives the 10 m bands; algorithms take that name."""
+    """Wavelengths, widths, and 0 outside the swath as nodata, by the name that GDAL gives the 10 m bands; algorithms
+    take that name.
+    """
     from qgis.core import QgsProcessingContext
 
     pair = pairs.make_pair(tmp_path)
@@ -419,7 +425,9 @@ def test_sentinel_2_as_a_safe_product(provider, tmp_path):
 
 
 def test_sentinel_2_level_2a_brings_maps_among_its_bands(tmp_path):
-    """As GDAL describes the 10 m subdataset of a .SAFE product: AOT and WVP are no bands, though "550nm" is said of one."""
+    """As GDAL describes the 10 m subdataset of a .SAFE product: AOT and WVP are no bands, though "550nm" is said of
+    one.
+    """
     path = pairs.write(tmp_path / "s2.tif", np.random.default_rng(0).normal(size=(6, 5, 5)), 10.0)
     dataset = gdal.Open(str(path), gdal.GA_Update)
     told = [("B4", 665, 30), ("B3", 560, 35), ("B2", 490, 65), ("B8", 842, 115)]
@@ -444,7 +452,9 @@ def test_sentinel_2_level_2a_brings_maps_among_its_bands(tmp_path):
 
 
 def test_a_vrt_of_landsat_files(tmp_path):
-    """One file a band, 0 outside the scene, stacked by gdalbuildvrt: no wavelengths, so the sensor goes by the number of bands."""
+    """One file a band, 0 outside the scene, stacked by gdalbuildvrt: no wavelengths, so the sensor goes by the number
+    of bands.
+    """
     names = []
     for number in (2, 3, 4, 5):
         name = tmp_path / f"LC09_L2SP_193024_20230601_20230603_02_T1_SR_B{number}.TIF"

@@ -1,4 +1,6 @@
-"""Ratios that are no whole numbers, from simulation to evaluation, and a stand-in for a real pair: 83.3 m against 10 m, grids unaligned."""
+"""Ratios that are no whole numbers, from simulation to evaluation, and a stand-in for a real pair: 83.3 m against 10 m,
+grids unaligned.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def scene():
 
 @pytest.fixture(scope="module")
 def unaligned(scene, tmp_path_factory):
-    """HSI and MSI whose grids do not nest, the HSI's content 0.9 north and 0.7 MSI pixels west of where its grid says."""
+    """HSI and MSI whose grids do not nest, the HSI's content 0.9 north and 0.7 MSI pixels west of where its
+    grid says.
+    """
     folder, random = tmp_path_factory.mktemp("ratios"), np.random.default_rng(1)
     fine, coarse = (range(n) for n in scene.shape[1:]), (range(n) for n in (26, 30))
     hsi = Degradation(TRUE, scene.shape[1:], *fine, *coarse)(scene)
@@ -84,7 +88,9 @@ def test_tiles_and_extents_do_not_show(unaligned, tmp_path):
 
 @pytest.mark.parametrize(("ratio", "method"), [(2.5, "glp-hs"), (3.7, "sfim-hs"), (8.33, "loc")])
 def test_simulated_fused_evaluated(scene, tmp_path, ratio, method):
-    """One ratio through all algorithms: the simulated pair lies where the reference lies, and the scores are those of a pair in place."""
+    """One ratio through all algorithms: the simulated pair lies where the reference lies, and the scores are those of a
+    pair in place.
+    """
     reference = pairs.write(tmp_path / "reference.tif", scene, pairs.PIXEL, wavelengths=pairs.WAVELENGTHS)
     pair = str(tmp_path / "hsi.tif"), str(tmp_path / "msi.tif")
     simulate.run(SimulationRequest(str(reference), *pair, ratio=ratio, shift_x=0.7), Progress())

@@ -11,7 +11,8 @@ TILE = 32
 
 
 def border_against_inside(fused: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
-    """Largest excess of a step between neighbours over the same step of a run in one tile, across tile borders and inside tiles.
+    """Largest excess of a step between neighbours over the same step of a run in one tile, across tile borders and
+    inside tiles.
 
     Each is a share of the data range: edges of the scene itself are in both runs and take no part.
     """

@@ -85,7 +85,9 @@ def wheels(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def saved(tmp_path, monkeypatch) -> dict[str, str]:
-    """What would be saved in QGIS's settings; caches and pip's configuration are the test's own, and no driver is seen."""
+    """What would be saved in QGIS's settings; caches and pip's configuration are the test's own, and no driver
+    is seen.
+    """
     values: dict[str, str] = {}
     monkeypatch.setattr(environment, "save", values.update)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -255,7 +257,7 @@ def test_a_base_that_will_not_do(tmp_path, body, said):
 
 
 def test_cancel_ends_the_child_and_its_children_at_once(tmp_path):
-    body = f'case "$*" in *"-m venv"*) sleep 300 & echo $! >{tmp_path}/pid; echo working; wait;; *) echo \'{able()}\';; esac'
+    body = f'case "$*" in *"-m venv"*) sleep 300 & echo $! >{tmp_path}/pid; echo working; wait;; *) echo \'{able()}\';; esac'  # noqa: E501
     told = Told(cancel_at="working")
     with pytest.raises(Cancelled, match="run it again"):
         run(SetupRequest(tmp_path / "env", base_python=script(tmp_path / "python3", body), build="cpu"), told)
@@ -342,7 +344,7 @@ def test_the_build_for_a_driver(tmp_path, monkeypatch, header, build, why):
 
 
 def test_pip_26_names_the_proxy_by_its_address_alone():
-    line = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(\"HTTPSConnection(host='10.0.0.1', port=3128): refused\")'"
+    line = "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(\"HTTPSConnection(host='10.0.0.1', port=3128): refused\")'"  # noqa: E501
     assert "proxy refused" in explain([line], 1, "3.14", "PyPI", "http://10.0.0.1:3128")
     for other in ("", "10.0.0.2:3128", "http://10.0.0.1", "http://10.0.0.1:none"):
         assert "cannot be reached" in explain([line], 1, "3.14", "PyPI", other)

@@ -1,4 +1,6 @@
-"""The failures of hsfusion:setupbackend as they really happen: a Python without venv, no network, a proxy that wants a login, a foreign wheel."""
+"""The failures of hsfusion:setupbackend as they really happen: a Python without venv, no network, a proxy that wants a
+login, a foreign wheel.
+"""
 
 from __future__ import annotations
 

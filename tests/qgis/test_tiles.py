@@ -1,4 +1,6 @@
-"""The loop over tiles: spectra are made in parts, the same as of the whole tile, and none is kept after it was written."""
+"""The loop over tiles: spectra are made in parts, the same as of the whole tile, and none is kept after it was
+written.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,9 @@ class Mixture:
 
 
 def mixture(materials: int = 4, msi_bands: int = 4, gain: float = 1.0, offset: float = 0.0, seed: int = 0) -> Mixture:
-    """`materials` smooth spectra in patches with soft edges; MSI bands are means of neighbouring bands, times gain plus offset."""
+    """`materials` smooth spectra in patches with soft edges; MSI bands are means of neighbouring bands, times gain plus
+    offset.
+    """
     random = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(SHAPE[0])[:, None], np.fft.rfftfreq(SHAPE[1])[None]) + 0.02
     textures = np.fft.irfft2(np.fft.rfft2(random.normal(size=(materials, *SHAPE))) / frequency**1.5, SHAPE)

@@ -1,4 +1,6 @@
-"""Model files and lists of models as strangers make them: each fault is that file's own, and nothing is waited for or grows without a bound."""
+"""Model files and lists of models as strangers make them: each fault is that file's own, and nothing is waited for or
+grows without a bound.
+"""
 
 from __future__ import annotations
 

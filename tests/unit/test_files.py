@@ -1,4 +1,6 @@
-"""Files of others and of ours: links are not followed, pipes not waited for; requirements are read with their brackets."""
+"""Files of others and of ours: links are not followed, pipes not waited for; requirements are read with their
+brackets.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def test_only_regular_files_are_opened(tmp_path):
 def test_requirements_with_extras_markers_and_comments():
     from hsfusion.hsfusion_plugin.backend.environment.pythons import _applies, _listed
 
-    text = 'a = 1\nserve = [ # what\n  "ray[serve,data]>=2.50",\n  \'x>=1; extra == "y"\', # ] "no"\n  "z>=3"]\nother = ["w"]\n'
+    text = 'a = 1\nserve = [ # what\n  "ray[serve,data]>=2.50",\n  \'x>=1; extra == "y"\', # ] "no"\n  "z>=3"]\nother = ["w"]\n'  # noqa: E501
     assert _listed(text, "serve") == ["ray[serve,data]>=2.50", 'x>=1; extra == "y"', "z>=3"]
     assert _listed(text, "other") == ["w"] and _listed(text, "none") == []
     assert [_applies(line) for line in _listed(text, "serve")] == [True, False, True]

@@ -42,7 +42,9 @@ def test_constants_are_preserved(sampling, shape):
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 5, 8])
 def test_phase_is_the_block_centre(ratio):
-    """A ramp sampled by D gives the position of the coarse pixel's centre: a phase error of one pixel would be seen as 1.0."""
+    """A ramp sampled by D gives the position of the coarse pixel's centre: a phase error of one pixel would be seen as
+    1.0.
+    """
     size = 12 * ratio
     ramp = np.broadcast_to(np.arange(size, dtype=float), (size, size))
     for psf in ("gaussian", "block-mean"):

@@ -1,4 +1,6 @@
-"""QGIS 4 has Qt 6: enums are scoped, modules come from qgis.PyQt, and some old names are gone. The code must run on both."""
+"""QGIS 4 has Qt 6: enums are scoped, modules come from qgis.PyQt, and some old names are gone. The code must run on
+both.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Blocks: the samples that everything is fitted to, the same from one block as from many, and nothing of a masked pixel in them."""
+"""Blocks: the samples that everything is fitted to, the same from one block as from many, and nothing of a masked pixel
+in them.
+"""
 
 from __future__ import annotations
 

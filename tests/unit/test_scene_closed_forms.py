@@ -1,4 +1,6 @@
-"""Closed forms against independent implementations: dense normal equations for MAP, explicit loops for LOC, exact relations for GLP-HS."""
+"""Closed forms against independent implementations: dense normal equations for MAP, explicit loops for LOC, exact
+relations for GLP-HS.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def test_glp_recovers_a_scene_that_is_linear_in_the_msi():
 
 
 def loc_by_loops(y, low, mask, regression, intercept, ridge):
-    """Slopes (h, w, l, K) of LOC: at every coarse pixel a weighted least-squares problem of its own, mean removed, ridge added."""
+    """Slopes (h, w, l, K) of LOC: at every coarse pixel a weighted least-squares problem of its own, mean removed,
+    ridge added.
+    """
     bands, (h, w) = low.shape[0], y.shape[1:]
     rest = y - np.einsum("kl,lhw->khw", regression, low) - intercept[:, None, None]
     slopes = np.zeros((h, w, bands, len(y)))
@@ -156,7 +160,9 @@ def test_map_with_masked_coarse_pixels_is_the_dense_solution():
 
 
 def test_map_lowers_its_own_cost_where_msi_pixels_are_masked():
-    """There the HSI's share is weighted as if the MSI were known: not the exact minimum, but better than the prior and free of the masked values."""
+    """There the HSI's share is weighted as if the MSI were known: not the exact minimum, but better than the prior and
+    free of the masked values.
+    """
     problem = map_problem(Sampling(3, 1.0, 1.0), (18, 24), 0.1)
     problem[4][4:9, 6:14] = 0.0
     clean = cf.maximum_a_posteriori(*problem)

@@ -1,4 +1,6 @@
-"""Dead and hot columns and lines, spikes and stripes: found whatever they look like, filled to the noise, and nothing taken from a clean scene."""
+"""Dead and hot columns and lines, spikes and stripes: found whatever they look like, filled to the noise, and nothing
+taken from a clean scene.
+"""
 
 from __future__ import annotations
 

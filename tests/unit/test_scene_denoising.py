@@ -1,4 +1,6 @@
-"""The filter of the MSI's noise: it takes noise and little else, no more than the quietest direction shows, the same in any tile."""
+"""The filter of the MSI's noise: it takes noise and little else, no more than the quietest direction shows, the same in
+any tile.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ NOISE = np.array([0.1, 0.2, 0.1, 0.3])
 
 
 def texture(bands: int = 4, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """Bands (l, H, W) that share two textures, one of fields of eight pixels and one of single pixels, of a few per cent of the noise's power."""
+    """Bands (l, H, W) that share two textures, one of fields of eight pixels and one of single pixels, of a few per
+    cent of the noise's power.
+    """
     random = np.random.default_rng(0)
     fields = np.kron(random.normal(size=(shape[0] // 8, shape[1] // 8)), np.ones((8, 8)))
     fine = random.normal(size=shape) * (random.random(shape) < 0.1)

@@ -1,4 +1,6 @@
-"""The displacement of an HSI from the pair alone: what is put in comes out, to its interval, however the scene is turned."""
+"""The displacement of an HSI from the pair alone: what is put in comes out, to its interval, however the scene is
+turned.
+"""
 
 from __future__ import annotations
 

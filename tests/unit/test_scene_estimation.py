@@ -1,4 +1,6 @@
-"""Blind estimation: PSF width, response with gain and offset, and the MSI's noise come out of the pair as they were put in."""
+"""Blind estimation: PSF width, response with gain and offset, and the MSI's noise come out of the pair as they were put
+in.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_where_the_pair_cannot_tell_the_psf_is_nominal(make_scene):
 
 @pytest.mark.parametrize("snr_db", [0, 35])
 def test_response_with_gain_and_offset(make_scene, snr_db):
-    """The row sum is the gain and the intercept the offset, both to a share of the band's mean; the curve itself where the scene shows it."""
+    """The row sum is the gain and the intercept the offset, both to a share of the band's mean; the curve itself where
+    the scene shows it.
+    """
     sampling = Sampling(4)
     block = pair(make_scene(BANDS, 160, 160, materials=8), sampling, snr_db)
     samples = coarse_samples([block], sampling)

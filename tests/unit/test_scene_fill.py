@@ -1,4 +1,6 @@
-"""Unnamed fill is told from data: any value, any place, integers and floats, in all bands or one; clean rasters have none."""
+"""Unnamed fill is told from data: any value, any place, integers and floats, in all bands or one; clean rasters have
+none.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ EVERYTHING = Window.whole(SHAPE)
 
 
 def test_one_band_is_the_textbook_formula():
-    """Aiazzi et al. 2007: least squares of the low-pass band on the HSI's bands, then cov(I, band) / var(I) times (P - I), band by band."""
+    """Aiazzi et al. 2007: least squares of the low-pass band on the HSI's bands, then cov(I, band) / var(I) times (P -
+    I), band by band.
+    """
     scene = mixture(msi_bands=1)
     y, pan = scene.block.y.astype(np.float64), scene.block.z[0].astype(np.float64)
     low = Degradation.whole(SAMPLING, SHAPE)(pan)

@@ -107,7 +107,9 @@ def test_a_small_scene_is_not_judged(make_scene):
 
 
 def test_a_cancel_is_heard_everywhere(fitted):
-    """Wherever the guard is, the next step ends it: while it fits the reduced scene, and while it waits for a method."""
+    """Wherever the guard is, the next step ends it: while it fits the reduced scene, and while it waits for a
+    method.
+    """
     method, everything = Oracle(fitted.block.y[:, :40, :40], 1.0), Patient(10**6)
     decide(fitted.scene, [fitted.block], method, WAVELENGTHS, everything)
     assert everything.asked > 20 and everything.steps[-1] == 1.0

@@ -1,4 +1,6 @@
-"""HySure: each proximal map against a dense solution, the operators against their transposes, and mixtures with a known answer."""
+"""HySure: each proximal map against a dense solution, the operators against their transposes, and mixtures with a known
+answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Light: gains that were put in come out, a seam is found where it is, clouds are told from rare materials, and a clean pair stays as it is."""
+"""Light: gains that were put in come out, a seam is found where it is, clouds are told from rare materials, and a clean
+pair stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def _smooth(rng: np.random.Generator, count: int, width: float) -> np.ndarray:
 
 
 def _scene(seed: int = 0, roof: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A scene of four materials, and a disc of spectrum `roof` (L,), and both images of it: hsi (L, h, w), msi (l, H, W)."""
+    """A scene of four materials, and a disc of spectrum `roof` (L,), and both images of it: hsi (L, h, w), msi (l, H,
+    W).
+    """
     rng = np.random.default_rng(seed)
     amounts = np.exp(1.5 * _smooth(rng, 4, 2.0))
     amounts /= amounts.sum(axis=0)

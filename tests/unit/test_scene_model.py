@@ -43,7 +43,9 @@ def truth(make_scene) -> np.ndarray:
 
 @pytest.mark.parametrize("snr_db", [0, 35])
 def test_the_response_predicts_the_msi_from_the_truths_coefficients(truth, snr_db):
-    """z = A x + o at the fine scale, where nothing of it was fitted; what is left is within the noise that the model states."""
+    """z = A x + o at the fine scale, where nothing of it was fitted; what is left is within the noise that the model
+    states.
+    """
     block = pair(truth, snr_db)
     scene = fit_scene([block], SAMPLING)
     model, x, z = scene.coefficients, scene.subspace.project(truth), scene.standardise(block.z)
@@ -131,7 +133,9 @@ def test_noise_is_told_in_the_coefficients(truth):
 
 
 def test_locs_score_tells_where_it_helps(make_scene):
-    """A relation between MSI and HSI that turns over the scene is what LOC is for: near 1, where a scene of one relation scores less."""
+    """A relation between MSI and HSI that turns over the scene is what LOC is for: near 1, where a scene of one
+    relation scores less.
+    """
     z = make_scene(1, 192, 192, seed=7)
     turning = np.linspace(0.2, 1.0, 192)[None, :, None]
     truth = np.concatenate(
@@ -195,7 +199,9 @@ def test_fewer_bands_than_components_and_a_single_msi_band(truth):
 
 
 def test_a_cancel_is_heard_between_all_steps(make_scene):
-    """No step of the fit is longer than a share of a second; whatever `check` raises, at whichever of its calls, ends the work."""
+    """No step of the fit is longer than a share of a second; whatever `check` raises, at whichever of its calls, ends
+    the work.
+    """
 
     class Enough(Exception):
         pass

@@ -1,4 +1,6 @@
-"""The scene's own nonlinear law: it finds what is there, keeps quiet where nothing is, and never says more than it has seen."""
+"""The scene's own nonlinear law: it finds what is there, keeps quiet where nothing is, and never says more than it has
+seen.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RATIO, COARSE = 4, 40
 
 @pytest.fixture
 def z() -> np.ndarray:
-    """A standardised MSI (2, 160, 160): fields of one colour, smaller than HSI pixels, and colours that come back all over the scene."""
+    """A standardised MSI (2, 160, 160): fields of one colour, smaller than HSI pixels, and colours that come back all
+    over the scene.
+    """
     rng = np.random.default_rng(0)
     wide = np.kron(rng.standard_normal((2, 20, 20)), np.ones((1, 8, 8)))
     small = np.kron(rng.standard_normal((2, 80, 80)), np.ones((1, 2, 2)))

@@ -32,7 +32,9 @@ def fitted(truth: np.ndarray, components: int, snr_db: float = 0.0) -> tuple[Sam
 
 
 def test_the_gate_lets_signal_through_and_keeps_noise_out(truth):
-    """Outside a subspace of two components there is signal in a clean scene; outside eight there is nothing but noise in a noisy one."""
+    """Outside a subspace of two components there is signal in a clean scene; outside eight there is nothing but noise
+    in a noisy one.
+    """
     assert fitted(truth, 2)[2].gate.mean() > 0.8
     gate = fitted(truth, 8, 25)[2].gate
     assert gate.mean() < 0.25 and (gate >= 0).all()

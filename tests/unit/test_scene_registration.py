@@ -1,4 +1,6 @@
-"""PSF width along rows and columns and sub-pixel shift come out of the pair as they were put in, with honest intervals."""
+"""PSF width along rows and columns and sub-pixel shift come out of the pair as they were put in, with honest
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +213,9 @@ def test_a_shift_that_may_be_none_is_none():
 
 @pytest.mark.parametrize(("turn", "scale"), [(0.0, 0.0), (0.02, 0.0), (0.0, 0.02)])
 def test_rotation_and_scale_are_seen(make_scene, turn, scale):
-    """The HSI's content is turned by `turn` radians or stretched by `scale` against its grid: cubic interpolation of the fine scene."""
+    """The HSI's content is turned by `turn` radians or stretched by `scale` against its grid: cubic interpolation of
+    the fine scene.
+    """
     ratio, size, margin = 4, 40, 16
     scene = make_scene(BANDS, size * ratio + 2 * margin, size * ratio + 2 * margin, seed=6)
     down = Degradation.whole(Sampling(ratio, 1.1, 1.1), scene.shape[1:])

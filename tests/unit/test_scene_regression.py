@@ -1,4 +1,6 @@
-"""Ridge regression: least squares where the ridge is nil, nothing but the mean where it is large, whatever the units; and by sums of parts."""
+"""Ridge regression: least squares where the ridge is nil, nothing but the mean where it is large, whatever the units;
+and by sums of parts.
+"""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ def test_softness_is_seen_and_only_there(sharp_msi, soft_msi):
 
 
 def test_noise_is_no_softness(sharp_msi, soft_msi):
-    """A blur takes the noise of a band away, so that it explains the others better; that says nothing of how sharp these are."""
+    """A blur takes the noise of a band away, so that it explains the others better; that says nothing of how sharp
+    these are.
+    """
     mask, rng = np.ones(soft_msi.shape[1:], np.float32), np.random.default_rng(1)
     smooth = blurred(sharp_msi, mask, 4.0)  # large fields: all bands are alike, and little detail is lost by a blur
     noise = smooth.std(axis=(1, 2)) * np.linspace(0.25, 0.02, len(smooth))

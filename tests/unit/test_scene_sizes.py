@@ -15,7 +15,9 @@ RATIO = 2
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_windows_of_any_length(count):
-    """From 20 to 200 pixels by one: everything is covered where it fits, and no window is less than half as long as the others."""
+    """From 20 to 200 pixels by one: everything is covered where it fits, and no window is less than half as long as the
+    others.
+    """
     for length in range(20, 201):
         windows = [range(length)[window] for window in spread(length, 48, count)]
         assert min(map(len, windows)) >= min(24, length)

@@ -1,4 +1,6 @@
-"""Slopes that follow the spectrum: found where materials differ in them, silent where none do, the same in numpy, torch and a part of a scene."""
+"""Slopes that follow the spectrum: found where materials differ in them, silent where none do, the same in numpy, torch
+and a part of a scene.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ SILENT = KernelFit(np.zeros((1, 1)), 1.0, np.eye(1), np.zeros((3, 2)), np.ones(2
 
 @dataclass(frozen=True)
 class Fields:
-    """Two materials in large fields: `material` (1, H, W) is 1 or -1 and the HSI knows it, z (1, H, W) is fine detail of both, and in the
-    second coefficient it counts with the sign of the material: no slope of the whole scene explains any of it."""
+    """Two materials in large fields: `material` (1, H, W) is 1 or -1 and the HSI knows it, z (1, H, W) is fine detail
+    of both, and in the second coefficient it counts with the sign of the material: no slope of the whole scene
+    explains any of it.
+    """
 
     z: np.ndarray
     material: np.ndarray

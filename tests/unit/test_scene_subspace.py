@@ -1,4 +1,6 @@
-"""The spectral subspace: an exact round trip inside it, whitened by the bands' noise, which is found from the spectra alone."""
+"""The spectral subspace: an exact round trip inside it, whitened by the bands' noise, which is found from the spectra
+alone.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def test_coefficients_have_unit_variance_and_are_uncorrelated(spectra):
 
 @pytest.mark.parametrize("snr_db", [25, 35])
 def test_noise_is_found_in_every_band(spectra, snr_db):
-    """Per band to 35 %, the mean to 20 %, where the bands' noise differs by a factor of ten: an upper estimate, as noisy predictors explain less."""
+    """Per band to 35 %, the mean to 20 %, where the bands' noise differs by a factor of ten: an upper estimate, as
+    noisy predictors explain less.
+    """
     rng = np.random.default_rng(1)
     true = np.sqrt((spectra**2).mean()) * 10 ** (-snr_db / 20) * np.geomspace(0.3, 3.0, spectra.shape[1])
     noisy = spectra + true * rng.standard_normal(spectra.shape)

@@ -1,4 +1,6 @@
-"""All closed forms of one tile: better than interpolation, the same in numpy and torch, and masks that keep their values to themselves."""
+"""All closed forms of one tile: better than interpolation, the same in numpy and torch, and masks that keep their
+values to themselves.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def test_a_masked_pixels_value_never_leaks(truth):
 
 
 def test_holes_are_felt_near_them_only(truth):
-    """Around a hole of the MSI every form stays better than interpolation; where both images are known nothing changes."""
+    """Around a hole of the MSI every form stays better than interpolation; where both images are known nothing
+    changes.
+    """
     gaps = masks(truth)
     whole, holed = Fused(truth, Sampling(4)), Fused(truth, Sampling(4), **gaps)
     holed.scene = whole.scene  # the same model: only the tile's masks differ

@@ -1,4 +1,6 @@
-"""The plan of tiles covers the output once, lies on the absolute grid, and no pixel of a closed form depends on the cut."""
+"""The plan of tiles covers the output once, lies on the absolute grid, and no pixel of a closed form depends on the
+cut.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def scenes(make_scene):
 )
 @pytest.mark.parametrize("tile_size", [64, 96, 160])
 def test_closed_forms_do_not_depend_on_the_cut(scenes, ratio, fwhm, snr_db, tile_size):
-    """Any tile gives the pixels of the whole scene to 1e-4 of the data range, also where a wide PSF is inverted on clean data."""
+    """Any tile gives the pixels of the whole scene to 1e-4 of the data range, also where a wide PSF is inverted on
+    clean data.
+    """
     truth, scene, y, z, whole = scenes(ratio, fwhm, snr_db)
     model, basis, worst = scene.coefficients, scene.subspace.basis, 0.0
     for tile in plan_tiles(Window(range(100, 230), range(64, 200)), model, tile_size)[:3]:

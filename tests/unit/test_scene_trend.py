@@ -14,7 +14,9 @@ BANDS, RATIO, MARGIN = 16, 4, 20
 
 
 def moved_pair(make_scene, size: int, turn: float = 0.0, stretch: float = 0.0, shift: float = 0.0):
-    """A pair whose HSI's content is turned by `turn` radians and stretched around the middle, and the distance of its corner in MSI pixels."""
+    """A pair whose HSI's content is turned by `turn` radians and stretched around the middle, and the distance of its
+    corner in MSI pixels.
+    """
     fine = size * RATIO
     scene = make_scene(BANDS, fine + 2 * MARGIN, fine + 2 * MARGIN, seed=6)
     centre = (np.arange(size) + 0.5) * RATIO - fine / 2

@@ -1,4 +1,6 @@
-"""Mixtures of endmembers: nothing less than none, no material that is not around, a function of the surroundings alone."""
+"""Mixtures of endmembers: nothing less than none, no material that is not around, a function of the
+surroundings alone.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def linear_forms_of(block: Block) -> ClosedForms:
 
 @pytest.fixture(scope="module")
 def ambiguous() -> Mixture:
-    """Seven materials, two to four of them in each field of 24 pixels, and an MSI of three bands: one colour is many mixtures."""
+    """Seven materials, two to four of them in each field of 24 pixels, and an MSI of three bands: one colour is many
+    mixtures.
+    """
     random = np.random.default_rng(3)
     here = np.kron(random.random((7, 4, 4)) < 0.4, np.ones((1, 24, 24)))[:, : SHAPE[0], : SHAPE[1]]
     shares = random.gamma(0.6, size=(7, *SHAPE)) * here + 1e-6
@@ -134,7 +138,7 @@ def test_blocks_whose_middle_is_masked_are_taken_whole(monkeypatch: pytest.Monke
 def test_few_pixels_make_fewer_endmembers() -> None:
     scene = mixture()
     small = Block(
-        scene.block.y[:, :7, :7], scene.block.z[:, :28, :28], np.ones((7, 7), np.float32), np.ones((28, 28), np.float32),
+        scene.block.y[:, :7, :7], scene.block.z[:, :28, :28], np.ones((7, 7), np.float32), np.ones((28, 28), np.float32),  # noqa: E501
         (28, 28), Place(Window.whole((28, 28)), Window.whole((7, 7))),
     )  # fmt: skip
     assert 1 <= fit_scene([small], SAMPLING, 4).coefficients.unmixing.endmembers.shape[1] <= 12

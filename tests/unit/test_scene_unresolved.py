@@ -32,7 +32,9 @@ def noise(seed: int, *shape: int) -> np.ndarray:
 @pytest.mark.parametrize("ratio", [2.5, 4.0])
 @pytest.mark.parametrize("number", range(len(LENGTHS)))
 def test_what_is_said_of_a_kind_of_detail_is_what_happens_to_it(ratio, number):
-    """Fields of each correlation length, degraded and interpolated: how their means hang together, and what is lost of them."""
+    """Fields of each correlation length, degraded and interpolated: how their means hang together, and what is lost of
+    them.
+    """
     sampling = Sampling(ratio, 1.2, 1.2)
     length = LENGTHS[number]
     distance = np.abs(np.arange(SIZE)[:, None] - np.arange(SIZE)[None, :])
@@ -60,7 +62,9 @@ def test_the_mixture_of_kinds_is_the_best_without_negative_shares():
 
 
 def test_noise_of_the_scene_is_found_beside_smooth_detail():
-    """Far neighbours share the smooth part, near ones both: the white one, which hides most, is told from it to a third."""
+    """Far neighbours share the smooth part, near ones both: the white one, which hides most, is told from it to a
+    third.
+    """
     x = np.linspace(0, 4 * np.pi, SIZE)
     smooth = np.sin(x)[:, None] * np.sin(x)[None, :] * np.ones((BANDS, 1, 1))
     fine = noise(8, BANDS, SIZE, SIZE)
@@ -81,7 +85,9 @@ def test_the_scene_s_own_noise_is_found(ratio):
 
 
 def test_the_sensor_s_noise_is_no_detail():
-    """Noise of a coarse pixel says nothing of the truth: the same variance counts for less than a fifth of the scene's."""
+    """Noise of a coarse pixel says nothing of the truth: the same variance counts for less than a fifth of the
+    scene's.
+    """
     low = coarse(noise(2, BANDS, SIZE, SIZE))
     of_scene = fine_std([low], SAMPLING)
     of_sensor = fine_std([low.std() * noise(3, *low.shape)], SAMPLING)

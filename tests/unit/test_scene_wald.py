@@ -1,4 +1,6 @@
-"""Wald's protocol: the reduced pair is the pair degraded once more, at its own noise, and the verdict keeps its margin."""
+"""Wald's protocol: the reduced pair is the pair degraded once more, at its own noise, and the verdict keeps
+its margin.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ _PROSE = re.compile(r"[A-Z][a-z]+ [a-z(]{2,}|[A-Za-z]{2,} [a-z]{2,} [A-Za-z]{2,}
 
 
 def untranslated(source: str) -> list[str]:
-    """Literal prose that no tr saw; docstrings and what only a programmer meets (a raised ValueError or HSFusionError) aside."""
+    """Literal prose that no tr saw; docstrings and what only a programmer meets (a raised ValueError or HSFusionError)
+    aside.
+    """
     tree = ast.parse(source)
     aside: set[int] = set()
 

@@ -66,7 +66,7 @@ def test_a_full_band_request_comes_back_as_it_was():
     fine, coarse = range(32, 96), range(8, 24)
     place = Place(Window(fine, fine), Window(coarse, coarse))
     request = FullBandRequest(
-        Sampling(4.0, psf="block-mean"), (128, 96), place, Window(range(40, 80), range(40, 48)), 9e3, np.array([1.0, 2.5]),
+        Sampling(4.0, psf="block-mean"), (128, 96), place, Window(range(40, 80), range(40, 48)), 9e3, np.array([1.0, 2.5]),  # noqa: E501
         np.array([0.1, -0.2]), sampler="ancestral",
     )  # fmt: skip
     assert same(request, FullBandRequest.from_message(message(request)))

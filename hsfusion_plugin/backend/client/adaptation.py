@@ -1,4 +1,6 @@
-"""Scene adaptation at a backend that offers it, the extension `hsfusion_adapt`: start a job, ask how far it is, fetch the model, end it."""
+"""Scene adaptation at a backend that offers it, the extension `hsfusion_adapt`: start a job, ask how far it is, fetch
+the model, end it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ class AdaptationJob:
         server = self._client.server(cancelled)
         if EXTENSION not in extensions_of(server):
             raise BackendRefused(
-                f"The server at {self._client.endpoint} does not offer scene adaptation: set BACKEND to local, or use a server that does."
+                f"The server at {self._client.endpoint} does not offer scene adaptation: set BACKEND to local, or use "
+                "a server that does."
             )
         tensors, plain = request.to_message()
         plain["job"] = self._number
@@ -54,7 +57,8 @@ class AdaptationJob:
         limit = count_of(ours, "request_bytes") if isinstance(ours, dict) else None
         if limit is not None and len(body) > limit:
             raise BackendRefused(
-                f"{self._client.endpoint} takes requests up to {limit >> 20} MiB, and this adaptation needs {len(body) / 2**20:.0f}: set BACKEND to local."
+                f"{self._client.endpoint} takes requests up to {limit >> 20} MiB, and this adaptation needs "
+                f"{len(body) / 2**20:.0f}: set BACKEND to local."
             )
         headers = {"Content-Type": "application/octet-stream", protocol.HEAD_LENGTH: str(length)}
         return self._client.exchange("POST", self._path, _facts, cancelled, body, headers)

@@ -1,4 +1,6 @@
-"""The client: tiles to a backend and back, over the Open Inference Protocol v2. The same for the local child and any endpoint."""
+"""The client: tiles to a backend and back, over the Open Inference Protocol v2. The same for the local child and any
+endpoint.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +66,9 @@ def never() -> bool:
 class Client:
     """Speaks with one backend; threads may share it.
 
-    `check` is called while waiting and before each new try, and raises if waiting is in vain (the local child has died); `restart` then
-    gives the way to a new one. `patience_s` is how long a server that says it is busy is asked again. `replies`: "half" takes FP16 from
-    servers that offer it.
+    `check` is called while waiting and before each new try, and raises if waiting is in vain (the local child has
+    died); `restart` then gives the way to a new one. `patience_s` is how long a server that says it is busy is asked
+    again. `replies`: "half" takes FP16 from servers that offer it.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class Client:
             return False
 
     def server(self, cancelled: Callable[[], bool] = never) -> dict[str, Any]:
-        """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device, limits)."""
+        """What the server says of itself: name, version, extensions, and for one of ours `hsfusion` (wire, device,
+        limits).
+        """
         server = self._json("/v2", cancelled)
         self.version = quoted(server.get("version", ""))
         ours = server.get("hsfusion")
@@ -122,7 +126,8 @@ class Client:
         return server
 
     def models(self, cancelled: Callable[[], bool] = never) -> list[dict[str, Any]]:
-        """The backend's models: dicts with `name` and, from one of ours, `sha256` and `card`. From then on their hashes must not change.
+        """The backend's models: dicts with `name` and, from one of ours, `sha256` and `card`. From then on their hashes
+        must not change.
 
         KServe lists names alone, and Triton has no such list: [].
         """
@@ -149,7 +154,9 @@ class Client:
         return models
 
     def _check_cost(self, model: str, request: Any) -> None:
-        """TileTooLarge where the server has told that it does not give that much to one tile; BackendRefused where no smaller one would do."""
+        """TileTooLarge where the server has told that it does not give that much to one tile; BackendRefused where no
+        smaller one would do.
+        """
         card = self._cards.get(model)
         if card is None or not self._limits or not hasattr(request, "cost"):
             return
@@ -200,14 +207,17 @@ class Client:
                 self._mended(transport, error)
                 if error.memory and deaths > 1:
                     raise BackendOutOfMemory(
-                        "The backend was killed twice at the same tile, most likely because memory ran out: choose a smaller TILE_SIZE."
+                        "The backend was killed twice at the same tile, most likely because memory ran out: choose a "
+                        "smaller TILE_SIZE."
                     ) from error
         self._deaths = 0
         self.pin(model, reply.parameters.get("model_sha256"))
         return validated(half.restored(reply.tensors), expect)
 
     def _mended(self, transport: Transport, error: BackendDied) -> None:
-        """Go on with a new child, once for all threads that saw the old one die; the error itself where there is none to be had."""
+        """Go on with a new child, once for all threads that saw the old one die; the error itself where there is none
+        to be had.
+        """
         with self._mending:
             if self._transport is not transport:
                 return
@@ -294,10 +304,11 @@ class Client:
                 raise BadReply(f"{self.endpoint} answers what was not asked for: {error}.") from error
             except (protocol.ProtocolError, ValueError) as error:
                 problem = BadReply(
-                    f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, or look at its log."
+                    f"The reply of {self.endpoint} is damaged ({str(error).rstrip('.')}): try again, or look at its "
+                    "log."
                 )
             except requests.exceptions.SSLError as error:
-                sentence = f"The certificate of {self.endpoint} is not trusted ({reason(error)}): install its authority's certificate."
+                sentence = f"The certificate of {self.endpoint} is not trusted ({reason(error)}): install its authority's certificate."  # noqa: E501
                 raise BackendRefused(sentence) from error
             except requests.RequestException as error:
                 problem = BackendUnreachable(

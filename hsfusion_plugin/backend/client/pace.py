@@ -1,4 +1,6 @@
-"""How long a tile may take: learnt from the tiles before it, so that a slow server has its time and a dead one is noticed."""
+"""How long a tile may take: learnt from the tiles before it, so that a slow server has its time and a dead one is
+noticed.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Pace:
         self._lock = threading.Lock()
 
     def measured(self, work: float, seconds: float) -> None:
-        """A tile of this much work took so long. The first one, which loads the model, counts only until there is a second."""
+        """A tile of this much work took so long. The first one, which loads the model, counts only until there is a
+        second.
+        """
         with self._lock:
             if self._warm_up is None:
                 self._warm_up = seconds / work

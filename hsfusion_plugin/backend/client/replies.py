@@ -55,15 +55,16 @@ def refuse(response: Reply, endpoint: str) -> NoReturn:
     elif status == 404:
         sentence = (
             sentence
-            or f"{endpoint} does not know this model, or is no Open Inference Protocol v2 server (HTTP 404): check HSFUSION_ENDPOINT."
+            or f"{endpoint} does not know this model, or is no Open Inference Protocol v2 server (HTTP 404): check HSFUSION_ENDPOINT."  # noqa: E501
         )
         raise BackendHasNot(sentence)
     raise BackendRefused(sentence or f"{endpoint} refused the request (HTTP {status}): look at the server's log.")
 
 
 def unsaid(response: Reply) -> bool:
-    """Whether an HTTP 500 comes from what stands before the model, which is back in a moment: Ray's proxy, whose replica died, sends no
-    JSON, and Triton says that its Python process is not healthy while it starts that anew."""
+    """Whether an HTTP 500 comes from what stands before the model, which is back in a moment: Ray's proxy, whose
+    replica died, sends no JSON, and Triton says that its Python process is not healthy while it starts that anew.
+    """
     if response.status_code != 500:
         return False
     try:
@@ -74,7 +75,9 @@ def unsaid(response: Reply) -> bool:
 
 
 def told(text: str) -> tuple[str, str]:
-    """The kind of error and its sentence, out of the traceback that Triton sends; what is no traceback comes back as it is."""
+    """The kind of error and its sentence, out of the traceback that Triton sends; what is no traceback comes back as it
+    is.
+    """
     if "Traceback (most recent" not in text:
         return "", text
     for line in reversed(text[-_LONGEST_TRACEBACK:].splitlines()):
@@ -85,7 +88,9 @@ def told(text: str) -> tuple[str, str]:
 
 
 def validated(tensors: dict[str, np.ndarray], expect: Mapping[str, tuple[int, ...]] | None) -> dict[str, np.ndarray]:
-    """The tensors of a reply as float32; BadReply if one is missing, of another shape, not floating point or not finite."""
+    """The tensors of a reply as float32; BadReply if one is missing, of another shape, not floating point or not
+    finite.
+    """
     for name, shape in (expect or {}).items():
         if name not in tensors:
             raise BadReply(f"The backend's reply lacks the tensor '{name}'.")

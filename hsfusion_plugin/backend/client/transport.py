@@ -145,10 +145,11 @@ class Transport:
         read_s: float | None = None,
         most: int = MOST_WORDS,
     ) -> Reply:
-        """One call, tried once; its answer has at most `most` bytes and comes within `read_s` seconds, or what its size needs.
+        """One call, tried once; its answer has at most `most` bytes and comes within `read_s` seconds, or what its size
+        needs.
 
-        Raises requests' own errors, Oversized, and RunCancelled within a moment of `cancelled()` turning true (which may itself raise, to say
-        that waiting is in vain).
+        Raises requests' own errors, Oversized, and RunCancelled within a moment of `cancelled()` turning true (which
+        may itself raise, to say that waiting is in vain).
         """
         session = self._session()
         outcome: dict[str, Any] = {}
@@ -208,13 +209,15 @@ class Transport:
 
 
 def _checked(endpoint: str, token: str) -> tuple[str, bool]:
-    """The endpoint without a trailing `/v2` or slash, and whether it is on this machine; BackendRefused if it may not be used.
+    """The endpoint without a trailing `/v2` or slash, and whether it is on this machine; BackendRefused if it may not
+    be used.
 
     Neither is ever quoted whole: an address may hold a password.
     """
     if not (token.isascii() and (token.isprintable() or not token) and token == token.strip()):
         raise BackendRefused(
-            "The token holds characters that no HTTP header can carry (line breaks, blanks around it, or others than ASCII): "
+            "The token holds characters that no HTTP header can carry (line breaks, blanks around it, or others than "
+            "ASCII): "
             "set HSFUSION_TOKEN or the HSFusion options anew."
         )
     endpoint = endpoint.strip()

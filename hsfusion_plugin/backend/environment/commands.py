@@ -35,8 +35,8 @@ def run_lines(
 ) -> int:
     """Run `command` to its end and return its exit code; each line of its output goes to `heard`, secrets blotted out.
 
-    `waiting` is called about ten times a second while nothing is said. Raises RunCancelled, and HSFusionError where the program cannot be
-    started or does not end within `timeout_s`; the program and what it started are ended then.
+    `waiting` is called about ten times a second while nothing is said. Raises RunCancelled, and HSFusionError where the
+    program cannot be started or does not end within `timeout_s`; the program and what it started are ended then.
     """
     command = [str(word) for word in command]
     try:

@@ -1,4 +1,6 @@
-"""hsfusion:setupbackend: the backend's virtual environment, made with the standard venv and pip, and made known in the settings."""
+"""hsfusion:setupbackend: the backend's virtual environment, made with the standard venv and pip, and made known in the
+settings.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class SetupRequest:
 
 @dataclass(frozen=True)
 class SetupResult:
-    """The interpreter, whether an environment was made for it, what it has, and the log (None where nothing was made)."""
+    """The interpreter, whether an environment was made for it, what it has, and the log (None where nothing
+    was made).
+    """
 
     found: Found
     made: bool
@@ -43,9 +47,11 @@ class SetupResult:
 
 
 def run(request: SetupRequest, progress: Any) -> SetupResult:
-    """Check or make the backend's interpreter and save it as the one to use. Raises HSFusionError with the remedy, and Cancelled.
+    """Check or make the backend's interpreter and save it as the one to use. Raises HSFusionError with the remedy, and
+    Cancelled.
 
-    An environment that works is kept; one that is unfinished or broken is made anew. The old one comes back if that fails.
+    An environment that works is kept; one that is unfinished or broken is made anew. The old one comes back if that
+    fails.
     """
     if request.interpreter is not None:
         progress.phase("Checking the interpreter")
@@ -83,7 +89,8 @@ def _named(python: Path, progress: Any) -> Found:
     except NoBackend as error:
         packages = " ".join(f'"{line}"' for line in requirements())
         raise HSFusionError(
-            f"{error.reason}: leave INTERPRETER out to have an environment made, or run '{python} -m pip install {packages}'."
+            f"{error.reason}: leave INTERPRETER out to have an environment made, or run '{python} -m pip install "
+            f"{packages}'."
         ) from error
 
 

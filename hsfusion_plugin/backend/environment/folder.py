@@ -18,7 +18,9 @@ MARK = "hsfusion-environment.json"  # only what holds it is ever replaced
 
 
 def default_folder() -> Path:
-    """Where the environment goes unless the user says otherwise: the user's data folder, which an upgrade of the plugin leaves alone."""
+    """Where the environment goes unless the user says otherwise: the user's data folder, which an upgrade of the plugin
+    leaves alone.
+    """
     return data_folder() / "backend"
 
 
@@ -45,14 +47,17 @@ def check_disk(folder: Path, needed_gb: float) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < needed_gb:
         raise HSFusionError(
-            f"The disk of {folder} has {free:.1f} GB left and the backend needs {needed_gb:g} GB while it is installed: "
+            f"The disk of {folder} has {free:.1f} GB left and the backend needs {needed_gb:g} GB while it is "
+            "installed: "
             "free some space, or choose a FOLDER on another disk."
         )
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[None]:
-    """An empty `folder` inside the block; what was there before comes back if the block fails, unless it was unfinished too."""
+    """An empty `folder` inside the block; what was there before comes back if the block fails, unless it was unfinished
+    too.
+    """
     aside = folder.with_name(f"{folder.name}.old")
     try:
         whole = '"complete"' in (folder / MARK).read_text(encoding="utf-8") if (folder / MARK).is_file() else False
@@ -64,7 +69,8 @@ def replacing(folder: Path) -> Iterator[None]:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise HSFusionError(
-            f"The old environment in {folder} cannot be replaced ({error.strerror}): close other programs that use it, or choose another FOLDER."
+            f"The old environment in {folder} cannot be replaced ({error.strerror}): close other programs that use it, "
+            "or choose another FOLDER."
         ) from error
     try:
         yield

@@ -33,19 +33,25 @@ class Sources:
 
 
 class Installer:
-    """Runs venv and pip for the environment in `folder`, writes all they say to `log`, and tells `progress` line by line."""
+    """Runs venv and pip for the environment in `folder`, writes all they say to `log`, and tells `progress` line by
+    line.
+    """
 
     def __init__(self, folder: Path, log: Path, progress: Any) -> None:
         self._folder, self._log, self._progress = folder, log, progress
         self._said = time.monotonic()
 
     def make(self, base: Path) -> Path:
-        """The interpreter of a new virtual environment, made with `base`'s own venv and pip; HSFusionError if it cannot be made."""
+        """The interpreter of a new virtual environment, made with `base`'s own venv and pip; HSFusionError if it cannot
+        be made.
+        """
         self._run([base, "-I", "-X", "utf8", "-m", "venv", self._folder], child_environment(), "", "")
         return python_in(self._folder)
 
     def install(self, python: Path, wanted: Sequence[str], sources: Sources, torch_index: str | None = None) -> None:
-        """`pip install` these requirements, from `torch_index` where the sources name nothing; HSFusionError with the remedy if it fails."""
+        """`pip install` these requirements, from `torch_index` where the sources name nothing; HSFusionError with the
+        remedy if it fails.
+        """
         bar = "raw" if self._pip_version() >= (24, 1) else "off"
         command = [python, "-I", "-X", "utf8", "-m", "pip", "install", "--progress-bar", bar]
         environment = pip_environment(self._folder / "tmp")
@@ -96,7 +102,9 @@ class Installer:
 
 
 def pip_environment(temporary: Path) -> dict[str, str]:
-    """The child's environment with what the user tells pip, QGIS's proxy, and a folder for temporary files on the environment's own disk."""
+    """The child's environment with what the user tells pip, QGIS's proxy, and a folder for temporary files on the
+    environment's own disk.
+    """
     environment = child_environment()
     environment.update(
         {n: v for n, v in os.environ.items() if n.upper().startswith("PIP_") and n.upper() not in _ELSEWHERE}

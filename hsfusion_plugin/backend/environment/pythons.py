@@ -53,7 +53,9 @@ print("\\n" + json.dumps(found))
 
 @dataclass(frozen=True)
 class Found:
-    """What an interpreter that can run the backend has: its version, its packages' versions, and the device that torch would take."""
+    """What an interpreter that can run the backend has: its version, its packages' versions, and the device that torch
+    would take.
+    """
 
     python: Path
     version: str
@@ -72,7 +74,8 @@ def requirements() -> list[str]:
 
 
 def _listed(text: str, key: str) -> list[str]:
-    """The texts of a list `key = [...]` of pyproject.toml; brackets and quotes within a text are part of it (`ray[serve]; extra == "x"`).
+    """The texts of a list `key = [...]` of pyproject.toml; brackets and quotes within a text are part of it
+    (`ray[serve]; extra == "x"`).
 
     Python 3.9 has no parser of TOML.
     """
@@ -92,7 +95,9 @@ def _listed(text: str, key: str) -> list[str]:
 
 
 def _applies(line: str) -> bool:
-    """Whether a requirement is one of the backend's own: what stands behind a marker is for other systems or other extras."""
+    """Whether a requirement is one of the backend's own: what stands behind a marker is for other systems or other
+    extras.
+    """
     return not line.partition(";")[2].strip()
 
 
@@ -115,7 +120,9 @@ def inspect(python: Path, cancelled: Callable[[], bool]) -> Found:
 
 
 def base_python(named: Path | None, cancelled: Callable[[], bool]) -> Path:
-    """An interpreter that can make virtual environments: the one named, else QGIS's own, else one on PATH; HSFusionError if there is none."""
+    """An interpreter that can make virtual environments: the one named, else QGIS's own, else one on PATH;
+    HSFusionError if there is none.
+    """
     problems = []
     for python in [named] if named else _candidates():
         problem = _problem(python, cancelled)
@@ -125,7 +132,7 @@ def base_python(named: Path | None, cancelled: Callable[[], bool]) -> Path:
     said = "; ".join(problems) or "none was found"
     remedy = "install Python 3.9 or newer from python.org or your system, or name one as BASE_PYTHON"
     if "has no venv module" in said and sys.platform.startswith("linux"):
-        remedy = "install it (on Debian and Ubuntu: sudo apt-get install python3-venv), or name another Python as BASE_PYTHON"
+        remedy = "install it (on Debian and Ubuntu: sudo apt-get install python3-venv), or name another Python as BASE_PYTHON"  # noqa: E501
     raise HSFusionError(f"No Python here can make a virtual environment ({said}): {remedy}.")
 
 

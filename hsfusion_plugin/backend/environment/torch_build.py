@@ -21,7 +21,9 @@ _NEEDED_GB = {"cpu": 2.0, "cuda": 10.0}  # environment and download together; th
 
 
 def choose_build(wanted: str, cancelled: Callable[[], bool]) -> tuple[str, str]:
-    """The build (`cpu`, `cu128`, ...) and, in words, why. HSFusionError where `cuda` is asked for and no driver can run it."""
+    """The build (`cpu`, `cu128`, ...) and, in words, why. HSFusionError where `cuda` is asked for and no driver can run
+    it.
+    """
     if wanted == "cpu":
         return "cpu", "asked for"
     if sys.platform == "darwin":

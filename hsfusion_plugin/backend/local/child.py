@@ -28,10 +28,12 @@ _POLL_S = 0.1
 
 
 class LocalBackend:
-    """Starts the child on entering, hands out a client for it, and ends it on leaving, however one leaves; one that dies is started again.
+    """Starts the child on entering, hands out a client for it, and ends it on leaving, however one leaves; one that
+    dies is started again.
 
-    The child listens on a random loopback port and wants a random token, which it gets through its stdin; it ends by itself when that
-    pipe closes, so also when QGIS is killed. `models` are further folders or files for this run, `load` the model that will be asked for.
+    The child listens on a random loopback port and wants a random token, which it gets through its stdin; it ends by
+    itself when that pipe closes, so also when QGIS is killed. `models` are further folders or files for this run,
+    `load` the model that will be asked for.
     """
 
     def __init__(
@@ -160,7 +162,8 @@ class LocalBackend:
             greeting = self._greeting(self._python, self._greetings)
         if greeting.get("version") != VERSION:
             raise BackendRefused(
-                f"The backend is HSFusion {greeting.get('version')}, the plugin is {VERSION}: restart QGIS, so that both are the same."
+                f"The backend is HSFusion {greeting.get('version')}, the plugin is {VERSION}: restart QGIS, so that "
+                "both are the same."
             )
         return Transport(f"http://127.0.0.1:{greeting['port']}", self._token)
 
@@ -208,7 +211,8 @@ class LocalBackend:
             return f"The interpreter {python} runs but says nothing"
         if was_killed(code):
             raise KilledAtStart(
-                f"The backend {describe_exit(code, 'close other programs')} before it was ready; its log is {self.log}.",
+                f"The backend {describe_exit(code, 'close other programs')} before it was ready; its log is "
+                f"{self.log}.",
                 code == -9,
             )
         last = tail(self.log, 1)

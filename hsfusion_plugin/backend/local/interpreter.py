@@ -28,9 +28,12 @@ _DROPPED_PREFIXES = (
 _DROPPED = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "GEOTIFF_CSV", "CPL_ZIP_ENCODING", "OGR_DRIVER_PATH", "GISBASE"}
 _DROPPED_IF_DANGLING = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
-# Read before main(). Threads that wait sleep, and leave their core to QGIS. Huge pages, since large activations are page-faulted anew in each
-# layer; one arena, because tiles run on threads. Images of a tile, 4 MiB and more, go back to the system when they are done with: among smaller
-# arrays they would leave holes, and the process would grow by a quarter from the first tile to the tenth (the network takes 5 to 8 % longer).
+# Read before main(). Threads that wait sleep, and leave their core to QGIS. Huge pages, since large activations are
+# page-faulted anew in each
+# layer; one arena, because tiles run on threads. Images of a tile, 4 MiB and more, go back to the system when they are
+# done with: among smaller
+# arrays they would leave holes, and the process would grow by a quarter from the first tile to the tenth (the network
+# takes 5 to 8 % longer).
 _LINUX = {
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",
@@ -40,7 +43,8 @@ _LINUX = {
 
 
 def find_python(settings: Settings) -> Path:
-    """The interpreter of HSFUSION_PYTHON or the settings, else of `.venv` in the plugin's folder; NoBackend if there is none.
+    """The interpreter of HSFUSION_PYTHON or the settings, else of `.venv` in the plugin's folder; NoBackend if there is
+    none.
 
     The path is not resolved: a virtual environment's interpreter is a link, and knows its packages by its own place.
     """
@@ -69,7 +73,9 @@ def python_in(folder: Path) -> Path:
 
 
 def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for the child: the user's, without what QGIS put there for itself and without HSFusion's own settings and token."""
+    """The environment for the child: the user's, without what QGIS put there for itself and without HSFusion's own
+    settings and token.
+    """
     environment = os.environ if environment is None else environment
     kept = {
         name: value

@@ -30,8 +30,8 @@ def open_backend(
 ) -> Iterator[Client]:
     """A client for the backend, which is there for the time of the `with` block.
 
-    `models` are model files or folders beyond the settings' (local only; a remote server has its own). Raises NoBackend, BackendRefused,
-    BackendUnreachable, RunCancelled: in one sentence each, before any tile is sent.
+    `models` are model files or folders beyond the settings' (local only; a remote server has its own). Raises
+    NoBackend, BackendRefused, BackendUnreachable, RunCancelled: in one sentence each, before any tile is sent.
     """
     with coming_backend(settings, kind, progress, models) as arrived:
         yield arrived()
@@ -41,8 +41,8 @@ def open_backend(
 def coming_backend(
     settings: Settings, kind: str = "auto", progress: Any = None, models: Iterable[Path] = (), load: str = ""
 ) -> Iterator[Callable[[], Client]]:
-    """`open_backend` for who has other work to do meanwhile: a local child starts and loads the model `load` at once, and the call that is
-    handed out waits for the child.
+    """`open_backend` for who has other work to do meanwhile: a local child starts and loads the model `load` at once,
+    and the call that is handed out waits for the child.
 
     NoBackend at once where there is nothing to start; everything else comes with the call.
     """
@@ -62,7 +62,9 @@ def coming_backend(
 
 @contextlib.contextmanager
 def one_backend() -> Iterator[None]:
-    """Within the block a local child stays after its first run, and later runs with the same settings and models use it."""
+    """Within the block a local child stays after its first run, and later runs with the same settings and models use
+    it.
+    """
     with contextlib.ExitStack() as stack:
         token = _KEPT.set(_Kept(stack))
         try:
@@ -123,6 +125,7 @@ def _remote(settings: Settings, progress: Any) -> Client:
         )
     if progress is not None:
         progress.debug(
-            f"Backend: {client.endpoint}, {server.get('name')} {server.get('version')}, device {ours.get('device', 'unknown')}"
+            f"Backend: {client.endpoint}, {server.get('name')} {server.get('version')}, device "
+            f"{ours.get('device', 'unknown')}"
         )
     return client

@@ -1,4 +1,6 @@
-"""A file from an https address, by its hash: resumed where it stopped, given up at once on cancel, in place only when it is whole."""
+"""A file from an https address, by its hash: resumed where it stopped, given up at once on cancel, in place only when
+it is whole.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _BLOCK = 1 << 18
 
 
 def download(entry: Entry, folder: Path, progress: Any) -> Path:
-    """The model's file in `folder`; HSFusionError, Cancelled. What came before a cancel or a broken line is kept for the next time."""
+    """The model's file in `folder`; HSFusionError, Cancelled. What came before a cancel or a broken line is kept for
+    the next time.
+    """
     part = folder / f".{entry.name}-{entry.sha256[:16]}.part"
     with requests.Session() as session:
         qgis_network.apply(session, entry.url)
@@ -65,7 +69,8 @@ def check_room(entry: Entry, folder: Path) -> None:
         raise HSFusionError(f"FOLDER {folder} cannot be written: choose another one.")
     if free < 1.1 * entry.size:
         raise HSFusionError(
-            f"FOLDER {folder} has {free / 1e6:.0f} MB left and {entry.name} needs {entry.size / 1e6:.0f} MB: free some space."
+            f"FOLDER {folder} has {free / 1e6:.0f} MB left and {entry.name} needs {entry.size / 1e6:.0f} MB: free some "
+            "space."
         )
 
 
@@ -88,7 +93,8 @@ def _receive(session: requests.Session, entry: Entry, part: Path, progress: Any)
             part.unlink(missing_ok=True)
         if response.status_code not in (200, 206):
             raise HSFusionError(
-                f"{_host(entry.url)} answers {response.status_code} for {entry.file_name}: try again later, or fetch the file by hand "
+                f"{_host(entry.url)} answers {response.status_code} for {entry.file_name}: try again later, or fetch "
+                "the file by hand "
                 "and give its folder as SOURCE."
             )
         resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
@@ -151,11 +157,13 @@ def _watched(work: Any, adapter: _Adapter, progress: Any) -> None:
 def _said(error: Exception) -> Exception:
     if isinstance(error, requests.exceptions.SSLError):
         return HSFusionError(
-            "The server's certificate is not trusted: set REQUESTS_CA_BUNDLE to your organisation's certificates, or use SOURCE."
+            "The server's certificate is not trusted: set REQUESTS_CA_BUNDLE to your organisation's certificates, or "
+            "use SOURCE."
         )
     if isinstance(error, (requests.exceptions.RequestException, ConnectionError, TimeoutError)):
         return HSFusionError(
-            "The download broke off: check the network and run again, which goes on where it stopped; or fetch the file by hand and "
+            "The download broke off: check the network and run again, which goes on where it stopped; or fetch the "
+            "file by hand and "
             "give its folder as SOURCE."
         )
     if isinstance(error, OSError):
@@ -173,7 +181,8 @@ def _keep(part: Path, entry: Entry, folder: Path) -> Path:
     if size != entry.size or file_sha256(part) != entry.sha256:
         part.unlink(missing_ok=True)
         raise HSFusionError(
-            f"{entry.file_name} is not the file that the manifest promises (size or sha256 differ), so it was not kept: "
+            f"{entry.file_name} is not the file that the manifest promises (size or sha256 differ), so it was not "
+            "kept: "
             "run again, and if that does not help, tell who keeps the manifest."
         )
     target = folder / entry.file_name

@@ -1,4 +1,6 @@
-"""hsfusion:adapt: the weights of a model fine-tuned on the user's own pair, in the backend, and kept only where they are better."""
+"""hsfusion:adapt: the weights of a model fine-tuned on the user's own pair, in the backend, and kept only where they
+are better.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +121,8 @@ def _opened(request: AdaptRequest, pair: Pair, progress: Progress) -> Iterator[P
 def _checked(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
     if card.get("spectral_mode") != MODE:
         raise HSFusionError(
-            f"The model {name} works on the full spectra of one sensor, and only models of a spectral subspace can be adapted: choose hsfusion-base."
+            f"The model {name} works on the full spectra of one sensor, and only models of a spectral subspace can be "
+            "adapted: choose hsfusion-base."
         )
     return check_card(name, card, pair)
 
@@ -179,10 +182,12 @@ def _verdict(request: AdaptRequest, parent: Parent, facts: Facts) -> str:
     where = "on parts of the scene that were held out, at reduced resolution"
     if facts.better:
         return (
-            f"After {steps} steps the adapted model is {gain:+.2f} dB against {parent.name} {where}: {request.output_model} was written. "
+            f"After {steps} steps the adapted model is {gain:+.2f} dB against {parent.name} {where}: "
+            f"{request.output_model} was written. "
             "It is a check at reduced resolution, no promise at full resolution."
         )
     return (
-        f"After {steps} steps the adapted weights are not better than {parent.name} ({gain:+.2f} dB {where}): no model was written; "
+        f"After {steps} steps the adapted weights are not better than {parent.name} ({gain:+.2f} dB {where}): no model "
+        "was written; "
         "give more MINUTES or a larger overlap, or use the model as it is."
     )

@@ -26,7 +26,7 @@ def write_report(
     result = Path(request.output_model).name if facts.better else "none, because nothing was gained"
     report = AdaptationReport(
         title="Adaptation of a model to a pair",
-        summary=f"{parent.name} fine-tuned on {names[0]} and {names[1]}, reduced by the ratio so that the HSI is the known answer.",
+        summary=f"{parent.name} fine-tuned on {names[0]} and {names[1]}, reduced by the ratio so that the HSI is the known answer.",  # noqa: E501
         verdict=sentence,
         origin=reports.Origin(
             request.parameters(),

@@ -11,10 +11,13 @@ SAME_PLACE = 0.02  # pixels by which the grids may differ
 
 
 def fused_window(fused: Raster, pair: Pair) -> tuple[range, range]:
-    """(rows, cols) of the scene's fine pixels that FUSED covers; HSFusionError unless it is on the MSI's grid with the HSI's bands."""
+    """(rows, cols) of the scene's fine pixels that FUSED covers; HSFusionError unless it is on the MSI's grid with the
+    HSI's bands.
+    """
     if fused.count != pair.hsi.count:
         raise HSFusionError(
-            f"FUSED has {fused.count} bands and the HSI {pair.hsi.count}: choose the raster that was fused from this HSI."
+            f"FUSED has {fused.count} bands and the HSI {pair.hsi.count}: choose the raster that was fused from this "
+            "HSI."
         )
     crs = fused.crs_wkt, pair.alignment.crs_wkt
     if all(crs) and not same_there(*crs, fused.bounds, fused.pixel_size):

@@ -52,11 +52,12 @@ class AssessmentRequest(PairRequest):
 
 @dataclass(frozen=True)
 class Assessment:
-    """The five numbers; per compared HSI band (numbers `bands`, from 0): rmse against the HSI, quality_fine and quality_coarse of D_S.
+    """The five numbers; per compared HSI band (numbers `bands`, from 0): rmse against the HSI, quality_fine and
+    quality_coarse of D_S.
 
-    inconsistency (h, w): root mean square over bands of D X - Y, NaN where not compared, of the HSI pixels `place` covers;
-    msi_inconsistency (H, W): the same of R X + o - Z over the MSI's bands, in its units, of the fused raster's pixels;
-    low, hsi (L, h, w): D X and Y there; pixels: HSI pixels compared.
+    inconsistency (h, w): root mean square over bands of D X - Y, NaN where not compared, of the HSI pixels `place`
+    covers; msi_inconsistency (H, W): the same of R X + o - Z over the MSI's bands, in its units, of the fused raster's
+    pixels; low, hsi (L, h, w): D X and Y there; pixels: HSI pixels compared.
     """
 
     HSI_CONSISTENCY: float
@@ -111,7 +112,9 @@ def run(request: AssessmentRequest, progress: Progress) -> dict[str, Any]:
 def assess(
     fused: Raster, pair: Pair, estimates: Estimates, window: tuple[range, range], progress: Progress
 ) -> Assessment:
-    """Compare the fused raster, which covers `window` (rows, cols of the scene's fine pixels), with both inputs band by band."""
+    """Compare the fused raster, which covers `window` (rows, cols of the scene's fine pixels), with both inputs band by
+    band.
+    """
     scene, sampling = estimates.scene, estimates.sampling
     shape = pair.alignment.scene_shape
     place = place_of(Window(*window), shape, sampling, int(np.ceil(4 * sampling.ratio)))
@@ -171,7 +174,9 @@ def assess(
 
 
 def _read(fused: Raster, pair: Pair, bands: list[int]) -> np.ndarray:
-    """Bands of the fused raster in the HSI's raw units, NaN where nodata; where both are scaled alike, as they are stored."""
+    """Bands of the fused raster in the HSI's raw units, NaN where nodata; where both are scaled alike, as they are
+    stored.
+    """
     rows, cols = range(fused.rows), range(fused.cols)
     scales = [[(raster.bands[b].scale, raster.bands[b].offset) for b in bands] for raster in (fused, pair.hsi)]
     if scales[0] == scales[1]:
@@ -185,6 +190,7 @@ def _check_memory(fine: tuple[int, int], coarse: tuple[int, int], pair: Pair) ->
     needed = pixels * 4 * (3 * BATCH + 3 * len(pair.msi_bands) + 4) + coarse[0] * coarse[1] * bands * 40 + 300_000_000
     if needed > available_memory():
         raise HSFusionError(
-            f"Assessing {fine[1]} x {fine[0]} pixels needs {needed / 1e9:.1f} GB of memory and {available_memory() / 1e9:.1f} GB are "
+            f"Assessing {fine[1]} x {fine[0]} pixels needs {needed / 1e9:.1f} GB of memory and "
+            f"{available_memory() / 1e9:.1f} GB are "
             "free: clip FUSED to a smaller extent."
         )

@@ -33,13 +33,16 @@ MEANING = {
     "HSI_CONSISTENCY": (
         "Agreement with the HSI",
         "dB",
-        "PSNR, 10 log10(P² / MSE over all bands and pixels), of D X against Y; P = the maximum of Y. D blurs the fused image X with the PSF and "
-        "samples it on the HSI's grid, the border reflected as in the simulation; Y is the HSI. The noise of Y sets the ceiling.",
+        "PSNR, 10 log10(P² / MSE over all bands and pixels), of D X against Y; P = the maximum of Y. D blurs the fused "
+        "image X with the PSF and "
+        "samples it on the HSI's grid, the border reflected as in the simulation; Y is the HSI. The noise of Y sets "
+        "the ceiling.",
     ),
     "MSI_CONSISTENCY": (
         "Agreement with the MSI",
         "dB",
-        "The same of R X + o against the MSI Z; P = the maximum of Z. R and o are the response and offset that explain Z by Y at the HSI's "
+        "The same of R X + o against the MSI Z; P = the maximum of Z. R and o are the response and offset that explain "
+        "Z by Y at the HSI's "
         "pixels.",
     ),
     "D_LAMBDA": (
@@ -50,13 +53,16 @@ MEANING = {
     "D_S": (
         "D_S",
         "",
-        "Spatial distortion, mean over bands i of |Q(X_i, P_i) − Q(Y_i, D P_i)|; P_i is the combination of MSI bands that explains Y_i best, Q "
-        "the quality index UIQI in sliding windows of 8 × 8 HSI pixels on both grids (after Alparone et al. 2008); 0 is best.",
+        "Spatial distortion, mean over bands i of |Q(X_i, P_i) − Q(Y_i, D P_i)|; P_i is the combination of MSI bands "
+        "that explains Y_i best, Q "
+        "the quality index UIQI in sliding windows of 8 × 8 HSI pixels on both grids (after Alparone et al. 2008); 0 "
+        "is best.",
     ),
     "HQNR": (
         "HQNR",
         "",
-        "(1 − D_lambda)(1 − D_S) (Aiazzi et al. 2014); 1 is best, and an interpolated image also scores well on D_lambda.",
+        "(1 − D_lambda)(1 − D_S) (Aiazzi et al. 2014); 1 is best, and an interpolated image also scores well on "
+        "D_lambda.",
     ),
 }
 
@@ -98,7 +104,9 @@ def _csv(whole: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def write_map(path: str, found: Assessment, fused: Raster, window: tuple[range, range], sampling: Sampling) -> None:
-    """INCONSISTENCY on the fused raster's grid: band 1 against the HSI, each pixel with the value of the HSI pixel it lies in; band 2 against the MSI."""
+    """INCONSISTENCY on the fused raster's grid: band 1 against the HSI, each pixel with the value of the HSI pixel it
+    lies in; band 2 against the MSI.
+    """
     place = found.place
     index, inside = [], []
     for pixels, coarse, shift in (
@@ -139,7 +147,9 @@ def write_report(
     pair: Pair,
     estimates: Estimates,
 ) -> None:
-    """REPORT: the numbers with their definitions, pictures, the map of the inconsistency, spectra of the HSI and of D X."""
+    """REPORT: the numbers with their definitions, pictures, the map of the inconsistency, spectra of the HSI and of D
+    X.
+    """
     colours = list(colour_bands(pair.hsi, pair.hsi_bands))
     layers = [pair.hsi_bands.index(b) for b in colours]
     sampling, place = estimates.sampling, found.place
@@ -153,7 +163,7 @@ def write_report(
             command[name] = str(Path(str(command[name])).absolute())
     report = reports.FusionReport(
         title="Assessment of a fused image without a reference",
-        summary=f"{Path(parameters['FUSED']).name} against {Path(parameters['HSI']).name} and {Path(parameters['MSI']).name}, "
+        summary=f"{Path(parameters['FUSED']).name} against {Path(parameters['HSI']).name} and {Path(parameters['MSI']).name}, "  # noqa: E501
         f"from which it was made: {len(found.bands)} bands, {found.pixels} HSI pixels compared.",
         origin=reports.Origin(parameters, reports.repeat_command("assess", command), reports.software_versions()),
         estimates=sensor_quantities(pair, estimates),

@@ -1,4 +1,6 @@
-"""hsfusion:fusefolder: pair after pair with one backend; what is done is skipped, and a pair that fails does not end the run."""
+"""hsfusion:fusefolder: pair after pair with one backend; what is done is skipped, and a pair that fails does not end
+the run.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from .table import Row, mark_outliers, write_table
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """The parameters of `hsfusion:fusefolder`. fusion: what is the same for all pairs; the flags: which further outputs each pair gets."""
+    """The parameters of `hsfusion:fusefolder`. fusion: what is the same for all pairs; the flags: which further outputs
+    each pair gets.
+    """
 
     pairs: str
     output_folder: str
@@ -46,7 +50,9 @@ class BatchRequest:
 
 
 def run(request: BatchRequest, progress: Progress) -> dict[str, Any]:
-    """Work through the list; returns the outputs by name. HSFusionError where the list is wrong or every pair failed; Cancelled."""
+    """Work through the list; returns the outputs by name. HSFusionError where the list is wrong or every pair failed;
+    Cancelled.
+    """
     folder = Path(request.output_folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     check_writable(folder / NAME, role="OUTPUT_FOLDER")

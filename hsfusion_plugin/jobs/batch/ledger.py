@@ -1,4 +1,6 @@
-"""What of a batch is done: a file in its folder that says of every output by what it was made, and with which result."""
+"""What of a batch is done: a file in its folder that says of every output by what it was made, and with which
+result.
+"""
 
 from __future__ import annotations
 

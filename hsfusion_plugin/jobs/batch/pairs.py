@@ -26,8 +26,8 @@ class PairLine:
 def read_pairs(path: str | Path, folder: str | Path) -> list[PairLine]:
     """The lines of a CSV with the columns hsi, msi and, if you like, mask and output; relative paths start at the CSV.
 
-    Comma, semicolon or tab, names of columns in any case. An output without a name is called after its HSI. HSFusionError: no such
-    columns, an empty field, an output that two lines share or that lies outside of the folder.
+    Comma, semicolon or tab, names of columns in any case. An output without a name is called after its HSI.
+    HSFusionError: no such columns, an empty field, an output that two lines share or that lies outside of the folder.
     """
     file, root = Path(path), Path(folder).absolute()
     try:

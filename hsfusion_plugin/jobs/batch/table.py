@@ -27,7 +27,9 @@ _LEAST = {
 
 @dataclass
 class Row:
-    """One pair. state: "done", "skipped" (done before) or "failed"; results: of the fusion, by name; message: what went wrong."""
+    """One pair. state: "done", "skipped" (done before) or "failed"; results: of the fusion, by name; message: what went
+    wrong.
+    """
 
     line: PairLine
     state: str

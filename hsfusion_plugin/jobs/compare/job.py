@@ -50,8 +50,8 @@ class ComparisonRequest(ModelRequest):
 class Row:
     """One method: its scores, or the reason why there are none.
 
-    excess: RMSE beyond the HSI's own noise, in its units; seconds: for the compared pixels; images: the fused picture's bands of the first
-    stage; error (H, W): RMSE over bands there; spectra (N, L): at the chosen pixels.
+    excess: RMSE beyond the HSI's own noise, in its units; seconds: for the compared pixels; images: the fused picture's
+    bands of the first stage; error (H, W): RMSE over bands there; spectra (N, L): at the chosen pixels.
     """
 
     method: str
@@ -69,8 +69,9 @@ class Comparison:
     """rows: ranked, those without scores last; best: a name that fuse takes as MODEL; criterion: of CRITERIA;
     ceiling_db: PSNR at which the error is the HSI's own noise.
 
-    share: of the HSI's pixels in the overlap that were compared; growth: how many times more pixels the whole fused scene has;
-    peak: of PSNR; layers: bands of the pictures; models: sha256 and backend by name; pixels: (row, column) of the spectra in the first stage.
+    share: of the HSI's pixels in the overlap that were compared; growth: how many times more pixels the whole fused
+    scene has; peak: of PSNR; layers: bands of the pictures; models: sha256 and backend by name; pixels: (row, column)
+    of the spectra in the first stage.
     """
 
     rows: list[Row]
@@ -126,7 +127,9 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
 
 
 def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progress: Progress) -> Comparison:
-    """Every method of the request, and interpolation, on the scene one scale down; a method that fails is a row with its reason."""
+    """Every method of the request, and interpolation, on the scene one scale down; a method that fails is a row with
+    its reason.
+    """
     progress.phase("Reducing the scene")
     blocks = estimates.blocks
     if len(blocks) > 1:
@@ -134,8 +137,10 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
     reduced = ReducedScene.of(estimates.scene, blocks, pair.wavelengths, nominal_response(pair, request), progress)
     if reduced is None:
         raise HSFusionError(
-            f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece "
-            "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and MAP."
+            f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} "
+            "HSI pixels in one piece "
+            "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and "
+            "MAP."
         )
     stage = _Compared(pair, estimates, reduced, progress)
     names = list(dict.fromkeys(request.methods))
@@ -243,7 +248,8 @@ class _Compared:
         calibration = next((row for row in rows if row.method == CALIBRATION and row.scores is not None), None)
         if calibration is not None and calibration.scores.PSNR > worked[0].scores.PSNR:
             warnings.append(
-                "Plain interpolation is better than every method at reduced resolution: the two rasters may not show the same ground, or lie apart."
+                "Plain interpolation is better than every method at reduced resolution: the two rasters may not show "
+                "the same ground, or lie apart."
             )
         pixels = worked[0].scores.pixels
         coarse, fine = (a * b for a, b in (alignment.coarse_shape, alignment.scene_shape))

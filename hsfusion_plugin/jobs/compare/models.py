@@ -1,4 +1,6 @@
-"""The installed models of a comparison: one backend for all of them, and for each the method or the reason why there is none."""
+"""The installed models of a comparison: one backend for all of them, and for each the method or the reason why there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Models:
 
 @contextmanager
 def open_models(names: Sequence[str], request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[Models]:
-    """The models with their backend running for the time of the `with` block; without one every model has its reason. Raises Cancelled."""
+    """The models with their backend running for the time of the `with` block; without one every model has its reason.
+    Raises Cancelled.
+    """
     models = Models()
     with ExitStack() as stack:
         if names:

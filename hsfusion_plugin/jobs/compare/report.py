@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from .job import Comparison, Row
 
 COLUMNS = {
-    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum; the table is ranked by it."),
+    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum; the table is ranked by it."),  # noqa: E501
     "sam": reports.Column("SAM", "°", "lower", "Mean angle between the spectra, in degrees; zero spectra excluded."),
-    "ergas": reports.Column("ERGAS", "", "lower", "100 / ratio × root of the band mean of (RMSE / mean)², ratio = HSI pixel / MSI pixel (> 1)."),
+    "ergas": reports.Column("ERGAS", "", "lower", "100 / ratio × root of the band mean of (RMSE / mean)², ratio = HSI pixel / MSI pixel (> 1)."),  # noqa: E501
     "ssim": reports.Column("SSIM", "", "higher", "Band mean; 11 × 11 Gaussian window of σ 1.5, data range = P."),
-    "q2n": reports.Column("Q2n", "", "higher", "Mean over 32 × 32 blocks of the hypercomplex quality index of the whole spectrum."),
-    "rmse_beyond_noise": reports.Column("RMSE beyond noise", "", "lower", "Root of the mean square error less the HSI's own noise, in the raster's units."),
+    "q2n": reports.Column("Q2n", "", "higher", "Mean over 32 × 32 blocks of the hypercomplex quality index of the whole spectrum."),  # noqa: E501
+    "rmse_beyond_noise": reports.Column("RMSE beyond noise", "", "lower", "Root of the mean square error less the HSI's own noise, in the raster's units."),  # noqa: E501
     "seconds": reports.Column("Time", "s", "", "Seconds for the compared pixels on this computer, fit included."),
-    "whole_scene_seconds": reports.Column("Whole scene, about", "s", "", "The same for as many pixels as the whole fused scene has."),
+    "whole_scene_seconds": reports.Column("Whole scene, about", "s", "", "The same for as many pixels as the whole fused scene has."),  # noqa: E501
 }  # fmt: skip
 
 DECIMALS = {"psnr": 2, "sam": 3, "ergas": 3, "ssim": 4, "q2n": 4, "seconds": 1, "whole_scene_seconds": 1}
@@ -113,8 +113,9 @@ def write_report(path: str, parameters: dict[str, Any], found: Comparison, pair:
         summary=f"{Path(parameters['HSI']).name} and {Path(parameters['MSI']).name}, both degraded by their ratio of "
         f"{estimates.sampling.ratio:g}, fused, and compared with the hyperspectral image as it is (Wald's protocol).",
         found=f"{found.sentence()} BEST is the name that the fusion takes as MODEL.",
-        how=f"Compared: {found.pixels_compared} HSI pixels, {100 * found.share:.0f} % of the scene{blocks}. Both images were degraded with the PSF "
-        "estimated below, and their own noise was brought back to its level. The reference is the HSI, noise included: an error of that noise alone "
+        how=f"Compared: {found.pixels_compared} HSI pixels, {100 * found.share:.0f} % of the scene{blocks}. Both images were degraded with the PSF "  # noqa: E501
+        "estimated below, and their own noise was brought back to its level. The reference is the HSI, noise included: "
+        "an error of that noise alone "
         f"is {found.ceiling_db:.1f} dB, the ceiling of this table. {by_itself}It is a check at "
         "reduced resolution, no promise at full resolution.",
         origin=reports.Origin(
@@ -147,7 +148,9 @@ def write_report(path: str, parameters: dict[str, Any], found: Comparison, pair:
 
 
 def _pictures(found: Comparison, worked: list[Row]) -> list[tuple[reports.Picture, reports.Map | None]]:
-    """The reference, then each method with its error; maps end where 98 % of the best three lie below twice over, so that they can be told apart."""
+    """The reference, then each method with its error; maps end where 98 % of the best three lie below twice over, so
+    that they can be told apart.
+    """
     errors = np.concatenate([row.error[np.isfinite(row.error)] for row in worked[:3]])
     high = 1.5 * float(np.percentile(errors, 98))
     pictures: list[tuple[reports.Picture, reports.Map | None]] = [

@@ -19,7 +19,8 @@ _SET = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openbl
 def blas_name() -> str:
     """`OpenBLAS`, `MKL`, ..., `reference BLAS` or `unknown`.
 
-    Debian chooses the library behind libblas.so.3 when a program is loaded, so only what lies in memory tells; elsewhere numpy's own notes do.
+    Debian chooses the library behind libblas.so.3 when a program is loaded, so only what lies in memory tells;
+    elsewhere numpy's own notes do.
     """
     try:
         loaded = set(re.findall(r"/\S+", Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")))
@@ -47,7 +48,8 @@ def gigaflops() -> float:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """OpenBLAS works with one thread inside: its others, waiting for their share of small matrices, take the time of the backend's threads.
+    """OpenBLAS works with one thread inside: its others, waiting for their share of small matrices, take the time of
+    the backend's threads.
 
     As threadpoolctl does it, which QGIS does not have; nothing happens with another library.
     """
@@ -77,7 +79,9 @@ def _openblas() -> list[tuple[ctypes._CFuncPtr, ctypes._CFuncPtr]]:
 
 
 def _loaded() -> set[str]:
-    """Paths of the libraries in memory that may be OpenBLAS; where the system does not tell, those that come with numpy."""
+    """Paths of the libraries in memory that may be OpenBLAS; where the system does not tell, those that come with
+    numpy.
+    """
     try:
         maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         paths = {line.split(maxsplit=5)[-1] for line in maps.splitlines() if ".so" in line}

@@ -89,7 +89,8 @@ def _models(page: Page, settings: Settings) -> None:
         card = model.card
         ratios = f", ratios {' to '.join(map(str, card['ratios']))}" if "ratios" in card else ""
         page.say(
-            f"{model.name}: {card['architecture']}, {card['spectral_mode']}{ratios}, licence {card.get('licence', 'not stated')}"
+            f"{model.name}: {card['architecture']}, {card['spectral_mode']}{ratios}, licence "
+            f"{card.get('licence', 'not stated')}"
         )
         page.say(
             f"    {model.path}, sha256 {model.sha256[:16]}..., made by HSFusion {card.get('code_version', '(unknown)')}"
@@ -104,7 +105,8 @@ def _models(page: Page, settings: Settings) -> None:
         page.problem(error)
     if not models:
         page.problem(
-            "No usable model is installed: put a model file into a model folder (options of HSFusion), or use a remote backend."
+            "No usable model is installed: put a model file into a model folder (options of HSFusion), or use a remote "
+            "backend."
         )
 
 
@@ -142,7 +144,8 @@ def _trial(page: Page, settings: Settings) -> float:
         return float("nan")
     page.say(f"First small tile, loading the model: {loading:.1f} s")
     page.say(
-        f"One tile of {SIZE} x {SIZE} pixels (ratio {RATIO}): {seconds:.2f} s, {SIZE**2 / seconds / 1e6:.3f} megapixels a second"
+        f"One tile of {SIZE} x {SIZE} pixels (ratio {RATIO}): {seconds:.2f} s, {SIZE**2 / seconds / 1e6:.3f} "
+        "megapixels a second"
     )
     return seconds
 

@@ -14,8 +14,8 @@ from ..run.progress import Progress
 
 _SLOW = 4.0  # Gflop/s, which no optimised library falls below on one core
 _BINDING = {
-    "bound": "QGIS brings slower functions of the same names along (libgslcblas), so numpy was bound to its own library first",
-    "too late": "QGIS brings slower functions of the same names along (libgslcblas), and numpy was loaded before HSFusion could bind it to its own",
+    "bound": "QGIS brings slower functions of the same names along (libgslcblas), so numpy was bound to its own library first",  # noqa: E501
+    "too late": "QGIS brings slower functions of the same names along (libgslcblas), and numpy was loaded before HSFusion could bind it to its own",  # noqa: E501
     "not needed": "nothing in this process stands in its way",
 }
 
@@ -59,12 +59,14 @@ def say_software(page: Page) -> None:
     page.say(f"Linear algebra of numpy: {name}, {speed:.1f} Gflop/s; {_BINDING[binding]}")
     if binding == "too late" and speed < _SLOW:
         page.problem(
-            "numpy multiplies with the GNU Scientific Library's slow functions, because another plugin loaded it before HSFusion: "
+            "numpy multiplies with the GNU Scientific Library's slow functions, because another plugin loaded it "
+            "before HSFusion: "
             "switch that plugin off, or start QGIS with LD_PRELOAD=libopenblas.so.0."
         )
     elif name == "reference BLAS":
         page.problem(
-            "numpy uses the reference BLAS, which is several times slower: install OpenBLAS (Debian, Ubuntu: sudo apt-get install libopenblas0)."
+            "numpy uses the reference BLAS, which is several times slower: install OpenBLAS (Debian, Ubuntu: sudo "
+            "apt-get install libopenblas0)."
         )
 
 

@@ -24,7 +24,9 @@ _BANDS, _MSI_BANDS, _COMPONENTS = 40, 4, 8
 
 
 def time_tile(client: Client, places: list[Path], progress: Progress, size: int = SIZE) -> tuple[float, float]:
-    """Seconds for the first small tile (loading the model) and for one of `size` x `size` pixels; whatever the backend raises."""
+    """Seconds for the first small tile (loading the model) and for one of `size` x `size` pixels; whatever the backend
+    raises.
+    """
     card = find_model(AUTO, places).card
     client.models(progress.cancelled)
     method = Diffusion.of_card(card, AUTO, client, ModelRequest("", ""), progress)

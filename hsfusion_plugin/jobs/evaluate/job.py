@@ -31,7 +31,9 @@ _BLOCK_VALUES = 16_000_000
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """One evaluation; the fields are the parameters of `hsfusion:evaluate`. peak None or 0 = the reference's maximum."""
+    """One evaluation; the fields are the parameters of `hsfusion:evaluate`. peak None or 0 = the reference's
+    maximum.
+    """
 
     reference: str
     fused: str
@@ -60,8 +62,8 @@ class _Pair:
 def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = None) -> Scores:
     """Compare two rasters on the same grid and write what is asked for.
 
-    Bad bands of either raster and nodata of either take no part and are counted. HSFusionError, one sentence each: another
-    size, band count, grid or CRS, no valid pixel in common, a ratio below 1, outputs that cannot be written.
+    Bad bands of either raster and nodata of either take no part and are counted. HSFusionError, one sentence each:
+    another size, band count, grid or CRS, no valid pixel in common, a ratio below 1, outputs that cannot be written.
     """
     progress = progress or Progress()
     outputs = {
@@ -76,7 +78,8 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
         check_table_name(request.table)
     if not request.ratio >= 1:
         raise HSFusionError(
-            f"RATIO is {request.ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
+            f"RATIO is {request.ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, "
+            "not 0.25)."
         )
     reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
     grid = shared_grid(reference, fused, request.ratio)
@@ -120,7 +123,8 @@ def _read(reference: Raster, fused: Raster, grid: SharedGrid, progress: Progress
     if index.size == 0:
         raise HSFusionError("Every band is marked bad in REFERENCE or FUSED, so there is nothing to compare.")
     rows, cols = grid.shape
-    # Two float32 cubes, as far as they are not kept on disk, and what the metrics hold beside them: a few bands and blocks in float64.
+    # Two float32 cubes, as far as they are not kept on disk, and what the metrics hold beside them: a few bands and
+    # blocks in float64.
     needed = min(rows * cols * index.size * 4, LARGEST_IN_MEMORY) * 2 + rows * cols * 24 * 8 + 500_000_000
     if needed > available_memory():
         raise HSFusionError(
@@ -147,7 +151,8 @@ def _doubts(scores: Scores, pair: _Pair) -> list[str]:
     reference_mean = float(np.median(scores.mean_bands))
     if reference_mean > 0 and not 0.2 < fused_mean / reference_mean < 5:
         doubts.append(
-            f"The fused image's values are {fused_mean / reference_mean:.3g} times the reference's: check that both have the same units."
+            f"The fused image's values are {fused_mean / reference_mean:.3g} times the reference's: check that both "
+            "have the same units."
         )
     if scores.pixels_missing:
         doubts.append(f"{scores.pixels_missing} pixels that the reference has are nodata in the fused image.")
@@ -227,7 +232,9 @@ def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.Pix
 
 
 def msi_ranges(fused: Raster) -> tuple[tuple[str, float, float], ...]:
-    """(name, from nm, to nm) of the MSI's bands, from the provenance beside a raster that HSFusion fused; () if unknown."""
+    """(name, from nm, to nm) of the MSI's bands, from the provenance beside a raster that HSFusion fused; () if
+    unknown.
+    """
     try:
         path = Path(fused.path)
         beside = written_sidecar(path, ".json") or path.with_suffix(".json")

@@ -32,8 +32,9 @@ class SharedGrid:
 def shared_grid(reference: Raster, fused: Raster, ratio: float = 1.0) -> SharedGrid:
     """Where one raster lies on the other, pixel on pixel; without a georeference their first pixels are the same one.
 
-    ratio: HSI pixel / MSI pixel; so many pixels less, simulation may have cut away at the south and east edge. HSFusionError, one sentence
-    each: another number of bands, another CRS, grids that do not fall on each other, no common area, sizes that cannot be explained.
+    ratio: HSI pixel / MSI pixel; so many pixels less, simulation may have cut away at the south and east edge.
+    HSFusionError, one sentence each: another number of bands, another CRS, grids that do not fall on each other, no
+    common area, sizes that cannot be explained.
     """
     if reference.count != fused.count:
         raise HSFusionError(
@@ -85,7 +86,8 @@ def _place(reference: Raster, fused: Raster, sizes: str) -> tuple[int, int]:
     apart = np.abs(places - [[col], [row]]).max()
     if apart > _SAME_PLACE:
         raise HSFusionError(
-            f"FUSED and REFERENCE have grids that lie {apart:.2g} of a pixel apart: warp one of them to the other's grid."
+            f"FUSED and REFERENCE have grids that lie {apart:.2g} of a pixel apart: warp one of them to the other's "
+            "grid."
         )
     return int(row), int(col)
 

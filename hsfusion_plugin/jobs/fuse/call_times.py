@@ -11,7 +11,9 @@ from ....models.scene.tiles.plan import Tile
 
 
 class CallTimes:
-    """Gathers from several threads. calls: tiles sent; summed: seconds of all calls, those at the same time counted each."""
+    """Gathers from several threads. calls: tiles sent; summed: seconds of all calls, those at the same time counted
+    each.
+    """
 
     def __init__(self) -> None:
         self.calls, self.summed = 0, 0.0

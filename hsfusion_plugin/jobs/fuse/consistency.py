@@ -87,7 +87,9 @@ class Consistency:
         return _decibel(self._msi)
 
     def shortfall(self) -> str:
-        """One sentence where the result contradicts an image by more than its noise and the scene's model allow, else ""."""
+        """One sentence where the result contradicts an image by more than its noise and the scene's model allow, else
+        "".
+        """
         scene = self.scene
         noise = float((scene.subspace.band_noise**2).mean())
         spread = float((scene.subspace.basis**2).sum(axis=1).mean())

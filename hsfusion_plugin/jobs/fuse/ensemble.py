@@ -25,7 +25,9 @@ SUMMARY, STACK = "ensemble.json", "ensemble.vrt"
 
 
 def check_folder(folder: str, size: int = 0) -> Path:
-    """The folder, made where it is missing; HSFusionError where it cannot be written, holds other files of these names or lacks `size` bytes."""
+    """The folder, made where it is missing; HSFusionError where it cannot be written, holds other files of these names
+    or lacks `size` bytes.
+    """
     path = Path(folder).absolute()
     if path.is_file():
         raise HSFusionError(f"ENSEMBLE is {path}, which is a file: name a folder.")
@@ -42,7 +44,8 @@ def check_folder(folder: str, size: int = 0) -> Path:
         raise HSFusionError(f"ENSEMBLE: '{path}' holds files named member_*.tif already: choose an empty folder.")
     if free < size:
         raise HSFusionError(
-            f"ENSEMBLE: '{path}' has {free / 1e9:.2f} GB left and up to {size / 1e9:.2f} GB are needed: free some space, or draw fewer SAMPLES."
+            f"ENSEMBLE: '{path}' has {free / 1e9:.2f} GB left and up to {size / 1e9:.2f} GB are needed: free some "
+            "space, or draw fewer SAMPLES."
         )
     return path
 
@@ -80,7 +83,9 @@ class Ensemble:
 def open_ensemble(
     folder: str, draw: Draw, make: Callable[[Path, Callable[[Path], None]], RasterWriter], size: int, progress: Progress
 ) -> Iterator[Ensemble]:
-    """Writers for the members, each made by `make(path, finish)`; `size`: bytes of one. The summary is written when all are whole."""
+    """Writers for the members, each made by `make(path, finish)`; `size`: bytes of one. The summary is written when all
+    are whole.
+    """
     path = check_folder(folder, draw.count * size)
     digits = len(str(draw.count))
     ensemble = Ensemble(path, draw, [], progress)

@@ -17,7 +17,8 @@ def say_pair(pair: Pair, progress: Progress) -> None:
     """Both rasters and the ratio of their pixels."""
     rows, cols = pair.alignment.coarse_shape
     progress.info(
-        f"HSI: {len(pair.hsi_bands)} of {pair.hsi.count} bands{_range(pair.wavelengths)}, {cols} x {rows} pixels in the overlap; "
+        f"HSI: {len(pair.hsi_bands)} of {pair.hsi.count} bands{_range(pair.wavelengths)}, {cols} x {rows} pixels in "
+        "the overlap; "
         f"MSI: {len(pair.msi_bands)} of {pair.msi.count} band(s); ratio {pair.alignment.ratio:g}."
     )
 
@@ -36,7 +37,8 @@ def say_model(name: str, card: Mapping[str, Any], sha256: str, steps: int, sampl
     steps = steps or int(card.get("default_steps") or 1)
     wanted = f"mean of {samples} sample(s)" if samples else "mean estimate"
     progress.info(
-        f"Model: {name}, {card.get('architecture', 'unknown architecture')}, sha256 {sha256[:12] or 'unknown'}; {steps} step(s), {wanted}."
+        f"Model: {name}, {card.get('architecture', 'unknown architecture')}, sha256 {sha256[:12] or 'unknown'}; "
+        f"{steps} step(s), {wanted}."
     )
 
 
@@ -71,7 +73,8 @@ def say_calls(calls: CallTimes, tiles: float, progress: Progress) -> None:
     """How much of the tiles' time the network took, and the share of its pixels that are halo."""
     if calls.calls and calls.seconds > 0:
         progress.info(
-            f"Network: {calls.calls} tile(s) sent, {100 * calls.halo_share:.0f} % of their pixels are halo; {calls.seconds:.1f} s with the "
+            f"Network: {calls.calls} tile(s) sent, {100 * calls.halo_share:.0f} % of their pixels are halo; "
+            f"{calls.seconds:.1f} s with the "
             f"network, and all of the tiles took {tiles / calls.seconds:.2f} times that."
         )
 

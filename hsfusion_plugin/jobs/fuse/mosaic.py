@@ -1,6 +1,8 @@
-"""A fusion in windows that any number of processes work on: each is kept as a file, and one process joins them. No QGIS needed, GDAL only.
+"""A fusion in windows that any number of processes work on: each is kept as a file, and one process joins them. No QGIS
+needed, GDAL only.
 
-The windows are the tiles of `fuse` and `fuseclassical`, pure functions of their surroundings and of the scene model, which is fitted once.
+The windows are the tiles of `fuse` and `fuseclassical`, pure functions of their surroundings and of the scene model,
+which is fitted once.
 """
 
 from __future__ import annotations
@@ -43,10 +45,11 @@ METHODS = (*CLOSED_FORMS, *TILED)
 
 @dataclass(frozen=True)
 class Mosaic:
-    """What every process needs: the request, the scene model and the method, None for the model `request.model`, which each loads itself.
+    """What every process needs: the request, the scene model and the method, None for the model `request.model`, which
+    each loads itself.
 
-    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of estimates and guard;
-    sha256: the model's.
+    largest: of the values that may come out; light: as every process reads the pair; about: what provenance says of
+    estimates and guard; sha256: the model's.
     """
 
     request: FusionRequest
@@ -72,7 +75,8 @@ class Mosaic:
 def prepare(
     request: FusionRequest, pair: Pair, progress: Progress, model: Method | None = None, sha256: str = ""
 ) -> Mosaic:
-    """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the guard may replace.
+    """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the
+    guard may replace.
 
     sha256: of the model's file.
     """
@@ -111,7 +115,8 @@ def _method(name: str, estimates: Estimates) -> Method:
 
 
 class Windows:
-    """The finished windows of one run, kept beside the output as a run of `fuse` keeps its tiles; another run's are not used.
+    """The finished windows of one run, kept beside the output as a run of `fuse` keeps its tiles; another run's are not
+    used.
 
     sha256: of the model that makes them, "" for a closed form.
     """

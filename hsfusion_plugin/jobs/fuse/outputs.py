@@ -39,7 +39,9 @@ def check_request(request: FusionRequest, progress: Progress) -> None:
 
 @dataclass
 class Outputs:
-    """Open writers; `quality` makes and counts the flags; `record` is the provenance, which may grow until the writers close."""
+    """Open writers; `quality` makes and counts the flags; `record` is the provenance, which may grow until the writers
+    close.
+    """
 
     pair: Pair
     fused: RasterWriter
@@ -86,8 +88,8 @@ def open_outputs(
 ) -> Iterator[Outputs]:
     """Writers for the output window; everything appears under its name when the block ends well, and nothing otherwise.
 
-    largest: of the HSI's values, from which the scale of Int16 follows; block: rows and columns that are written at a time;
-    draw: of the members that ENSEMBLE is to hold, if any.
+    largest: of the HSI's values, from which the scale of Int16 follows; block: rows and columns that are written at a
+    time; draw: of the members that ENSEMBLE is to hold, if any.
     """
     alignment = pair.alignment
     rows, cols = alignment.output_rows, alignment.output_cols
@@ -157,7 +159,9 @@ def msi_ranges(pair: Pair) -> list[tuple[str, float, float]]:
 
 
 def outside_range(pair: Pair) -> list[int]:
-    """HSI bands (from 1) that lie outside the MSI's spectral range, where only correlation between bands carries detail."""
+    """HSI bands (from 1) that lie outside the MSI's spectral range, where only correlation between bands carries
+    detail.
+    """
     ranges = msi_ranges(pair)
     if not ranges or pair.hsi.wavelengths is None:
         return []

@@ -27,8 +27,8 @@ BEYOND = 0.25  # of the range of the MSI's values that the estimates saw, by whi
 class Quality:
     """Makes the flags of tile after tile, and counts them.
 
-    others: what was found for the scene and flags pixels by their place. msi_range (l, 2): lowest and highest value of each MSI band at the
-    HSI's resolution, from which the scene's laws were learnt. counts: pixels by value.
+    others: what was found for the scene and flags pixels by their place. msi_range (l, 2): lowest and highest value of
+    each MSI band at the HSI's resolution, from which the scene's laws were learnt. counts: pixels by value.
     """
 
     others: tuple[Flags, ...]
@@ -73,7 +73,9 @@ def flag_writer(
     block: tuple[int, int],
     check: Callable[[], None],
 ) -> RasterWriter:
-    """The QUALITY raster: one band of bytes, which says in its metadata what its bits mean, and has a style of its own."""
+    """The QUALITY raster: one band of bytes, which says in its metadata what its bits mean, and has a style of
+    its own.
+    """
 
     def finish(path: Path) -> None:
         write_flag_style(path, {value: label(value) for value in sorted(quality.counts)})

@@ -28,7 +28,8 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
     beyond = outside_range(pair)
     if beyond:
         warnings.append(
-            f"{len(beyond)} of {len(pair.hsi_bands)} bands lie outside the MSI's spectral range: their detail comes from correlation with other bands alone."
+            f"{len(beyond)} of {len(pair.hsi_bands)} bands lie outside the MSI's spectral range: their detail comes "
+            "from correlation with other bands alone."
         )
     maps = []
     if gallery.std is not None:
@@ -41,7 +42,7 @@ def write_report(request: FusionRequest, pair: Pair, estimates: Estimates, resul
     rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
     report = reports.FusionReport(
         title="Fusion of a hyperspectral and a multispectral image",
-        summary=f"{names[0]} sharpened with {names[1]} by {record['method']}: {len(cols)} x {len(rows)} pixels, {len(pair.hsi_bands)} bands.",
+        summary=f"{names[0]} sharpened with {names[1]} by {record['method']}: {len(cols)} x {len(rows)} pixels, {len(pair.hsi_bands)} bands.",  # noqa: E501
         origin=reports.Origin(
             request.parameters(),
             reports.repeat_command(request.algorithm, _absolute(request.parameters())),
@@ -130,7 +131,7 @@ def _filtered(record: dict[str, Any]) -> list[reports.Quantity]:
 def _kept(record: dict[str, Any]) -> list[reports.Quantity]:
     """How much of the result's detail was kept, where the images disagree by more than noise."""
     share = record.get("detail_kept", 1.0)
-    text = "the images disagree by more than their noise (registration, another moment, other optics), so some is given back"
+    text = "the images disagree by more than their noise (registration, another moment, other optics), so some is given back"  # noqa: E501
     return [reports.Quantity("Detail that is kept", f"{100 * share:.0f}", "%", text)] if share < 1.0 else []
 
 

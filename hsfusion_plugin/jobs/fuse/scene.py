@@ -1,4 +1,6 @@
-"""The way of the data, shared by diffusion and closed forms: tiles through a method into the outputs, and what is told about it."""
+"""The way of the data, shared by diffusion and closed forms: tiles through a method into the outputs, and what is told
+about it.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ def fuse_scene(
     scene, alignment = estimates.scene, pair.alignment
     output = Window(alignment.output_rows, alignment.output_cols)
     size = tile_size(len(pair.hsi_bands), max(output.shape)) if method.remote else CLOSED_FORM_TILE
-    # Spectra are computed one output block at a time. Wide blocks keep GDAL's block list short; it is the only structure
+    # Spectra are computed one output block at a time. Wide blocks keep GDAL's block list short; it is the only
+    # structure
     # that grows with the raster.
     block = (BLOCK, BLOCK if method.remote else CLOSED_FORM_TILE)
     draw = Draw.of(request.samples, request.drawn_by, request.seed, method, scene) if request.ensemble else None
@@ -122,7 +125,8 @@ def fuse_scene(
     say_calls(calls, clock.seconds["tiles"], progress)
     if outputs.fused.clipped:
         progress.warn(
-            f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep them."
+            f"{outputs.fused.clipped} values did not fit into Int16 and were clipped: use DATA_TYPE Float32 to keep "
+            "them."
         )
     progress.info(f"Consistency with the HSI {consistency.hsi_db:.1f} dB, with the MSI {consistency.msi_db:.1f} dB.")
     if shortfall:

@@ -1,4 +1,6 @@
-"""The loop over tiles: reading, fusing and expanding overlap, each in threads of its own; results come back in order."""
+"""The loop over tiles: reading, fusing and expanding overlap, each in threads of its own; results come back in
+order.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,13 @@ from .call_times import CallTimes
 
 @dataclass(frozen=True)
 class FusedTile:
-    """A tile or part of one: values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is for pictures and checks.
+    """A tile or part of one: values (L, rows, cols) of the core in the HSI's units, NaN without support; the rest is
+    for pictures and checks.
 
-    hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where unknown.
-    known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries; left_out (rows, cols) bool: where
-    the MSI takes no part and the result is the interpolated HSI. members: what is drawn around the values, or samples (S, L, rows, cols).
+    hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where
+    unknown. known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries;
+    left_out (rows, cols) bool: where the MSI takes no part and the result is the interpolated HSI. members: what is
+    drawn around the values, or samples (S, L, rows, cols).
     """
 
     tile: Tile
@@ -56,7 +60,8 @@ class FusedTile:
         return self.values + self.members.deviation(number)
 
     def std(self, rows: slice = slice(None), cols: slice = slice(None)) -> np.ndarray | None:
-        """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows none.
+        """Standard deviation (L, rows, cols) of some of the values, NaN without support; None where the method knows
+        none.
 
         Made when it is asked for: of all pixels it is as large as the values.
         """
@@ -75,7 +80,9 @@ class FusedTile:
         return found
 
     def interpolated(self, model: SceneModel, window: Window, bands: list[int] | None = None) -> np.ndarray:
-        """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands, rows, cols)."""
+        """Cubic interpolation of the HSI (some bands of it) on a window of the core, for pictures: (bands,
+        rows, cols).
+        """
         up = self.tile.place.upsampling(model.coefficients, window)
         return up.masked(self.hsi if bands is None else self.hsi[bands], self.hsi_mask)[0]
 
@@ -97,7 +104,9 @@ class _Read:
 
 @dataclass(frozen=True)
 class Around:
-    """The expected error (K, rows, cols) of the coefficients on a window: a core and so much around it as members depend on."""
+    """The expected error (K, rows, cols) of the coefficients on a window: a core and so much around it as members
+    depend on.
+    """
 
     std: np.ndarray
     window: Window
@@ -218,7 +227,9 @@ def member_reach(scene: SceneModel) -> int:
 
 
 def parts_of(tile: Tile, scene: SceneModel, size: tuple[int, int]) -> list[Tile]:
-    """The tile cut at absolute multiples of `size` (rows, columns), each part with the surroundings that its spectra depend on."""
+    """The tile cut at absolute multiples of `size` (rows, columns), each part with the surroundings that its spectra
+    depend on.
+    """
     if tile.core.shape[0] <= size[0] and tile.core.shape[1] <= size[1]:
         return [tile]
     model = scene.coefficients
@@ -246,16 +257,18 @@ def fused_tiles(
     part: tuple[int, int] | None = None,
     members: Members | None = None,
 ) -> Iterator[FusedTile]:
-    """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever a tile raises.
+    """All tiles in order, or with `part` their parts of up to so many rows and columns; raises Cancelled, and whatever
+    a tile raises.
 
     members: what is drawn around the result, for which the tiles were planned with `member_reach` more around them.
 
     While the caller writes one part, the next is expanded and the tiles after it are read and with the method. At most
-    `method.workers` tiles are in memory, from reading until their last part is written, and at most two parts as full spectra.
-    This bound holds only if the caller drops each part before asking for the next.
+    `method.workers` tiles are in memory, from reading until their last part is written, and at most two parts as full
+    spectra. This bound holds only if the caller drops each part before asking for the next.
     """
     line, workers = _Line(pair, scene, method, progress, calls or CallTimes(), members), method.workers
-    # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than the run ever needs.
+    # Closed forms are made of one tile at a time: at the start, where nothing is finished yet, two would hold more than
+    # the run ever needs.
     names = {"read": 1, "ask": workers if method.remote else 1, "finish": 1}
     pools = {name: ThreadPoolExecutor(count, thread_name_prefix=f"hsfusion-{name}") for name, count in names.items()}
     asked: deque[tuple[Tile, Future[_Asked]]] = deque()

@@ -47,7 +47,8 @@ MOST_SPECTRA = 20_000  # of the HSI that are kept beside the estimates
 def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     """Fuse with `request.model`; returns the outputs by name. Raises HSFusionError, Cancelled.
 
-    Where the guard finds a closed form better at reduced resolution, that is what OUTPUT holds, and USED_METHOD says so.
+    Where the guard finds a closed form better at reduced resolution, that is what OUTPUT holds, and USED_METHOD says
+    so.
     """
     if is_closed_form(request.model) and not request.model_file:
         return _without_model(request, progress)
@@ -72,8 +73,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Fusion:
-    """A pair that is ready to be fused tile by tile: the method that is shipped, what provenance says of it, what the guard found, and some
-    spectra (N, L) of the HSI."""
+    """A pair that is ready to be fused tile by tile: the method that is shipped, what provenance says of it, what the
+    guard found, and some spectra (N, L) of the HSI.
+    """
 
     pair: Pair
     estimates: Estimates
@@ -87,7 +89,9 @@ class Fusion:
 def prepared(
     request: ModelRequest, progress: Progress, clock: Clock | None = None, guard: bool = True
 ) -> Iterator[Fusion]:
-    """Open and estimate the pair, start the backend where MODEL needs one, and let the guard choose. Raises HSFusionError, Cancelled."""
+    """Open and estimate the pair, start the backend where MODEL needs one, and let the guard choose. Raises
+    HSFusionError, Cancelled.
+    """
     clock = clock or Clock()
     pair = Pair.open(request, progress)
     say_pair(pair, progress)
@@ -143,7 +147,8 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
         )
     if request.sampler not in ("auto", GAUSSIAN):
         raise HSFusionError(
-            f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or gaussian."
+            f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or "
+            "gaussian."
         )
     if request.ensemble:
         check_method(request.model, request.model in CLOSED_FORMS)
@@ -155,8 +160,8 @@ _Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what p
 
 @contextmanager
 def _opened(request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[tuple[int, Callable[[], _Opened]]]:
-    """The model that MODEL names, with its backend on the way: how many components the scene is to have for it, and a call that waits
-    for the backend and gives the method, its card, and what provenance says of both.
+    """The model that MODEL names, with its backend on the way: how many components the scene is to have for it, and a
+    call that waits for the backend and gives the method, its card, and what provenance says of both.
     """
     settings, name = Settings.read(), chosen_name(request.model, request.model_file)
     kind = backend_kind(settings, request.backend)

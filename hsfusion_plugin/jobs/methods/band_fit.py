@@ -64,8 +64,10 @@ def fit_bands(name: str, card: Mapping[str, Any], pair: Pair, interpolate: bool)
     outside = int(beyond(known, trained).sum())
     held = f"; {outside} bands beyond these take over the detail of the outermost one" if outside else ""
     warnings.append(
-        f"INTERPOLATE_BANDS: the pair's {bands} bands were interpolated to the {len(trained)} of {name} ({trained.min():.0f} to "
-        f"{trained.max():.0f} nm) and its detail back to the pair's{held}. The model was not made for this sensor: compare with hsfusion-base."
+        f"INTERPOLATE_BANDS: the pair's {bands} bands were interpolated to the {len(trained)} of {name} "
+        f"({trained.min():.0f} to "
+        f"{trained.max():.0f} nm) and its detail back to the pair's{held}. The model was not made for this sensor: "
+        "compare with hsfusion-base."
     )
     into, back = interpolation(known, trained), interpolation(trained, known)
     return BandFit(msi_order, into, back, True, msi_to_model), warnings
@@ -85,8 +87,10 @@ def _stretched(name: str, card: Mapping[str, Any], pair: Pair) -> str:
     low, high = card.get("ratios", [1.0, 1e9])
     ratio = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"INTERPOLATE_BANDS: {name} was trained with {_count(int(card['msi_bands']))} and a ratio of {ratio}; this pair has "
-        f"{_count(len(pair.msi_bands))}, interpolated to these along wavelength, and a ratio of {pair.alignment.ratio:g}."
+        f"INTERPOLATE_BANDS: {name} was trained with {_count(int(card['msi_bands']))} and a ratio of {ratio}; this "
+        "pair has "
+        f"{_count(len(pair.msi_bands))}, interpolated to these along wavelength, and a ratio of "
+        f"{pair.alignment.ratio:g}."
     )
 
 
@@ -123,7 +127,8 @@ def _msi_order(name: str, card: Mapping[str, Any], pair: Pair) -> tuple[np.ndarr
     if np.abs(found[order] - centres).max() <= MSI_TOLERANCE_NM:
         return order, []
     return order, [
-        f"The model {name} was trained with MSI bands at {_listed(centres)} nm, and this pair's lie at {_listed(found)} nm."
+        f"The model {name} was trained with MSI bands at {_listed(centres)} nm, and this pair's lie at "
+        f"{_listed(found)} nm."
     ]
 
 
@@ -136,8 +141,10 @@ def _refusal(name: str, card: Mapping[str, Any], pair: Pair, helped: bool) -> st
     advice = "choose hsfusion-base, which takes any bands"
     advice += ", or set INTERPOLATE_BANDS to true" if helped else ""
     return (
-        f"The model {name} works on the full spectra of one sensor and wants {wanted} and {ratio}, but this pair has {len(pair.hsi_bands)} "
-        f"HSI bands{_range(_known(pair.wavelengths))}, {_count(len(pair.msi_bands))} and a ratio of {pair.alignment.ratio:g}: {advice}."
+        f"The model {name} works on the full spectra of one sensor and wants {wanted} and {ratio}, but this pair has "
+        f"{len(pair.hsi_bands)} "
+        f"HSI bands{_range(_known(pair.wavelengths))}, {_count(len(pair.msi_bands))} and a ratio of "
+        f"{pair.alignment.ratio:g}: {advice}."
     )
 
 

@@ -43,7 +43,8 @@ def local_card(name: str, model_file: str | None, places: list[Path]) -> tuple[d
 
 
 def remote_card(name: str, models: list[Mapping[str, Any]], places: list[Path]) -> tuple[dict[str, Any], str]:
-    """Card and sha256 from a server's list, or of the same model on this computer where the server (Triton, KServe) tells no cards.
+    """Card and sha256 from a server's list, or of the same model on this computer where the server (Triton, KServe)
+    tells no cards.
 
     HSFusionError where the server has no such model, or where neither side has its card.
     """
@@ -56,7 +57,8 @@ def remote_card(name: str, models: list[Mapping[str, Any]], places: list[Path]) 
         return dict(cards[name]), next(str(m.get("sha256") or "") for m in models if m["name"] == name)
     if name not in model_files(places):
         raise HSFusionError(
-            f"The server does not tell the card of '{name}', as an HSFusion server does: copy the model's file to a model folder of this computer."
+            f"The server does not tell the card of '{name}', as an HSFusion server does: copy the model's file to a "
+            "model folder of this computer."
         )
     return local_card(name, None, places)
 
@@ -64,7 +66,9 @@ def remote_card(name: str, models: list[Mapping[str, Any]], places: list[Path]) 
 def check_model(
     name: str, card: Mapping[str, Any], pair: Pair, request: ModelRequest
 ) -> tuple[BandFit | None, list[str]]:
-    """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where the model cannot run on it."""
+    """How the pair's bands become those of a full-band model (None for any other), and warnings; HSFusionError where
+    the model cannot run on it.
+    """
     full_band = card.get("spectral_mode") == FULL_BAND_MODE
     check_sampler(name, request.sampler, full_band)
     if not full_band:
@@ -105,14 +109,16 @@ def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
     """Warnings where the pair lies outside what the model has seen; HSFusionError where it cannot run on it at all."""
     if card.get("spectral_mode") != "subspace":
         raise HSFusionError(
-            f"The model {name} works in mode '{card.get('spectral_mode')}', which this version of HSFusion does not know: update HSFusion, or choose {AUTO}."
+            f"The model {name} works in mode '{card.get('spectral_mode')}', which this version of HSFusion does not "
+            f"know: update HSFusion, or choose {AUTO}."
         )
     check_objective(card)
     ratio = pair.alignment.ratio
     low, high = card.get("ratios", [1.0, 1e9])
     if not low <= ratio <= high:
         raise HSFusionError(
-            f"The model {name} is made for ratios {low:g} to {high:g} and this pair has {ratio:g}: choose another model, or a closed form such as average."
+            f"The model {name} is made for ratios {low:g} to {high:g} and this pair has {ratio:g}: choose another "
+            "model, or a closed form such as average."
         )
     fewest, most = card.get("msi_bands", [1, 10**6])
     if not fewest <= len(pair.msi_bands) <= most:
@@ -123,18 +129,22 @@ def check_card(name: str, card: Mapping[str, Any], pair: Pair) -> list[str]:
 
 
 def beyond_training(name: str, card: Mapping[str, Any], fwhm: tuple[float, float], snr_db: float) -> list[str]:
-    """Warnings where what was estimated of the pair lies outside what the model has seen: FWHM (y, x) in HSI pixels, SNR of the HSI in dB."""
+    """Warnings where what was estimated of the pair lies outside what the model has seen: FWHM (y, x) in HSI pixels,
+    SNR of the HSI in dB.
+    """
     warnings = []
     low, high = card.get("fwhm", [0.0, 1e9])
     outside = [width for width in fwhm if not low / TOLD_FROM_IT <= width <= high * TOLD_FROM_IT]
     if outside:
         warnings.append(
-            f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is {outside[0]:.2f} wide: "
+            f"The model {name} was trained for PSFs of {low:g} to {high:g} HSI pixels and this pair's is "
+            f"{outside[0]:.2f} wide: "
             "trust the guard more than the model."
         )
     least = card.get("snr_db", [-1e9])[0]
     if snr_db < least:
         warnings.append(
-            f"The model {name} was trained with an SNR of {least:g} dB and more and this HSI has about {snr_db:.0f} dB: trust the guard more than the model."
+            f"The model {name} was trained with an SNR of {least:g} dB and more and this HSI has about {snr_db:.0f} "
+            "dB: trust the guard more than the model."
         )
     return warnings

@@ -1,4 +1,6 @@
-"""gsa, sfim-hs, cnmf and hysure as methods of a job: fitted to the pair's scene, the global ones within the memory there is."""
+"""gsa, sfim-hs, cnmf and hysure as methods of a job: fitted to the pair's scene, the global ones within the memory
+there is.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class Classical:
 
 
 def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Progress) -> Classical:
-    """`name` of FULL_BAND, ready for the tiles; HSFusionError where a global method does not fit into memory, Cancelled."""
+    """`name` of FULL_BAND, ready for the tiles; HSFusionError where a global method does not fit into memory,
+    Cancelled.
+    """
     if name in GLOBAL:
         _check_memory(name, pair)
         progress.phase(f"Solving {name} for the whole scene")
@@ -63,8 +67,10 @@ def _check_memory(name: str, pair: Pair) -> None:
     free = available_memory()
     if needed > free:
         raise HSFusionError(
-            f"The method {name} works on the whole overlap at once ({width} x {height} pixels) and would need {needed / 1e9:.1f} GB, of which "
-            f"{free / 1e9:.1f} GB are free: clip the rasters to a smaller area, or choose a method that works in tiles, such as {next(iter(TILED))}."
+            f"The method {name} works on the whole overlap at once ({width} x {height} pixels) and would need "
+            f"{needed / 1e9:.1f} GB, of which "
+            f"{free / 1e9:.1f} GB are free: clip the rasters to a smaller area, or choose a method that works in "
+            f"tiles, such as {next(iter(TILED))}."
         )
 
 

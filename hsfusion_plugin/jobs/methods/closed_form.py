@@ -22,7 +22,9 @@ IN_FLIGHT = min(2, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """GLP-HS, LOC, MAP or the average of the last two; filters: of the MSI with less noise (models/scene/laws/denoising.py)."""
+    """GLP-HS, LOC, MAP or the average of the last two; filters: of the MSI with less noise
+    (models/scene/laws/denoising.py).
+    """
 
     name: str
     filters: bool = False

@@ -18,7 +18,9 @@ FEWEST = 2  # members that have a spread
 
 @dataclass(frozen=True)
 class Draw:
-    """`count` members by `sampler`; law: of the method's errors, which the Gaussian sampler draws from; members: None where the backend draws."""
+    """`count` members by `sampler`; law: of the method's errors, which the Gaussian sampler draws from; members: None
+    where the backend draws.
+    """
 
     count: int
     sampler: str
@@ -34,7 +36,8 @@ class Draw:
             raise HSFusionError(f"An ensemble needs {FEWEST} members or more: set SAMPLES to {FEWEST} or more.")
         if sampler == DIFFUSION and not method.remote:
             raise HSFusionError(
-                f"SAMPLER diffusion needs a diffusion model, and {method.name} is used: set SAMPLER to gaussian or auto."
+                f"SAMPLER diffusion needs a diffusion model, and {method.name} is used: set SAMPLER to gaussian or "
+                "auto."
             )
         law = law_of(method, scene)
         fitted = scene.denoised() if method.filters else scene
@@ -52,7 +55,8 @@ def check_method(name: str, in_coefficients: bool) -> None:
     """HSFusionError where a method has no members."""
     if not in_coefficients:
         raise HSFusionError(
-            f"{name} has no ensemble of its own: choose a subspace model such as hsfusion-base, or one of {', '.join(CLOSED_FORMS)}."
+            f"{name} has no ensemble of its own: choose a subspace model such as hsfusion-base, or one of "
+            f"{', '.join(CLOSED_FORMS)}."
         )
 
 

@@ -1,7 +1,8 @@
-"""Finished tiles of a run that has not finished: kept on disk, so that the same run, started again, continues where it was.
+"""Finished tiles of a run that has not finished: kept on disk, so that the same run, started again, continues where it
+was.
 
-A tile is a pure function of what is sent for it, so its key is the hash of just that: pixels, place, scene model, parameters, the model's
-sha256, the version. Whatever changes gives another key, and what was kept is not used.
+A tile is a pure function of what is sent for it, so its key is the hash of just that: pixels, place, scene model,
+parameters, the model's sha256, the version. Whatever changes gives another key, and what was kept is not used.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ class TileStore:
 
 
 class KeepingClient:
-    """A client that asks the backend only for what the store does not have; without the model's sha256 it keeps nothing."""
+    """A client that asks the backend only for what the store does not have; without the model's sha256 it keeps
+    nothing.
+    """
 
     def __init__(self, client: Client, store: TileStore) -> None:
         self._client, self._store = client, store
@@ -174,7 +177,8 @@ def kept_tiles(method: M, request: FusionRequest, sha256: str, progress: Progres
     except BaseException:
         if store.kept or store.reused:
             progress.info(
-                f"{store.kept + store.reused} finished tile(s) are kept in {store.folder}: the same run, started again, continues from there."
+                f"{store.kept + store.reused} finished tile(s) are kept in {store.folder}: the same run, started "
+                "again, continues from there."
             )
         raise
     if store.reused:

@@ -15,7 +15,8 @@ from ....models.scene.window import Window
 
 @dataclass(frozen=True)
 class Answer:
-    """What a method says of a core: coefficients x (K, rows, cols) or spectra (L, rows, cols), and their standard deviation if known.
+    """What a method says of a core: coefficients x (K, rows, cols) or spectra (L, rows, cols), and their standard
+    deviation if known.
 
     samples (S, K, rows, cols): of the coefficients, whose mean is x.
     """
@@ -35,10 +36,11 @@ class Answer:
 class Method(Protocol):
     """A closed form, a classical method, or a model in the backend.
 
-    name: what the user is told. halo, multiple: what a tile of it needs, in fine pixels. workers: tiles that it works on at
-    a time. remote: whether it waits for a backend. band_std (L,): its error per band where it is known for the whole scene
-    only. components: the K of the subspace that it works in. filters: whether it filters the MSI's noise first. weighs:
-    whether it keeps less detail where the images disagree. in_coefficients: whether its answers are coefficients.
+    name: what the user is told. halo, multiple: what a tile of it needs, in fine pixels. workers: tiles that it works
+    on at a time. remote: whether it waits for a backend. band_std (L,): its error per band where it is known for the
+    whole scene only. components: the K of the subspace that it works in. filters: whether it filters the MSI's noise
+    first. weighs: whether it keeps less detail where the images disagree. in_coefficients: whether its answers are
+    coefficients.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""A diffusion model of spectral coefficients in the backend as a method of a job: one set of weights for every sensor."""
+"""A diffusion model of spectral coefficients in the backend as a method of a job: one set of weights for every
+sensor.
+"""
 
 from __future__ import annotations
 

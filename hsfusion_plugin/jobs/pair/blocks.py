@@ -13,18 +13,22 @@ from ..run.progress import Progress
 from .pair import Pair
 
 LARGEST_WHOLE = 192 * 192  # coarse pixels up to which the whole overlap is one block
-# MSI values in memory at a time (0.33 GB, of which there are a few copies): a block for the check at reduced resolution of 8 bands at ratio 20.
+# MSI values in memory at a time (0.33 GB, of which there are a few copies): a block for the check at reduced resolution
+# of 8 bands at ratio 20.
 MOST_VALUES = 82_000_000
-BLOCK = 48  # coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
+# coarse pixels per axis; more where the ratio is so large that hardly a pixel would be left of it one scale down
+BLOCK = 48
 REDUCED = 8
 SMALL_BLOCKS, LARGE_BLOCKS = 3, 2  # per axis
 REACH = 4  # HSI pixels around a block: room for any PSF of the search
 
 
 def read_blocks(pair: Pair, sampling: Sampling, progress: Progress, size: int = 0, per_axis: int = 0) -> list[Block]:
-    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0 = as many as estimates need.
+    """The whole overlap as one block, or per_axis^2 blocks of size x size HSI pixels spread evenly over a larger one; 0
+    = as many as estimates need.
 
-    Where `sampling` holds a displacement, the MSI is read where the HSI's pixels see it, and of a whole overlap the HSI's pixels around it too.
+    Where `sampling` holds a displacement, the MSI is read where the HSI's pixels see it, and of a whole overlap the
+    HSI's pixels around it too.
     """
     rows, cols = pair.alignment.coarse_shape
     if is_small(pair):

@@ -23,7 +23,8 @@ NAMED = 6  # columns that are named one by one
 def hsi_defects(
     hsi: Raster, bands: list[int], sample: np.ndarray, alignment: Alignment, wanted: bool, progress: Progress
 ) -> tuple[Found, list[str]]:
-    """What is done to the HSI whenever it is read, and sentences for log and report; without `wanted`, only missing values are predicted.
+    """What is done to the HSI whenever it is read, and sentences for log and report; without `wanted`, only missing
+    values are predicted.
 
     sample (bands, N): some of its pixels, NaN where unknown.
     """
@@ -122,17 +123,20 @@ def _sentences(found: Found, bands: Sequence[int]) -> list[str]:
         named = ", ".join(str(n + 1) for n in numbers[:NAMED]) + (", ..." if len(numbers) > NAMED else "")
         of_bands = int(places.any(axis=1).sum())
         said.append(
-            f"HSI: {len(numbers)} {name}{'' if len(numbers) == 1 else 's'} of the overlap ({named}) show nothing of the scene in {of_bands} of "
+            f"HSI: {len(numbers)} {name}{'' if len(numbers) == 1 else 's'} of the overlap ({named}) show nothing of "
+            f"the scene in {of_bands} of "
             f"{len(bands)} bands: these values are predicted from the other bands."
         )
     if repair.gains is not None:
         striped = np.ptp(repair.gains, axis=1) > 0
         size = float(np.median(repair.gains[striped].std(axis=1)))
         said.append(
-            f"HSI: the columns of {int(striped.sum())} of {len(bands)} bands differ in gain, by {percent(size)} (stripes): the gains are taken out."
+            f"HSI: the columns of {int(striped.sum())} of {len(bands)} bands differ in gain, by {percent(size)} "
+            "(stripes): the gains are taken out."
         )
     if repair.spikes is not None:
         said.append(
-            f"HSI: {percent(found.spikes)} of the values are spikes: they are predicted from the other bands of their pixel."
+            f"HSI: {percent(found.spikes)} of the values are spikes: they are predicted from the other bands of their "
+            "pixel."
         )
     return said

@@ -19,7 +19,9 @@ CERTAIN = 0.25  # HSI pixels of standard deviation, from which a place's displac
 
 
 def outputs(geometry: Geometry) -> dict[str, float]:
-    """ROTATION in degrees clockwise, SCALE and LOCAL_RMS in MSI pixels; no displacement where one shift does for all."""
+    """ROTATION in degrees clockwise, SCALE and LOCAL_RMS in MSI pixels; no displacement where one shift does
+    for all.
+    """
     displacement, found = geometry.sampling.displacement, geometry.displacement
     if displacement is None or found is None:
         return {"ROTATION": 0.0, "SCALE": 1.0, "LOCAL_RMS": 0.0}
@@ -110,8 +112,10 @@ def sentence(geometry: Geometry) -> str:
         return ""
     before, after = found.held_out
     return (
-        f"Displacement: turned by {found.turn.value:.2f} degrees, scale {found.scale.value:.4f}, {displacement.local_rms:.2f} MSI pixels rms "
-        f"locally ({displacement.order} cosines per axis); misfit of held-out HSI pixels {before:.3f} before, {after:.3f} after; "
+        f"Displacement: turned by {found.turn.value:.2f} degrees, scale {found.scale.value:.4f}, "
+        f"{displacement.local_rms:.2f} MSI pixels rms "
+        f"locally ({displacement.order} cosines per axis); misfit of held-out HSI pixels {before:.3f} before, "
+        f"{after:.3f} after; "
         f"{100 * found.agreed:.0f} % of the compared pixels agree."
     )
 

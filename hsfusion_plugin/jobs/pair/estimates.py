@@ -1,4 +1,6 @@
-"""Everything that is estimated once for a scene, from the whole overlap or, where that is large, from blocks spread over it."""
+"""Everything that is estimated once for a scene, from the whole overlap or, where that is large, from blocks spread
+over it.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,15 @@ LONE_FACTOR = 4.0  # how far the largest value of a band may lie above all but a
 
 @dataclass(frozen=True)
 class Estimates:
-    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or "nominal".
+    """The scene model, what it was fitted to, and what is told of it: `psf_source` is "given", "estimated" or
+    "nominal".
 
-    pair: as it is to be read from here on, under one light; lit: what was found of the light.
-    shift: (y, x) in MSI pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids.
-    nominal: whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's values.
-    snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and highest value of each MSI band at the
-    HSI's resolution, in the pixels that the estimates come from. flags: what was found for the scene and is to be said of pixels in QUALITY.
+    pair: as it is to be read from here on, under one light; lit: what was found of the light. shift: (y, x) in MSI
+    pixels, of the HSI's content against its grid; `sampling` holds this and the phase between the grids. nominal:
+    whether the MSI's response started from a known one, against which its row sums are gains. largest: of the HSI's
+    values. snr_db: median over bands of the HSI's mean square over its noise variance. msi_range (l, 2): lowest and
+    highest value of each MSI band at the HSI's resolution, in the pixels that the estimates come from. flags: what was
+    found for the scene and is to be said of pixels in QUALITY.
     """
 
     pair: Pair
@@ -87,7 +91,8 @@ def estimate(pair: Pair, request: PairRequest, progress: Progress, components: i
     for number, share in zip(pair.msi_bands, scene.unexplained):
         if share > UNEXPLAINED:
             warnings.append(
-                f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, registration or calibration may differ."
+                f"{100 * share:.0f} % of the variance of MSI band {number + 1} is not explained by the HSI: dates, "
+                "registration or calibration may differ."
             )
     if soft := softness_warning(pair, blocks, scene.msi_noise):
         warnings.append(soft)
@@ -160,12 +165,15 @@ def _largest(blocks: list[Block]) -> float:
 
 
 def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
-    """R (l, L) of the sensor or file that the user names, over the bands that take part; None = estimate from the pair alone."""
+    """R (l, L) of the sensor or file that the user names, over the bands that take part; None = estimate from the pair
+    alone.
+    """
     if request.srf_file is None and request.sensor == "estimate":
         return None
     if pair.wavelengths is None:
         raise HSFusionError(
-            "SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at estimate."
+            "SENSOR or SRF_FILE is given, but the HSI has no wavelengths: add them to the raster, or leave SENSOR at "
+            "estimate."
         )
     if request.srf_file is not None:
         response = read_response(request.srf_file, pair.wavelengths)
@@ -186,7 +194,9 @@ def nominal_response(pair: Pair, request: PairRequest) -> np.ndarray | None:
 def match_bands(
     sensor: Sensor, wavelengths: np.ndarray | None, descriptions: Sequence[str], count: int, used: Sequence[int]
 ) -> list[int]:
-    """Which bands of the sensor the used MSI bands are: by wavelength, then by name, else in order where the counts agree."""
+    """Which bands of the sensor the used MSI bands are: by wavelength, then by name, else in order where the counts
+    agree.
+    """
     if wavelengths is not None:
         nearest = [int(np.argmin(np.abs(sensor.centre_nm - wavelengths[i]))) for i in used]
         if all(
@@ -202,6 +212,7 @@ def match_bands(
     if count == len(sensor.bands):
         return list(used)
     raise HSFusionError(
-        f"The MSI's {count} bands cannot be told apart among the {len(sensor.bands)} of {sensor.name}: name its bands after the sensor's, "
+        f"The MSI's {count} bands cannot be told apart among the {len(sensor.bands)} of {sensor.name}: name its bands "
+        "after the sensor's, "
         "give them wavelengths, or leave SENSOR at estimate."
     )

@@ -28,16 +28,19 @@ def hsi_gaps(
     said = []
     if len(keep) < len(bands):
         said.append(
-            f"HSI: {_named(bands, np.flatnonzero(share > MOST_MISSING), share)} the pixels that the others have: they take no part."
+            f"HSI: {_named(bands, np.flatnonzero(share > MOST_MISSING), share)} the pixels that the others have: they "
+            "take no part."
         )
     short = keep[share[keep] > 0]
     if short.size:
         said.append(
-            f"HSI: {_named(bands, short, share)} the pixels that the others have: they are predicted there from the other bands."
+            f"HSI: {_named(bands, short, share)} the pixels that the others have: they are predicted there from the "
+            "other bands."
         )
     if gaps.lost > LEAST_SAID * gaps.pixels:
         said.append(
-            f"HSI: {percent(gaps.lost / gaps.pixels)} of the pixels hold nodata in half of their bands or more, and are lost in all of them."
+            f"HSI: {percent(gaps.lost / gaps.pixels)} of the pixels hold nodata in half of their bands or more, and "
+            "are lost in all of them."
         )
     for sentence in said:
         progress.warn(sentence)
@@ -45,7 +48,9 @@ def hsi_gaps(
 
 
 def msi_gaps(msi: Raster, bands: list[int], alignment: Alignment, progress: Progress) -> tuple[list[int], list[str]]:
-    """The bands that take part, without those that would cost the others many pixels, and sentences for log and report."""
+    """The bands that take part, without those that would cost the others many pixels, and sentences for log
+    and report.
+    """
     if len(bands) < 2:
         return bands, []
     gaps, _ = _look(msi, bands, alignment.fine_rows, alignment.fine_cols, progress)
@@ -55,13 +60,15 @@ def msi_gaps(msi: Raster, bands: list[int], alignment: Alignment, progress: Prog
     if left_out:
         names = ", ".join(str(bands[k] + 1) for k in sorted(left_out))
         said.append(
-            f"MSI: band(s) {names} hold nodata where the others have data, and would cost them more than {percent(MOST_COST)} of the pixels: "
+            f"MSI: band(s) {names} hold nodata where the others have data, and would cost them more than "
+            f"{percent(MOST_COST)} of the pixels: "
             "they take no part."
         )
     lost = gaps.lost_without(left_out) / gaps.pixels
     if lost > LEAST_SAID:
         said.append(
-            f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands: there the result is the interpolated HSI."
+            f"MSI: {percent(lost)} of the pixels hold nodata in some of the bands: there the result is the "
+            "interpolated HSI."
         )
     for sentence in said:
         progress.warn(sentence)

@@ -1,4 +1,6 @@
-"""PSF and displacement of the pair's HSI: what the user gives is taken, the rest is estimated where the pair can tell, else nominal."""
+"""PSF and displacement of the pair's HSI: what the user gives is taken, the rest is estimated where the pair can tell,
+else nominal.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ LARGEST_STRETCH = 0.02  # of the HSI's content against its grid, that is correct
 class Geometry:
     """sampling: what is used, the phase of the grids included; shift (y, x): MSI pixels, without the phase.
 
-    psf_source: "given", "estimated" or "nominal"; shift_source: a phrase for reports; registration: the estimates with their intervals;
-    displacement: rotation, scale and local field with what is known of them, None where one shift does for all.
+    psf_source: "given", "estimated" or "nominal"; shift_source: a phrase for reports; registration: the estimates with
+    their intervals; displacement: rotation, scale and local field with what is known of them, None where one shift does
+    for all.
     """
 
     sampling: Sampling
@@ -40,11 +43,14 @@ class Geometry:
 def first_sampling(
     ratio: float, phase: tuple[float, float], request: PairRequest, scene_shape: tuple[int, int] = (1, 1)
 ) -> Sampling:
-    """What is known before anything is estimated: given widths or the nominal one, the grids' phase (y, x) and given shifts."""
+    """What is known before anything is estimated: given widths or the nominal one, the grids' phase (y, x) and given
+    shifts.
+    """
     for name, shift in (("SHIFT_X", request.shift_x), ("SHIFT_Y", request.shift_y)):
         if shift is not None and abs(shift) > ACCEPTED * ratio:
             raise HSFusionError(
-                f"{name} is {shift:g} MSI pixels, and no more than {ACCEPTED} HSI pixels ({ACCEPTED * ratio:g} MSI pixels) are corrected: "
+                f"{name} is {shift:g} MSI pixels, and no more than {ACCEPTED} HSI pixels ({ACCEPTED * ratio:g} MSI "
+                "pixels) are corrected: "
                 "put the HSI into its place first."
             )
     sampling = Sampling(
@@ -66,7 +72,8 @@ def find_geometry(
 ) -> Geometry:
     """Estimate what the request leaves open of `first_sampling`; a width given for columns alone holds for rows too.
 
-    field_blocks as `models.scene.sensors.placing.place` takes it. HSFusionError names an optimum beyond what is corrected.
+    field_blocks as `models.scene.sensors.placing.place` takes it. HSFusionError names an optimum beyond what is
+    corrected.
     """
     fit_x = request.psf_fwhm is None
     fit_y = fit_x and request.psf_fwhm_y is None
@@ -91,7 +98,8 @@ def _warnings(placed: Placement, sought: bool) -> list[str]:
     found, warnings = placed.registration, []
     if not (found.fwhm_x.determined and found.fwhm_y.determined):
         warnings.append(
-            f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give PSF_FWHM if you know better."
+            f"The PSF's width cannot be told from this pair; the nominal {NOMINAL_FWHM:g} HSI pixel is used: give "
+            "PSF_FWHM if you know better."
         )
     if found.beyond is not None:
         warnings.append(beyond_sentence(found.beyond))
@@ -99,12 +107,15 @@ def _warnings(placed: Placement, sought: bool) -> list[str]:
         warnings.append(trend_sentence(placed.trend))
     elif sought and not (found.shift_y.determined and found.shift_x.determined):
         warnings.append(
-            "A shift between the rasters cannot be told from this pair and is taken as 0: give SHIFT_X and SHIFT_Y if there is one."
+            "A shift between the rasters cannot be told from this pair and is taken as 0: give SHIFT_X and SHIFT_Y if "
+            "there is one."
         )
     if placed.found is None and found.drift > LARGEST_DRIFT:
         warnings.append(
-            f"The shift between the rasters changes by {found.drift:.1f} MSI pixels from the middle of the scene to a corner, as rotation or "
-            "another scale does, and only its mean is corrected: leave REGISTRATION at auto, or register the two rasters first."
+            f"The shift between the rasters changes by {found.drift:.1f} MSI pixels from the middle of the scene to a "
+            "corner, as rotation or "
+            "another scale does, and only its mean is corrected: leave REGISTRATION at auto, or register the two "
+            "rasters first."
         )
     return warnings
 
@@ -113,8 +124,10 @@ def _check_limits(placed: Placement, shift: tuple[float, float], ratio: float) -
     """HSFusionError where the best place lies at the end of what is searched: what is beyond cannot be known."""
     if max(map(abs, shift)) > ACCEPTED * ratio:
         raise HSFusionError(
-            f"The HSI's content lies {_way(shift[1], 'east', 'west')} and {_way(shift[0], 'south', 'north')} of where its grid says, at the "
-            f"limit of the search, and no more than {ACCEPTED} HSI pixels are corrected: put the HSI into its place first, or set "
+            f"The HSI's content lies {_way(shift[1], 'east', 'west')} and {_way(shift[0], 'south', 'north')} of where "
+            "its grid says, at the "
+            f"limit of the search, and no more than {ACCEPTED} HSI pixels are corrected: put the HSI into its place "
+            "first, or set "
             "REGISTRATION to none."
         )
     found = placed.found
@@ -125,12 +138,14 @@ def _check_limits(placed: Placement, shift: tuple[float, float], ratio: float) -
     turn, scale = placed.sampling.displacement.similarity
     if abs(turn) > LARGEST_TURN:
         raise HSFusionError(
-            f"The HSI's content is turned by {turn:.1f} degrees against where its grid says, at the limit of the search, and no more than "
+            f"The HSI's content is turned by {turn:.1f} degrees against where its grid says, at the limit of the "
+            "search, and no more than "
             f"{LARGEST_TURN:g} degrees are corrected: register the two rasters first, or set REGISTRATION to none."
         )
     if abs(scale - 1.0) > LARGEST_STRETCH:
         raise HSFusionError(
-            f"The HSI's content is {scale:.3f} times the size that its grid says, at the limit of the search, and no more than "
+            f"The HSI's content is {scale:.3f} times the size that its grid says, at the limit of the search, and no "
+            "more than "
             f"{100 * LARGEST_STRETCH:g} % are corrected: register the two rasters first, or set REGISTRATION to none."
         )
 
@@ -138,8 +153,10 @@ def _check_limits(placed: Placement, shift: tuple[float, float], ratio: float) -
 def beyond_sentence(shift: tuple[float, float]) -> str:
     """What to do about a shift (y, x) that is not corrected."""
     return (
-        f"The HSI's content seems to lie {_way(shift[1], 'east', 'west')} and {_way(shift[0], 'south', 'north')} of where its grid says, "
-        f"and no more than {LARGEST_SHIFT:g} MSI pixels are corrected: register the two rasters first, or give SHIFT_X and SHIFT_Y."
+        f"The HSI's content seems to lie {_way(shift[1], 'east', 'west')} and {_way(shift[0], 'south', 'north')} of "
+        "where its grid says, "
+        f"and no more than {LARGEST_SHIFT:g} MSI pixels are corrected: register the two rasters first, or give SHIFT_X "
+        "and SHIFT_Y."
     )
 
 
@@ -152,7 +169,8 @@ def trend_sentence(trend: Trend) -> str:
         ways.append(f"stretched by a factor of {trend.scale:.3g}")
     how = " and ".join(ways) or "distorted"
     return (
-        f"The HSI's content is {how} against where its grid says, up to {trend.drift:.1f} MSI pixels in the corners, which is not corrected and "
+        f"The HSI's content is {how} against where its grid says, up to {trend.drift:.1f} MSI pixels in the corners, "
+        "which is not corrected and "
         "softens the result: register the two rasters first."
     )
 

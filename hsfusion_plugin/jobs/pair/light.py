@@ -28,7 +28,9 @@ MAP_SIZE = 256  # pixels of the longer side of a report's maps
 
 @dataclass(frozen=True)
 class PairLight:
-    """found: what is done about the light; warnings, notes: sentences about it, of which warnings ask for the user's eyes."""
+    """found: what is done about the light; warnings, notes: sentences about it, of which warnings ask for the user's
+    eyes.
+    """
 
     found: FoundLight
     warnings: tuple[str, ...] = ()
@@ -43,8 +45,8 @@ class PairLight:
 def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: list[Block]) -> PairLight:
     """The light of the whole overlap, at that of the samplings at which the images have most in common.
 
-    A cloud misleads the search for the HSI's place as a wrong place misleads this one, so both are asked. blocks: the pair as the first sampling
-    has it.
+    A cloud misleads the search for the HSI's place as a wrong place misleads this one, so both are asked. blocks: the
+    pair as the first sampling has it.
     """
     progress.phase("Comparing the light of the two images")
     found = []
@@ -67,7 +69,9 @@ def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: 
 
 
 def apart(blocks: list[Block], sampling: Sampling) -> float:
-    """How little the images have in common where `sampling` lays them: log of the typical residual's share of the MSI's spread, mean over bands."""
+    """How little the images have in common where `sampling` lays them: log of the typical residual's share of the MSI's
+    spread, mean over bands.
+    """
     samples = coarse_samples(blocks, sampling)
     predictors = Components.of(samples.spectra).predictors(samples.spectra)
     rest = samples.low - predictors @ weighted_fit(predictors, samples.low, robust_weights(predictors, samples.low))
@@ -100,7 +104,8 @@ def _of_seam(light: Light) -> tuple[str, ...]:
         return ()
     gains = ", ".join(f"{1 + gain:.2f}" for gain in fields.gain[-1])
     return (
-        f"The MSI is a mosaic of 2 takes: across a seam its bands change by the factors {gains}, which is taken out before anything is "
+        f"The MSI is a mosaic of 2 takes: across a seam its bands change by the factors {gains}, which is taken out "
+        "before anything is "
         "estimated; set LIGHT to none if the step is on the ground.",
     )
 
@@ -110,7 +115,8 @@ def _of_tone(light: Light) -> tuple[str, ...]:
         return ()
     exponents = ", ".join(f"{exponent:.1f}" for exponent in light.tone.exponent)
     return (
-        f"The MSI is a picture with a tone curve: its bands are raised to the powers {exponents} first, which makes them linear.",
+        f"The MSI is a picture with a tone curve: its bands are raised to the powers {exponents} first, which makes "
+        "them linear.",
     )
 
 
@@ -123,7 +129,8 @@ def _of_smooth(light: Light) -> tuple[str, ...]:
     low, high = (np.quantile(gain, q, axis=(1, 2)) / np.median(gain, axis=(1, 2)) for q in (0.02, 0.98))
     spread = ", ".join(f"{a - 1:+.0%} to {b - 1:+.0%}".replace("%", " %") for a, b in zip(low, high))
     return (
-        f"The light of the MSI varies over the scene (haze, view angle or illumination): gain per band {spread}, which is taken out before "
+        f"The light of the MSI varies over the scene (haze, view angle or illumination): gain per band {spread}, which "
+        "is taken out before "
         "anything is estimated.",
     )
 
@@ -132,10 +139,10 @@ def _of_areas(light: Light) -> tuple[str, ...]:
     if light.areas is None:
         return ()
     sentences = {
-        Holder.MSI: "of the scene shows in the MSI alone what the HSI does not (clouds, their shadows or changes): there the result is the "
+        Holder.MSI: "of the scene shows in the MSI alone what the HSI does not (clouds, their shadows or changes): there the result is the "  # noqa: E501
         "interpolated HSI.",
-        Holder.HSI: "of the scene shows in the HSI alone what the MSI does not (clouds, their shadows or changes): there the result is nodata.",
-        Holder.UNDECIDED: "of the scene differs between the two images, and which of them changed cannot be told: there the result is the "
+        Holder.HSI: "of the scene shows in the HSI alone what the MSI does not (clouds, their shadows or changes): there the result is nodata.",  # noqa: E501
+        Holder.UNDECIDED: "of the scene differs between the two images, and which of them changed cannot be told: there the result is the "  # noqa: E501
         "interpolated HSI.",
     }
     shares = {holder: light.areas.share(holder) for holder in sentences}
@@ -143,7 +150,9 @@ def _of_areas(light: Light) -> tuple[str, ...]:
 
 
 def gain_maps(pair: Pair) -> list[reports.Map]:
-    """For a report: the MSI's gain over the scene, a map per band, the seam as a gap; none where the light is the same everywhere."""
+    """For a report: the MSI's gain over the scene, a map per band, the seam as a gap; none where the light is the same
+    everywhere.
+    """
     fields = None if pair.light is None else pair.light.fields
     if fields is None:
         return []
@@ -164,7 +173,8 @@ def gain_maps(pair: Pair) -> list[reports.Map]:
             1.0 + spread,
             f"taken out before anything was estimated{seam}",
             True,
-            f"Map of the gain of MSI band {number + 1}, between {np.nanmin(values):.2f} and {np.nanmax(values):.2f} of its median{seam}.",
+            f"Map of the gain of MSI band {number + 1}, between {np.nanmin(values):.2f} and {np.nanmax(values):.2f} "
+            f"of its median{seam}.",
         )
         for number, values in zip(pair.msi_bands, gain)
     ]

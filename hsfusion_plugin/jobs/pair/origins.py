@@ -47,13 +47,15 @@ def disagreements(hsi: Origin, msi: Origin) -> tuple[str, ...]:
     if hsi.day and msi.day and abs((hsi.day - msi.day).days) > MOST_DAYS:
         days = abs((hsi.day - msi.day).days)
         found.append(
-            f"HSI and MSI were taken {days} days apart ({hsi.time[:10]} and {msi.time[:10]}): what changed between them, such as crops, "
+            f"HSI and MSI were taken {days} days apart ({hsi.time[:10]} and {msi.time[:10]}): what changed between "
+            "them, such as crops, "
             "will be fused from two states; a closer date would be better."
         )
     kinds = [_kind(origin.quantity) for origin in (hsi, msi)]
     if all(kinds) and kinds[0] != kinds[1]:
         found.append(
-            f"The HSI holds {hsi.quantity} and the MSI {msi.quantity}: gain and offset are fitted, but haze and adjacency stay in one of them; "
+            f"The HSI holds {hsi.quantity} and the MSI {msi.quantity}: gain and offset are fitted, but haze and "
+            "adjacency stay in one of them; "
             "two products of one kind would be better."
         )
     return tuple(found)

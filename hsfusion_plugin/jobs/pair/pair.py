@@ -31,8 +31,9 @@ from .soft_bands import sharpening_of, told_sizes
 
 @dataclass(frozen=True)
 class Checked:
-    """The MSI: values (l, H, W) float32, 0 where unknown; mask (H, W) float32, 1 where they take part; left_out (H, W) bool: where there are data
-    that take no part, so that the result is the interpolated HSI."""
+    """The MSI: values (l, H, W) float32, 0 where unknown; mask (H, W) float32, 1 where they take part; left_out (H, W)
+    bool: where there are data that take no part, so that the result is the interpolated HSI.
+    """
 
     values: np.ndarray
     mask: np.ndarray
@@ -41,11 +42,12 @@ class Checked:
 
 @dataclass(frozen=True)
 class Pair:
-    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about grids and bands.
+    """hsi_bands, msi_bands: 0-based numbers of the bands that take part, in file order; notes: what was said about
+    grids and bands.
 
-    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects: what was found in
-    the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part although it holds data; light: what is
-    done to both so that they are seen under one light, or None.
+    sharpening: what is done to MSI bands with larger pixels of their own whenever the MSI is read, or None; defects:
+    what was found in the HSI, whose repair is done to it whenever it is read; msi_areas: where the MSI takes no part
+    although it holds data; light: what is done to both so that they are seen under one light, or None.
     """
 
     hsi: Raster
@@ -91,11 +93,13 @@ class Pair:
         notes = (*of_hsi, *of_defects, *of_msi, *notes)
         if len(hsi_bands) < 2:
             raise HSFusionError(
-                f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: choose another raster or area."
+                f"HSI: only {len(hsi_bands)} band holds data where the rasters overlap, and fusion needs at least 2: "
+                "choose another raster or area."
             )
         if len(hsi_bands) < len(msi_bands):
             raise HSFusionError(
-                f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have been swapped."
+                f"The HSI has fewer usable bands ({len(hsi_bands)}) than the MSI ({len(msi_bands)}): the two may have "
+                "been swapped."
             )
         pair = cls(hsi, msi, mask, alignment, hsi_bands, msi_bands, notes, defects=defects, origins=origins)
         sizes = request.msi_gsd or told_sizes(msi)
@@ -112,15 +116,17 @@ class Pair:
         return None if self.hsi.wavelengths is None else self.hsi.wavelengths[self.hsi_bands]
 
     def read_hsi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in all bands, of which
-        some may be predicted (see `repaired_hsi`)."""
+        """A coarse window of the scene: values (L, h, w) float32, 0 where unknown, and the mask (h, w), 1 = valid in
+        all bands, of which some may be predicted (see `repaired_hsi`).
+        """
         found = self.repaired_hsi(rows, cols)
         return found.values, found.mask
 
     def repaired_hsi(self, rows: range, cols: range) -> Repaired:
         """The same with what was done to it.
 
-        The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster nothing is known.
+        The window may reach beyond the overlap, where a displacement brings HSI pixels into it; beyond the raster
+        nothing is known.
         """
         a, repair = self.alignment, self.defects.repair
         wide = [range(part.start - repair.reach, part.stop + repair.reach) for part in (rows, cols)]
@@ -143,15 +149,18 @@ class Pair:
         return replace(found, values=values, mask=mask)
 
     def read_msi(self, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take part: the user's mask,
-        and what is left out, included."""
+        """A fine window of the scene: values (l, H, W) float32, 0 where unknown, and the mask (H, W), 1 where they take
+        part: the user's mask, and what is left out, included.
+        """
         found = self._sharpened_msi(rows, cols)
         if self.light is None:
             return found.values, found.mask
         return self.light.msi(found.values, found.mask, rows, cols)
 
     def checked_msi(self, rows: range, cols: range) -> Checked:
-        """The same for a result: what was left out of areas is told pixel by pixel, and filled with what the HSI lets one expect."""
+        """The same for a result: what was left out of areas is told pixel by pixel, and filled with what the HSI lets
+        one expect.
+        """
         found = self._sharpened_msi(rows, cols)
         if self.light is None:
             return found
@@ -199,7 +208,9 @@ class Pair:
 def _without_fill(
     whole: Raster, msi: Raster, warped: bool, alignment: Alignment, progress: Progress
 ) -> tuple[Raster, list[str]]:
-    """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix fill into data."""
+    """The HSI on its grid with unnamed fill as nodata, and what is said of it; before it is warped, which would mix
+    fill into data.
+    """
     if not warped:
         placed, _ = on_grid_of(whole, msi)
         return placed, find_unnamed_fill(placed, progress, alignment.coarse_rows, alignment.coarse_cols)

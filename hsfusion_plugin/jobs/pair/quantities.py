@@ -10,15 +10,18 @@ from .pair import Pair
 
 IDENTIFIED = "Gain (MSI units per HSI unit) and offset (MSI units) are estimates against the nominal response."
 NOT_IDENTIFIABLE = (
-    "Gain and offset of an MSI band cannot be told apart from its response while that is unknown: many responses explain the pair as well, with "
-    "other sums and offsets, so these scatter. They are what the fusion works with; for a calibration give SENSOR or SRF_FILE."
+    "Gain and offset of an MSI band cannot be told apart from its response while that is unknown: many responses "
+    "explain the pair as well, with "
+    "other sums and offsets, so these scatter. They are what the fusion works with; for a calibration give SENSOR or "
+    "SRF_FILE."
 )
 
 
 def msi_quantities(pair: Pair, estimates: Estimates, nominal: np.ndarray | None = None) -> list[reports.Quantity]:
     """One row per MSI band; called gain only where a nominal response was given, against which it is one.
 
-    nominal (l, 2): gain and offset against a nominal response that was tried beside the estimate, NaN where a band does not follow it.
+    nominal (l, 2): gain and offset against a nominal response that was tried beside the estimate, NaN where a band does
+    not follow it.
     """
     scene = estimates.scene
     found = np.column_stack([scene.spectral_response.sum(axis=1), scene.spectral_offset])

@@ -34,7 +34,8 @@ def told_sizes(msi: Raster) -> str:
 
 
 def own_sizes(text: str, msi: Raster) -> np.ndarray:
-    """Pixel size of every band in the raster's pixels, from numbers in its CRS's units (metres also where those are degrees).
+    """Pixel size of every band in the raster's pixels, from numbers in its CRS's units (metres also where those are
+    degrees).
 
     HSFusionError where they are no numbers, not one per band, smaller than the raster's pixels, or all larger.
     """
@@ -56,7 +57,8 @@ def own_sizes(text: str, msi: Raster) -> np.ndarray:
         )
     if (sizes > SHARP).all():
         raise HSFusionError(
-            f"MSI_GSD calls all bands coarser than the MSI's pixels of {pixel:g}: resample the MSI to {values.min():g} first (gdalwarp -tr)."
+            f"MSI_GSD calls all bands coarser than the MSI's pixels of {pixel:g}: resample the MSI to {values.min():g} "
+            "first (gdalwarp -tr)."
         )
     return sizes
 
@@ -74,7 +76,8 @@ def sharpening_of(pair: Pair, text: str, progress: Progress) -> tuple[Sharpening
         )
     soft, sharp = (", ".join(str(pair.msi_bands[b] + 1) for b in some) for some in (found.soft, found.sharp))
     return found, (
-        f"MSI band(s) {soft} have larger pixels of their own (MSI_GSD): the detail that they lack was taken from band(s) {sharp} first."
+        f"MSI band(s) {soft} have larger pixels of their own (MSI_GSD): the detail that they lack was taken from "
+        f"band(s) {sharp} first."
     )
 
 
@@ -101,7 +104,8 @@ def softness_warning(pair: Pair, blocks: list[Block], noise: np.ndarray) -> str:
         return ""
     width = float(np.median(blurs[blurs > 0]))
     return (
-        f"MSI band(s) {', '.join(soft)} look softer than the others, as if blurred by about {width:.1f} MSI pixels, and soften the result: "
+        f"MSI band(s) {', '.join(soft)} look softer than the others, as if blurred by about {width:.1f} MSI pixels, "
+        "and soften the result: "
         "if they were resampled from larger pixels, say so with MSI_GSD, or leave them out."
     )
 

@@ -113,7 +113,9 @@ def _product(path: str, role: str, stack: ExitStack, progress: Progress) -> _Inp
 
 
 def _of_subdataset(path: str, file: str, name: str, stack: ExitStack) -> _Input | None:
-    """The product of a file, where the array that GDAL's name points to is its cube: GDAL itself knows no place or band of it."""
+    """The product of a file, where the array that GDAL's name points to is its cube: GDAL itself knows no place or band
+    of it.
+    """
     if not Path(file).is_file():
         return None
     source = stack.enter_context(Source.open(file, work_folder()))

@@ -65,7 +65,8 @@ def tell(product: Product, numbers: list[int], classes: list[str], progress: Pro
     span = f" from {known[0]:.1f} to {known[-1]:.1f} nm" if known else ""
     bad = sum(band.bad for band in bands)
     progress.info(
-        f"{role}{product.title}, {product.identifier}: {product.quantity or 'numbers as stored'}, {len(bands)} bands{span}"
+        f"{role}{product.title}, {product.identifier}: {product.quantity or 'numbers as stored'}, {len(bands)} "
+        f"bands{span}"
         f"{f', {bad} of them marked bad' if bad else ''}, {grid.cols} x {grid.rows} pixels."
     )
     clouds = "" if "cloud" in product.classes else "; the product tells of no clouds"
@@ -105,7 +106,8 @@ def _write(
     virtual = output.suffix.lower() == ".vrt"
     if virtual and not (source.in_place and readable_in_place(product)):
         raise HSFusionError(
-            f"OUTPUT: {product.family} {product.level} cannot be read in place as a VRT from '{request.product}': end the name in .tif."
+            f"OUTPUT: {product.family} {product.level} cannot be read in place as a VRT from '{request.product}': end "
+            "the name in .tif."
         )
     progress.phase("Writing")
     if virtual:

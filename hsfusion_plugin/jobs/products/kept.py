@@ -39,7 +39,9 @@ def kept_folder(path: str, source: Source, part: object) -> Path:
 def keep(
     folder: Path, product: Product, source: Source, step: Callable[[float], None], check: Callable[[], None]
 ) -> Path:
-    """Write image, mask and the virtual raster of both into `folder`, whole or not at all; the path of the virtual raster."""
+    """Write image, mask and the virtual raster of both into `folder`, whole or not at all; the path of the virtual
+    raster.
+    """
     _tidy(folder.parent)
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="part-", dir=folder.parent))

@@ -1,1 +1,3 @@
-"""hsfusion:propagate: an answer computed from every member of an ensemble, with the uncertainty that its spread shows."""
+"""hsfusion:propagate: an answer computed from every member of an ensemble, with the uncertainty that its
+spread shows.
+"""

@@ -30,7 +30,9 @@ from .source import FolderMembers, Members
 
 @contextmanager
 def results_of(request: PropagateRequest, members: Members, progress: Progress) -> Iterator[FolderMembers]:
-    """The rasters that the request's algorithm makes of the members, kept in a temporary folder for as long as they are used."""
+    """The rasters that the request's algorithm makes of the members, kept in a temporary folder for as long as they are
+    used.
+    """
     algorithm, source, target, parameters = checked_algorithm(request.algorithm_id, request.algorithm_parameters)
     with tempfile.TemporaryDirectory(prefix="hsfusion-members-") as folder:
         files = _files(members, Path(folder), progress.part(0.0, 0.5))
@@ -47,7 +49,9 @@ def results_of(request: PropagateRequest, members: Members, progress: Progress) 
 
 
 def checked_algorithm(name: str, text: str) -> tuple[QgsProcessingAlgorithm, str, str, dict[str, Any]]:
-    """The algorithm, the names of its raster input and output, and its other parameters; HSFusionError where it does not fit."""
+    """The algorithm, the names of its raster input and output, and its other parameters; HSFusionError where it does
+    not fit.
+    """
     algorithm = QgsApplication.processingRegistry().algorithmById(name)
     if algorithm is None:
         raise HSFusionError(

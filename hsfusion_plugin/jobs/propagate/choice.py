@@ -50,7 +50,8 @@ def check_quantiles(quantiles: tuple[float, ...], members: int) -> None:
         if not 1 / (members + 1) <= share <= members / (members + 1):
             needed = int(np.ceil(1 / min(share, 1 - share) - 1 - 1e-9))
             raise HSFusionError(
-                f"{members} members are too few for the quantile {share:g}: set SAMPLES to {needed} or more, or leave it out."
+                f"{members} members are too few for the quantile {share:g}: set SAMPLES to {needed} or more, or leave "
+                "it out."
             )
 
 
@@ -95,7 +96,9 @@ def _class_spectra(request: PropagateRequest, members: Members) -> Angle:
 
 
 def trained(training: Polygons, members: Members) -> Angle:
-    """The mean spectrum of each class over its polygons, of the estimate (two members that lie on opposite sides of it)."""
+    """The mean spectrum of each class over its polygons, of the estimate (two members that lie on opposite sides of
+    it).
+    """
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
     areas = areas_of(training, members.grid, "TRAINING")
@@ -117,6 +120,7 @@ def trained(training: Polygons, members: Members) -> Angle:
     names = [name for name, count in counts.items() if count]
     if len(names) < LEAST_TRAINED:
         raise HSFusionError(
-            f"TRAINING has {len(names)} class(es) with pixels and {LEAST_TRAINED} are needed: give polygons of more classes."
+            f"TRAINING has {len(names)} class(es) with pixels and {LEAST_TRAINED} are needed: give polygons of more "
+            "classes."
         )
     return Angle(names, np.stack([sums[name] / counts[name] for name in names]))

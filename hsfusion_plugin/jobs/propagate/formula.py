@@ -55,9 +55,11 @@ class Formula:
 
     @classmethod
     def parse(cls, text: str, wavelengths: np.ndarray | None, names: Sequence[str], used: Sequence[int]) -> Formula:
-        """Of the name of an index or a formula: b12 is band 12 of the file, w842 the band nearest 842 nm, other names are bands' own.
+        """Of the name of an index or a formula: b12 is band 12 of the file, w842 the band nearest 842 nm, other names
+        are bands' own.
 
-        wavelengths (L,) in nm and names (L,) of the bands that take part, whose numbers in the file are `used`. HSFusionError where it has an error.
+        wavelengths (L,) in nm and names (L,) of the bands that take part, whose numbers in the file are `used`.
+        HSFusionError where it has an error.
         """
         formula = INDICES.get(text.strip().upper(), text.strip())
         if not formula or len(formula) > LONGEST:
@@ -148,6 +150,7 @@ def _band(name: str, wavelengths: np.ndarray | None, names: Sequence[str], used:
     if not abs(wavelengths[nearest] - number) <= FARTHEST_NM:
         low, high = np.nanmin(wavelengths), np.nanmax(wavelengths)
         raise HSFusionError(
-            f"FORMULA: no band lies near {number:g} nm (the raster has {low:.0f} to {high:.0f} nm): choose another wavelength."
+            f"FORMULA: no band lies near {number:g} nm (the raster has {low:.0f} to {high:.0f} nm): choose another "
+            "wavelength."
         )
     return nearest

@@ -1,4 +1,6 @@
-"""From every member to one answer: maps of mean, spread and quantiles, and a row per polygon, without ever holding the ensemble."""
+"""From every member to one answer: maps of mean, spread and quantiles, and a row per polygon, without ever holding the
+ensemble.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ class Area:
     mask: np.ndarray
 
     def within(self, row: int, col: int, height: int, width: int) -> tuple[tuple[slice, slice], np.ndarray] | None:
-        """Of a window of the raster: its part (slices within the window) that the polygon's box meets, and the mask there; None = apart."""
+        """Of a window of the raster: its part (slices within the window) that the polygon's box meets, and the mask
+        there; None = apart.
+        """
         top, left = max(row, self.row), max(col, self.col)
         bottom = min(row + height, self.row + self.mask.shape[0])
         right = min(col + width, self.col + self.mask.shape[1])
@@ -111,7 +113,9 @@ def _rasterized(name: str, shape: ogr.Geometry, grid: Grid) -> Area | None:
 
 @dataclass
 class Tally:
-    """What the members say of one polygon: sums, largest values and pixels (n,) of a quantity, and the values themselves where few enough."""
+    """What the members say of one polygon: sums, largest values and pixels (n,) of a quantity, and the values
+    themselves where few enough.
+    """
 
     area: Area
     members: int

@@ -46,7 +46,9 @@ class Index:
 
 @dataclass(frozen=True)
 class Angle:
-    """Spectral angle to given spectra (n, L), in degrees (Kruse et al. 1993); bands that a spectrum does not tell take no part."""
+    """Spectral angle to given spectra (n, L), in degrees (Kruse et al. 1993); bands that a spectrum does not tell take
+    no part.
+    """
 
     names: list[str]
     spectra: np.ndarray
@@ -68,7 +70,9 @@ class Angle:
 
 @dataclass(frozen=True)
 class Target:
-    """Adaptive coherence estimator with its sign (Kraut, Scharf and McWhorter 2001): 1 = the target's direction, about 0 = background."""
+    """Adaptive coherence estimator with its sign (Kraut, Scharf and McWhorter 2001): 1 = the target's direction, about
+    0 = background.
+    """
 
     names: list[str]
     spectra: np.ndarray
@@ -105,7 +109,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Classes:
-    """1 in the map of the class whose spectrum has the smallest angle, else 0: the mean over members is the class's probability."""
+    """1 in the map of the class whose spectrum has the smallest angle, else 0: the mean over members is the class's
+    probability.
+    """
 
     angle: Angle
     unit: str = "probability"
@@ -181,7 +187,9 @@ class AsItIs:
 
 
 def interval(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Quantiles (q, ...) of members (n, ...) at ranks p (n + 1), interpolated, which a new draw falls below with probability p (Weibull 1939)."""
+    """Quantiles (q, ...) of members (n, ...) at ranks p (n + 1), interpolated, which a new draw falls below with
+    probability p (Weibull 1939).
+    """
     ordered = np.sort(values, axis=0)
     count = len(ordered)
     found = []

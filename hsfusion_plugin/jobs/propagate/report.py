@@ -20,7 +20,9 @@ MOST_ROWS = 200
 
 
 class Summary:
-    """What the report shows of all pixels: small maps of the first quantity, and how many pixels each member has in each bin of values."""
+    """What the report shows of all pixels: small maps of the first quantity, and how many pixels each member has in
+    each bin of values.
+    """
 
     def __init__(self, quantity: Quantity, grid: Grid) -> None:
         self.quantity = quantity

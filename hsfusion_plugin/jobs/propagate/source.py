@@ -1,4 +1,6 @@
-"""Where members come from: drawn around the fusion of a pair while they are used, or read from a folder that holds them."""
+"""Where members come from: drawn around the fusion of a pair while they are used, or read from a folder that holds
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Part:
 
 
 class Members(Protocol):
-    """count members on a grid; wavelengths (L,) in nm or None, names and numbers in the file (from 0) of the bands that take part."""
+    """count members on a grid; wavelengths (L,) in nm or None, names and numbers in the file (from 0) of the bands that
+    take part.
+    """
 
     grid: Grid
     count: int
@@ -134,7 +138,8 @@ class FolderMembers:
         files = sorted(folder.glob("member_*.tif")) if folder.is_dir() else []
         if len(files) < FEWEST:
             raise HSFusionError(
-                f"ENSEMBLE: '{folder}' holds {len(files)} member(s) named member_*.tif and {FEWEST} or more are needed: "
+                f"ENSEMBLE: '{folder}' holds {len(files)} member(s) named member_*.tif and {FEWEST} or more are "
+                "needed: "
                 "name a folder that fuse wrote."
             )
         about: dict[str, Any] = {"ensemble": {"folder": str(folder), "members": len(files)}}

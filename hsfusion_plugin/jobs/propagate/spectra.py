@@ -25,7 +25,8 @@ class Spectra:
 
 
 def read_spectra(path: str, wavelengths: np.ndarray | None) -> Spectra:
-    """From a CSV (first column wavelength in nm or micrometres, one column per spectrum) or an ENVI library (.sli, .hdr beside it).
+    """From a CSV (first column wavelength in nm or micrometres, one column per spectrum) or an ENVI library (.sli, .hdr
+    beside it).
 
     wavelengths (L,) of the raster's bands in nm. HSFusionError where the file cannot be used.
     """
@@ -40,18 +41,22 @@ def read_spectra(path: str, wavelengths: np.ndarray | None) -> Spectra:
     values = np.stack([np.interp(wavelengths, nm[order], row[order], left=np.nan, right=np.nan) for row in table])
     if np.isfinite(values).mean() < LEAST_COVERED:
         raise HSFusionError(
-            f"SPECTRA: '{path}' covers {nm.min():.0f} to {nm.max():.0f} nm, which is less than half of the raster's bands: choose other spectra."
+            f"SPECTRA: '{path}' covers {nm.min():.0f} to {nm.max():.0f} nm, which is less than half of the raster's "
+            "bands: choose other spectra."
         )
     return Spectra(names, values)
 
 
 def check_units(spectra: Spectra, level: np.ndarray) -> None:
-    """HSFusionError where the spectra's level is far from the raster's, level (L,): reflectance 0 to 1 against 0 to 10000, for example."""
+    """HSFusionError where the spectra's level is far from the raster's, level (L,): reflectance 0 to 1 against 0 to
+    10000, for example.
+    """
     own, theirs = float(np.nanmean(np.abs(spectra.values))), float(np.nanmean(np.abs(level)))
     ratio = own / max(theirs, 1e-30)
     if not 1 / LARGEST_RATIO < ratio < LARGEST_RATIO:
         raise HSFusionError(
-            f"SPECTRA has values around {own:.3g} and the raster around {theirs:.3g}: bring the spectra to the raster's units."
+            f"SPECTRA has values around {own:.3g} and the raster around {theirs:.3g}: bring the spectra to the "
+            "raster's units."
         )
 
 

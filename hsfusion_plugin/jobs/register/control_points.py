@@ -24,7 +24,9 @@ HEADER = ("mapX", "mapY", "sourceX", "sourceY", "enable", "dX", "dY", "residual"
 
 @dataclass(frozen=True)
 class ControlPoint:
-    """Where the content of an HSI pixel lies (x, y in the MSI's CRS), where its grid says so, and the pixel itself: column and line, its centre at .5."""
+    """Where the content of an HSI pixel lies (x, y in the MSI's CRS), where its grid says so, and the pixel itself:
+    column and line, its centre at .5.
+    """
 
     x: float
     y: float
@@ -53,7 +55,9 @@ def control_points(pair: Pair, estimates: Estimates) -> list[ControlPoint]:
 
 
 def write_control_points(path: str, hsi: str, pair: Pair, points: list[ControlPoint]) -> str:
-    """The .points file, and beside it a VRT of the HSI with the same points; the VRT's path. HSFusionError where one cannot be written."""
+    """The .points file, and beside it a VRT of the HSI with the same points; the VRT's path. HSFusionError where one
+    cannot be written.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(HEADER)
@@ -70,7 +74,8 @@ def write_control_points(path: str, hsi: str, pair: Pair, points: list[ControlPo
     if made is None:
         why = f" ({failures[0]})" if failures else ""
         raise HSFusionError(
-            f"GCPS: no VRT of '{hsi}' can hold the control points{why}: give the HSI as a raster with a north-up grid in the MSI's CRS."
+            f"GCPS: no VRT of '{hsi}' can hold the control points{why}: give the HSI as a raster with a north-up grid "
+            "in the MSI's CRS."
         )
     made.FlushCache()
     return beside

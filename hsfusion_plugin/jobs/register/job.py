@@ -41,7 +41,9 @@ class RegisterRequest(PairRequest):
 
 
 def run(request: RegisterRequest, progress: Progress) -> dict[str, Any]:
-    """Estimate the displacement, move the HSI, write the control points; returns the outputs by name. Raises HSFusionError, Cancelled."""
+    """Estimate the displacement, move the HSI, write the control points; returns the outputs by name. Raises
+    HSFusionError, Cancelled.
+    """
     inputs = [request.hsi, request.msi, request.mask]
     for role, path in (("OUTPUT", request.output), ("GCPS", request.gcps), ("REPORT", request.report)):
         if path:

@@ -23,10 +23,11 @@ def available_memory() -> int:
 
 
 def tile_size(bands: int, longest: int) -> int:
-    """The tile (fine pixels, a multiple of the outputs' blocks) whose spectra of `bands` bands fit into the user's memory budget.
+    """The tile (fine pixels, a multiple of the outputs' blocks) whose spectra of `bands` bands fit into the user's
+    memory budget.
 
-    An output whose `longest` side is hardly longer goes as one tile: it is no larger than another tile with its halo. The size does not
-    depend on what happens to be free, so that a run that is done again cuts the scene as before.
+    An output whose `longest` side is hardly longer goes as one tile: it is no larger than another tile with its halo.
+    The size does not depend on what happens to be free, so that a run that is done again cuts the scene as before.
     """
     budget = memory_budget() or USUAL_BUDGET
     pixels = max(0.0, budget - _BESIDE_TILES) / (_COPIES * 4 * max(1, bands))

@@ -13,7 +13,8 @@ from osgeo import gdal
 
 from ....models.heap import libc
 
-# Bytes; GDAL's own choice is a twentieth of the machine's memory. A tile reads a block once, and of all bands of its own the next tile would find
+# Bytes; GDAL's own choice is a twentieth of the machine's memory. A tile reads a block once, and of all bands of its
+# own the next tile would find
 # none but in a cache of dozens of megabytes.
 BLOCK_CACHE = 4_000_000
 LARGEST_CACHE = 256_000_000  # where rasters in strips need more, see `make_room`
@@ -27,8 +28,10 @@ _restore: list[Callable[[], object]] = []
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Inside, GDAL keeps at most BLOCK_CACHE bytes of blocks, and linear algebra works on one thread: tiles overlap in threads of our own, the
-    backend has the other cores, and threads that spin while they wait for a core cost more than they give. Jobs at the same time share it."""
+    """Inside, GDAL keeps at most BLOCK_CACHE bytes of blocks, and linear algebra works on one thread: tiles overlap in
+    threads of our own, the backend has the other cores, and threads that spin while they wait for a core cost more
+    than they give. Jobs at the same time share it.
+    """
     global _running
     with _lock:
         _running += 1
@@ -47,15 +50,18 @@ def bounded() -> Iterator[None]:
 
 
 def make_room(strips: int) -> None:
-    """Let GDAL's cache hold so many bytes of strips beside its blocks until the job ends: a strip is unpacked whole, and goes on into the next tile."""
+    """Let GDAL's cache hold so many bytes of strips beside its blocks until the job ends: a strip is unpacked whole,
+    and goes on into the next tile.
+    """
     with _lock:
         if _running:
             gdal.SetCacheMax(max(gdal.GetCacheMax(), min(BLOCK_CACHE + strips, LARGEST_CACHE)))
 
 
 def _return_memory() -> None:
-    """Let glibc give arrays back to the system as soon as they are done with: it would learn from the first large ones to keep all later
-    ones, and a long run would hold more and more. For good: it cannot be asked what it did before."""
+    """Let glibc give arrays back to the system as soon as they are done with: it would learn from the first large ones
+    to keep all later ones, and a long run would hold more and more. For good: it cannot be asked what it did before.
+    """
     mallopt = getattr(libc(), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(_M_MMAP_THRESHOLD, _LARGE_ARRAY)

@@ -20,7 +20,8 @@ SENSORS = Path(__file__).resolve().parents[3] / "resources" / "sensors.csv"
 def simulated_bands(
     request: SimulationRequest, raster: Raster, bands: list[int], progress: Progress
 ) -> tuple[np.ndarray, list[BandInfo]]:
-    """R (l, len(bands)), rows summing to 1, and the l bands, from SRF_FILE or SENSOR; `bands` are the reference's usable ones.
+    """R (l, len(bands)), rows summing to 1, and the l bands, from SRF_FILE or SENSOR; `bands` are the reference's
+    usable ones.
 
     Raises HSFusionError where the reference has no wavelengths or sees none of the sensor's bands.
     """
@@ -61,6 +62,7 @@ def simulated_bands(
     ]
     if len(infos) >= len(bands):
         progress.warn(
-            f"The simulated pair has {len(infos)} multispectral and {len(bands)} hyperspectral bands: it cannot be fused."
+            f"The simulated pair has {len(infos)} multispectral and {len(bands)} hyperspectral bands: it cannot be "
+            "fused."
         )
     return response, infos

@@ -32,7 +32,9 @@ HSI_STREAM, MSI_STREAM = 1, 2
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of the pair: `hsi` (L, h, w) at coarse (rows, cols), `msi` (l, H, W) at fine (rows, cols); NaN = nodata."""
+    """A part of the pair: `hsi` (L, h, w) at coarse (rows, cols), `msi` (l, H, W) at fine (rows, cols); NaN =
+    nodata.
+    """
 
     coarse_rows: range
     coarse_cols: range
@@ -75,7 +77,9 @@ class Simulator:
         self.unscale = len({(self.raster.bands[i].scale, self.raster.bands[i].offset) for i in self.bands}) > 1
 
     def tiles(self) -> list[tuple[range, range]]:
-        """Windows of coarse pixels: small enough for a quick answer to a cancel, multiples of 16 as the files' blocks are."""
+        """Windows of coarse pixels: small enough for a quick answer to a cancel, multiples of 16 as the files' blocks
+        are.
+        """
         side = max(8, int(512 / self.sampling.ratio) // 16 * 16)
         rows, cols = self.coarse_shape
         return [

@@ -1,4 +1,6 @@
-"""DESIS, levels 1B, 1C and 2A (DLR, DESIS Products and Product Format): GeoTIFFs and a METADATA.xml; docs/formats/desis.md."""
+"""DESIS, levels 1B, 1C and 2A (DLR, DESIS Products and Product Format): GeoTIFFs and a METADATA.xml;
+docs/formats/desis.md.
+"""
 
 from __future__ import annotations
 

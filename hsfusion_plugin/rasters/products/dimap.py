@@ -1,4 +1,6 @@
-"""SPOT 6 and 7, Pleiades and Pleiades Neo (Airbus, DIMAP 2): tiles of GeoTIFF or JPEG 2000 and a DIM_*.XML; docs/formats/dimap.md."""
+"""SPOT 6 and 7, Pleiades and Pleiades Neo (Airbus, DIMAP 2): tiles of GeoTIFF or JPEG 2000 and a DIM_*.XML;
+docs/formats/dimap.md.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ def _chosen(source: Source, pan: bool) -> tuple[Path, Node]:
     if len(found) != 1:
         kind = "panchromatic" if pan else "multispectral"
         raise HSFusionError(
-            f"{'PAN' if pan else 'PRODUCT'}: '{source.given}' holds {len(found) or 'no'} {kind} image{'s' if len(found) > 1 else ''}: "
+            f"{'PAN' if pan else 'PRODUCT'}: '{source.given}' holds {len(found) or 'no'} {kind} "
+            f"image{'s' if len(found) > 1 else ''}: "
             "choose the DIM_*.XML of one."
         )
     return found[0]

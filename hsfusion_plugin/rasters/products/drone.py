@@ -1,4 +1,6 @@
-"""Multispectral cameras on drones: a GeoTIFF of reflectance for each colour (Pix4D, DJI Terra; MicaSense, DJI); docs/formats/drone.md."""
+"""Multispectral cameras on drones: a GeoTIFF of reflectance for each colour (Pix4D, DJI Terra; MicaSense, DJI);
+docs/formats/drone.md.
+"""
 
 from __future__ import annotations
 

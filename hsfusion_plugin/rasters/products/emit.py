@@ -1,4 +1,6 @@
-"""EMIT, levels 1B and 2A (emit-sds/emit-utils, LP DAAC): netCDF-4, a swath with a geographic lookup table; docs/formats/emit.md."""
+"""EMIT, levels 1B and 2A (emit-sds/emit-utils, LP DAAC): netCDF-4, a swath with a geographic lookup table;
+docs/formats/emit.md.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def _bands(hdf: Hdf) -> list[BandInfo]:
 
 
 def _laid_out(hdf: Hdf, swath: Layer, as_seen: bool) -> Layer:
-    """On the grid of the lookup table, whose numbers count from 1, are negative where a neighbour fills in, and 0 where there is none."""
+    """On the grid of the lookup table, whose numbers count from 1, are negative where a neighbour fills in, and 0 where
+    there is none.
+    """
     if as_seen:
         swath.grid = with_places(swath.grid, hdf.array("location/lon"), hdf.array("location/lat"))
         return swath

@@ -35,7 +35,8 @@ def open_product(source: Source, wanted: Wanted) -> Product:
         raise HSFusionError("PAN: EnMAP has no panchromatic band.")
     if files.level not in ("L1B", "L1C", "L2A"):
         raise HSFusionError(
-            f"PRODUCT: '{files.metadata.name}' is of a level of EnMAP that is not known ({files.level or 'none named'})."
+            f"PRODUCT: '{files.metadata.name}' is of a level of EnMAP that is not known "
+            f"({files.level or 'none named'})."
         )
     image, notes = (_of_two_cameras if files.level == "L1B" else _on_a_map)(files)
     return Product(

@@ -1,6 +1,7 @@
 """Cubes with an ENVI header: AVIRIS, HyMap, APEX, Specim, Headwall, Resonon; docs/formats/envi.md.
 
-A cube without a map is laid out by the geographic lookup table (GLT) or gets the places of its input geometry (IGM) that lie beside it.
+A cube without a map is laid out by the geographic lookup table (GLT) or gets the places of its input geometry (IGM)
+that lie beside it.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def _cube(source: Source) -> Path | None:
         cubes = [path for path in cubes if re.search(r"rfl|refl", path.name, re.IGNORECASE)] or cubes
     if len(cubes) > 1:
         raise HSFusionError(
-            f"PRODUCT: '{source.given}' holds {len(cubes)} cubes ({cubes[0].name}, {cubes[1].name}, ...): choose one of these files."
+            f"PRODUCT: '{source.given}' holds {len(cubes)} cubes ({cubes[0].name}, {cubes[1].name}, ...): choose one "
+            "of these files."
         )
     return cubes[0] if cubes else None
 

@@ -1,4 +1,6 @@
-"""Gaofen 1, 2, 6 (PMS) and Gaofen 5 (AHSI), as the China Centre for Resources Satellite Data delivers them; docs/formats/gaofen.md."""
+"""Gaofen 1, 2, 6 (PMS) and Gaofen 5 (AHSI), as the China Centre for Resources Satellite Data delivers them;
+docs/formats/gaofen.md.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def open_product(source: Source, wanted: Wanted) -> Product:
     files = [f for f in _files(source, _PMS) if _PMS.fullmatch(f.name).group("kind").upper() in kinds]
     if len(files) != 1:
         raise HSFusionError(
-            f"{'PAN' if wanted.pan else 'PRODUCT'}: '{source.given}' holds {len(files) or 'no'} such image(s): choose one file."
+            f"{'PAN' if wanted.pan else 'PRODUCT'}: '{source.given}' holds {len(files) or 'no'} such image(s): choose "
+            "one file."
         )
     path = files[0]
     xml = _xml(source, path)
@@ -50,7 +53,8 @@ def open_product(source: Source, wanted: Wanted) -> Product:
         quantity="",
         image=tiff_image(path, [described(sensor, name) for name in names], 0.0),
         notes=(
-            "The numbers are those that the sensor stored: the calibration factors of each year are published apart from the image.",
+            "The numbers are those that the sensor stored: the calibration factors of each year are published apart "
+            "from the image.",
         ),
     )
 
@@ -65,7 +69,8 @@ def _ahsi(source: Source, files: list[Path], wanted: Wanted) -> Product:
     sizes = {(layer.grid.rows, layer.grid.cols) for layer in layers}
     if len(sizes) > 1:
         raise HSFusionError(
-            f"PRODUCT: the images of AHSI's two cameras have different sizes: choose one of {files[0].name}, {files[1].name}."
+            f"PRODUCT: the images of AHSI's two cameras have different sizes: choose one of {files[0].name}, "
+            f"{files[1].name}."
         )
     xml = _xml(source, files[0])
     return Product(
@@ -85,7 +90,8 @@ def _calibrated(source: Source, path: Path) -> list[BandInfo]:
     spectral, radiometric = (_table(source, path, kind, part) for kind in ("spectral", "rad"))
     if spectral is None:
         raise HSFusionError(
-            f"PRODUCT: the table of wavelengths of '{path.name}' (Spectralresponse_{part}) is missing: get the product again."
+            f"PRODUCT: the table of wavelengths of '{path.name}' (Spectralresponse_{part}) is missing: get the product "
+            "again."
         )
     if radiometric is None or len(radiometric) != len(spectral):
         radiometric = np.tile([1.0, 0.0], (len(spectral), 1))

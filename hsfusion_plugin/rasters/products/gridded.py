@@ -1,4 +1,6 @@
-"""Cubes in HDF5 and netCDF files of makers that no other family knows, recognised by their structure; docs/formats/cubes.md."""
+"""Cubes in HDF5 and netCDF files of makers that no other family knows, recognised by their structure;
+docs/formats/cubes.md.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,7 @@ def described(source: Source) -> str:
         return f"its {len(arrays)} arrays have no three dimensions; choose the file that holds the image."
     names = ", ".join(f"{a.name} ({' x '.join(map(str, a.shape))})" for a in cubes[:3])
     return (
-        f"no dimension of {names} has a coordinate, an attribute or a list of wavelengths; add the wavelengths as a variable "
+        f"no dimension of {names} has a coordinate, an attribute or a list of wavelengths; add the wavelengths as a "
+        "variable "
         f'named wavelength (nm), or choose the subdataset HDF5:"{source.hdf.path}"://{cubes[0].name}.'
     )

@@ -1,4 +1,6 @@
-"""Landsat 4 to 9, collection 2, levels 1 and 2 (USGS, LSDS-1618, LSDS-1619): a GeoTIFF a band and an MTL.txt; docs/formats/landsat.md."""
+"""Landsat 4 to 9, collection 2, levels 1 and 2 (USGS, LSDS-1618, LSDS-1619): a GeoTIFF a band and an MTL.txt;
+docs/formats/landsat.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""WorldView, GeoEye, QuickBird and IKONOS (Maxar, imagery support data): GeoTIFF with an IMD or XML file; docs/formats/maxar.md."""
+"""WorldView, GeoEye, QuickBird and IKONOS (Maxar, imagery support data): GeoTIFF with an IMD or XML file;
+docs/formats/maxar.md.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ def _chosen(source: Source, pan: bool) -> tuple[Path, Groups]:
         kind = "panchromatic" if pan else "multispectral"
         names = ", ".join(file.name for file, _ in found[:3])
         raise HSFusionError(
-            f"{'PAN' if pan else 'PRODUCT'}: '{source.given}' holds {len(found) or 'no'} {kind} image{'s' if found else ''}"
+            f"{'PAN' if pan else 'PRODUCT'}: '{source.given}' holds {len(found) or 'no'} {kind} "
+            f"image{'s' if found else ''}"
             f"{f' ({names}): choose one of these files' if found else ''}."
         )
     return found[0]
@@ -142,6 +145,7 @@ def _image(source: Source, path: Path, infos: list[BandInfo]) -> Stack:
     count = opened_file(images[0]).RasterCount
     if count != len(infos):
         raise HSFusionError(
-            f"PRODUCT: '{images[0].name}' has {count} bands and '{path.name}' describes {len(infos)}: they do not belong together."
+            f"PRODUCT: '{images[0].name}' has {count} bands and '{path.name}' describes {len(infos)}: they do not "
+            "belong together."
         )
     return Stack([FileBand(str(images[0]), i + 1) for i in range(count)], infos, place_of(images[0]), 0.0)

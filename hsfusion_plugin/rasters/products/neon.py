@@ -1,4 +1,6 @@
-"""NEON's airborne spectrometer, reflectance or radiance tiles and flight lines: HDF5 of (line, sample, wavelength); docs/formats/neon.md."""
+"""NEON's airborne spectrometer, reflectance or radiance tiles and flight lines: HDF5 of (line, sample, wavelength);
+docs/formats/neon.md.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,8 @@ def _grid(hdf: Hdf, folder: str, rows: int, cols: int, array: Array) -> Grid:
         xmin, _, _, ymax = (float(v) for v in np.ravel(extent))
         if max(abs(xmin - left) / dx, abs(ymax - top) / dy) > 1:
             raise HSFusionError(
-                f"PRODUCT: '{hdf.path}' says by Map_Info that it begins at {left:.2f}, {top:.2f} and by Spatial_Extent_meters "
+                f"PRODUCT: '{hdf.path}' says by Map_Info that it begins at {left:.2f}, {top:.2f} and by "
+                "Spatial_Extent_meters "
                 f"at {xmin:.2f}, {ymax:.2f}: the file has been changed."
             )
     return Grid(rows, cols, (left, dx, 0.0, top, 0.0, -dy), crs_of_epsg(epsg))

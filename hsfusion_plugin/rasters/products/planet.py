@@ -1,4 +1,6 @@
-"""PlanetScope of 4 and 8 bands and SkySat (Planet, product specifications): GeoTIFF, metadata in XML, udm2; docs/formats/planet.md."""
+"""PlanetScope of 4 and 8 bands and SkySat (Planet, product specifications): GeoTIFF, metadata in XML, udm2;
+docs/formats/planet.md.
+"""
 
 from __future__ import annotations
 

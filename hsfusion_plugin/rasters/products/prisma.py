@@ -1,4 +1,6 @@
-"""PRISMA, levels 1, 2B, 2C and 2D (ASI, PRISMA Products Specification): HDF-EOS5, cubes of (row, band, column); docs/formats/prisma.md."""
+"""PRISMA, levels 1, 2B, 2C and 2D (ASI, PRISMA Products Specification): HDF-EOS5, cubes of (row, band, column);
+docs/formats/prisma.md.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,8 @@ def _cube(hdf: Hdf, level: str, attributes: dict[str, Any]) -> Joined:
         bands = _bands(attributes, kind, level)
         if len(array.shape) != 3 or array.shape[1] != len(bands):
             raise HSFusionError(
-                f"PRODUCT: PRISMA's {kind.upper()}_Cube has {array.shape} values and its list of wavelengths {len(bands)}: the file is damaged."
+                f"PRODUCT: PRISMA's {kind.upper()}_Cube has {array.shape} values and its list of wavelengths "
+                f"{len(bands)}: the file is damaged."
             )
         grid = _grid(hdf, level, attributes, "HCO", array.shape[0], array.shape[2], _PIXEL, kind.upper())
         cubes.append(Cube(array, (0, 2, 1), bands, grid, 0.0))
@@ -128,7 +131,9 @@ def _scaling(attributes: dict[str, Any], kind: str, level: str) -> tuple[float, 
 def _grid(
     hdf: Hdf, level: str, attributes: dict[str, Any], swath: str, rows: int, cols: int, pixel: float, camera: str
 ) -> Grid:
-    """Level 2D lies on a UTM grid, whose corners are told by the centres of corner pixels; the others have a place for every pixel."""
+    """Level 2D lies on a UTM grid, whose corners are told by the centres of corner pixels; the others have a place for
+    every pixel.
+    """
     if level != "L2D":
         folder = f"HDFEOS/SWATHS/PRS_{level}_{swath}/Geolocation Fields"
         pairs = ((f"Latitude_{camera}", f"Longitude_{camera}"), ("Latitude", "Longitude"))

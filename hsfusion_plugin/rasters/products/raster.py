@@ -1,4 +1,6 @@
-"""Any raster that GDAL opens and no other family knows: orthophotos, NAIP, multispectral stacks; docs/formats/rasters.md."""
+"""Any raster that GDAL opens and no other family knows: orthophotos, NAIP, multispectral stacks;
+docs/formats/rasters.md.
+"""
 
 from __future__ import annotations
 

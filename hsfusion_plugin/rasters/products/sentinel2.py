@@ -1,4 +1,6 @@
-"""Sentinel-2 levels 1C and 2A as SAFE products (ESA, S2-PDGS-TAS-DI-PSD): one JPEG 2000 a band; docs/formats/sentinel-2.md."""
+"""Sentinel-2 levels 1C and 2A as SAFE products (ESA, S2-PDGS-TAS-DI-PSD): one JPEG 2000 a band;
+docs/formats/sentinel-2.md.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def recognise(source: Source) -> bool:
 
 
 def open_product(source: Source, wanted: Wanted) -> Product:
-    """All bands on one grid: a coarser band is repeated, a finer one averaged; several tiles of one date are one image."""
+    """All bands on one grid: a coarser band is repeated, a finer one averaged; several tiles of one date are
+    one image.
+    """
     if wanted.pan:
         raise HSFusionError("PAN: Sentinel-2 has no panchromatic band.")
     files = _metadata_files(source)
@@ -140,7 +144,9 @@ def _tiles(source: Source, metadata: Path, document: Node) -> list[Tile]:
 
 
 def _listed(root: Path, document: Node) -> list[list[str]]:
-    """Names of the images of each granule, below the product's folder and without ending; found in the folders where none is listed."""
+    """Names of the images of each granule, below the product's folder and without ending; found in the folders where
+    none is listed.
+    """
     listed = [
         [node.text for key in ("IMAGE_FILE", "IMAGE_FILE_2A", "IMAGE_ID") for node in granule.all(key)]
         for granule in [*document.all("Granule"), *document.all("Granules")]
@@ -269,6 +275,7 @@ def _notes(tiles: Sequence[Tile], image: Stack, resolution: int) -> tuple[str, .
     left_out = [band.description for band in image.bands if band.bad]
     if left_out:
         notes.append(
-            f"Sentinel-2: {', '.join(left_out)} look(s) at the atmosphere and is marked bad, so that a fusion leaves it out."
+            f"Sentinel-2: {', '.join(left_out)} look(s) at the atmosphere and is marked bad, so that a fusion leaves "
+            "it out."
         )
     return tuple(notes)

@@ -100,7 +100,8 @@ def _bands(
     listed, raster = _listed(asset), asset.get("raster:bands") or _listed(asset)
     if len(listed) != len(own):
         raise HSFusionError(
-            f"PRODUCT: the STAC item describes {len(listed)} bands and the image has {len(own)}: they do not belong together."
+            f"PRODUCT: the STAC item describes {len(listed)} bands and the image has {len(own)}: they do not belong "
+            "together."
         )
     bands = []
     for info, told, more in zip(own, listed, raster if len(raster) == len(own) else [{}] * len(own)):

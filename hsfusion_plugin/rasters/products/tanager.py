@@ -17,7 +17,8 @@ from .reading.source import Source
 
 FAMILY = "Tanager"
 _CUBE = re.compile(
-    r"HDFEOS/(SWATHS|GRIDS)/HYP/Data[ _]Fields/(surface_reflectance|toa_radiance|ortho_surface_reflectance|ortho_radiance)"
+    r"HDFEOS/(SWATHS|GRIDS)/HYP/Data[ "
+    r"_]Fields/(surface_reflectance|toa_radiance|ortho_surface_reflectance|ortho_radiance)"
 )
 _MASKS = {"cloud": "beta_cloud_mask", "cirrus": "beta_cirrus_mask", "fill": "nodata_pixels"}
 _FILL = -9999.0

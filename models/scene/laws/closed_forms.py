@@ -1,6 +1,7 @@
 """Closed-form fusion in subspace coefficients: GLP-HS, LOC and MAP.  Numpy or torch, one tile or a batch of tiles.
 
-Shapes: y (..., K, h, w) coefficients of the HSI, z (..., l, H, W) standardised MSI, x (..., K, H, W) the fused coefficients.
+Shapes: y (..., K, h, w) coefficients of the HSI, z (..., l, H, W) standardised MSI, x (..., K, H, W) the fused
+coefficients.
 """
 
 from __future__ import annotations
@@ -59,10 +60,9 @@ def loc(
 ) -> Any:
     """`base` plus a locally windowed ridge regression of what the global one leaves at the coarse scale.
 
-    base (..., K, H, W) is `glp`, perhaps with more detail, of which y is then without its share; low (..., l, h, w) is D z; mask (h, w) is 1
-    where both y and low are known; regression (K, l), intercept (K,)
-    the global fit.
-    ridge: in variance of the standardised MSI. The local slopes are interpolated and multiply the detail.
+    base (..., K, H, W) is `glp`, perhaps with more detail, of which y is then without its share; low (..., l, h, w) is
+    D z; mask (h, w) is 1 where both y and low are known; regression (K, l), intercept (K,) the global fit. ridge: in
+    variance of the standardised MSI. The local slopes are interpolated and multiply the detail.
     """
     rest = y - mix(regression, low) - column(intercept, y)
     slopes, _, _ = _local_fit(rest, low, mask, ridge, centre=1.0)
@@ -76,7 +76,8 @@ def loc(
 
 
 def loc_gain(rest: np.ndarray, low: np.ndarray, y_mask: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """LOC's score at the coarse scale, each pixel predicted by a fit that leaves it out: sums of squares (K,) without and with local slopes.
+    """LOC's score at the coarse scale, each pixel predicted by a fit that leaves it out: sums of squares (K,) without
+    and with local slopes.
 
     rest (K, h, w) is what the global regression leaves, low (l, h, w) is D z.
     """
@@ -123,10 +124,10 @@ def maximum_a_posteriori(
 
         min |y - D x|^2 / y_std^2 + |z - A x - o|^2 / z_std^2 + |x - x0|^2 / prior_std^2
 
-    A = `response` (l, K), o = `offset` (l,); y_std, prior_std (K,), z_std (l,) include model error. The MSI's part is solved per pixel; the HSI's
-    part in its dual, on the coarse grid, by a fixed number of Chebyshev steps, so the result is a function of a neighbourhood, whatever the tile.
-    Masked coarse pixels carry no evidence (their dual is held at zero); a masked MSI pixel neither, though the HSI's part moves it no further
-    than if it were known.
+    A = `response` (l, K), o = `offset` (l,); y_std, prior_std (K,), z_std (l,) include model error. The MSI's part is
+    solved per pixel; the HSI's part in its dual, on the coarse grid, by a fixed number of Chebyshev steps, so the
+    result is a function of a neighbourhood, whatever the tile. Masked coarse pixels carry no evidence (their dual is
+    held at zero); a masked MSI pixel neither, though the HSI's part moves it no further than if it were known.
     """
     weights, covariance = given_msi(response, z_std, prior_std)
     by_msi = prior + mix(covariance @ weights, (z - mix(response, prior) - column(offset, z)) * z_mask)
@@ -134,8 +135,11 @@ def maximum_a_posteriori(
 
 
 def given_hsi(x: Any, y: Any, y_mask: Any, down: Degradation, covariance: np.ndarray, y_std: np.ndarray) -> Any:
-    """The HSI's part of the MAP estimate: x (..., K, H, W), whose pixels have the `covariance` (K, K), moved towards D x = y within y_std."""
-    # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u = residual.
+    """The HSI's part of the MAP estimate: x (..., K, H, W), whose pixels have the `covariance` (K, K), moved towards D
+    x = y within y_std.
+    """
+    # Covariance of D delta, relative to the noise of y, rotated to independent components: (I + mu_k D D^T) u =
+    # residual.
     relative = covariance / np.outer(y_std, y_std)
     mu, axes = np.linalg.eigh(relative)
     y_mask = down.within(y_mask)
@@ -157,7 +161,8 @@ def map_kernel(
 ) -> np.ndarray:
     """How one residual of the HSI enters the dual of MAP around it, for the component that reaches farthest.
 
-    Absolute values (2 reach + 1, 2 reach + 1) on the coarse grid, the largest one 1. It is long where a wide PSF is inverted with little noise.
+    Absolute values (2 reach + 1, 2 reach + 1) on the coarse grid, the largest one 1. It is long where a wide PSF is
+    inverted with little noise.
     """
     _, covariance = given_msi(response, z_std, prior_std)
     mu = np.linalg.eigvalsh(covariance / np.outer(y_std, y_std))[-1:]
@@ -172,9 +177,11 @@ def map_kernel(
 
 
 def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, bounds: tuple[Any, Any]) -> Any:
-    """Solve (I + mu_k D D^T) u = rhs by Chebyshev iteration (Saad 2003, algorithm 12.1) with bounds that depend on the PSF and the ratio alone.
+    """Solve (I + mu_k D D^T) u = rhs by Chebyshev iteration (Saad 2003, algorithm 12.1) with bounds that depend on the
+    PSF and the ratio alone.
 
-    rhs (..., K, h, w); mu and both bounds broadcast over it; D D^T is `gram_rows` (..., h, h) along the rows, `gram_cols` along the columns.
+    rhs (..., K, h, w); mu and both bounds broadcast over it; D D^T is `gram_rows` (..., h, h) along the rows,
+    `gram_cols` along the columns.
     """
     low, high = bounds
     center, radius = 1.0 + mu * (high + low) / 2, mu * (high - low) / 2 + 1e-6
@@ -195,7 +202,8 @@ def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, boun
 def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
     """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues.
 
-    A displaced D D^T is no product of two matrices; that of pixels at even distances stands for it, from which a field differs by its slope.
+    A displaced D D^T is no product of two matrices; that of pixels at even distances stands for it, from which a field
+    differs by its slope.
     """
     matrices = (down.rows, down.cols)
     if down.sampling.displacement is not None:
@@ -207,7 +215,9 @@ def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, fl
 
 
 def gram_bounds(sampling: Sampling) -> tuple[float, float]:
-    """Bounds on the eigenvalues of D D^T, from those of a probe of 24 x 24 coarse pixels; the same for every tile of a scene."""
+    """Bounds on the eigenvalues of D D^T, from those of a probe of 24 x 24 coarse pixels; the same for every tile of a
+    scene.
+    """
     count = 24
     size = int(np.ceil(count * sampling.ratio))
     probe = Degradation(sampling, (size, size), range(size), range(size), range(count), range(count))

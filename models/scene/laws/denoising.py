@@ -1,8 +1,10 @@
-"""The MSI with less noise before it is fused: a local Wiener filter of its wavelets, in directions across the bands where noise is white.
+"""The MSI with less noise before it is fused: a local Wiener filter of its wavelets, in directions across the bands
+where noise is white.
 
-Undecimated B-spline wavelets (Starck and Murtagh 1994, a trous); the noise is whitened and the bands are turned to principal axes of their detail
-(Green et al. 1988, minimum noise fractions), so that what few bands share stands out of the noise in few of them; each wavelet keeps the share
-of the power around it that is not noise (Lee 1980; Mihcak et al. 1999). A classical filter, with nothing learnt from other scenes.
+Undecimated B-spline wavelets (Starck and Murtagh 1994, a trous); the noise is whitened and the bands are turned to
+principal axes of their detail (Green et al. 1988, minimum noise fractions), so that what few bands share stands out of
+the noise in few of them; each wavelet keeps the share of the power around it that is not noise (Lee 1980; Mihcak et al.
+1999). A classical filter, with nothing learnt from other scenes.
 """
 
 from __future__ import annotations
@@ -23,23 +25,26 @@ from .nonlinear import Window
 LEVELS = 2  # of wavelets; a third finds nothing more
 SPLINE = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
 AROUND = np.full(5, 0.2)  # where a wavelet's power is measured; 3 and 7 pixels are as good
-REACH = 8  # fine pixels that one pixel depends on, to each side: those of the levels below, the last level's own, and around those
+# fine pixels that one pixel depends on, to each side: those of the levels below, the last level's own, and around those
+REACH = 8
 LEAST_NOISE = 1e-5  # of a band's spread
 MOST_REMOVED = 0.95  # of the noise's power, whatever the samples say
 
 
 @dataclass(frozen=True)
 class Denoising:
-    """noise (l,): std of the noise of the standardised MSI; axes (l, l), in columns: principal axes of the bands' detail over that noise;
-    removed (l,): std of what the filter takes off, all of it noise if it were the best linear filter; where the image is flat it leaves less noise
-    than the rest."""
+    """noise (l,): std of the noise of the standardised MSI; axes (l, l), in columns: principal axes of the bands'
+    detail over that noise; removed (l,): std of what the filter takes off, all of it noise if it were the best
+    linear filter; where the image is flat it leaves less noise than the rest.
+    """
 
     noise: np.ndarray
     axes: np.ndarray
     removed: np.ndarray
 
     def __call__(self, z: Any, mask: Any, down: Degradation) -> Any:
-        """The standardised MSI (l, H, W) without what is taken for noise; mask (H, W), down: D on the same window. Numpy or torch.
+        """The standardised MSI (l, H, W) without what is taken for noise; mask (H, W), down: D on the same window.
+        Numpy or torch.
 
         Beside gaps, which count as jumps, nothing is taken.
         """
@@ -60,7 +65,8 @@ class Denoising:
 def fit_denoising(windows: list[Window], noise: np.ndarray) -> Denoising:
     """From windows of a scene and the noise std (l,) of its standardised MSI, an upper estimate.
 
-    No direction across the bands can show less than its noise: where the quietest places of one do, all of the noise was told too large by as much.
+    No direction across the bands can show less than its noise: where the quietest places of one do, all of the noise
+    was told too large by as much.
     """
     noise = np.maximum(noise, LEAST_NOISE)
     most = max(1, MOST_PATCHES // len(windows))

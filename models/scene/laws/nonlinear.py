@@ -1,4 +1,5 @@
-"""What the MSI says of the HSI beyond a linear law, learnt from this scene alone: cubic and kernel regression of what GLP-HS leaves.
+"""What the MSI says of the HSI beyond a linear law, learnt from this scene alone: cubic and kernel regression of what
+GLP-HS leaves.
 
 Materials that share a colour share a correction wherever they lie in the scene; LOC knows neighbours only.
 """
@@ -22,7 +23,8 @@ from .closed_forms import mix
 
 AXES = 6  # leading principal components of the MSI, whose products of two and of three are regressors
 LANDMARKS = 128
-COARSE_SHARE = 0.25  # of the squared errors that a fit weighs: the law held against pixels as coarse as the HSI's, the rest seen through D
+# of the squared errors that a fit weighs: the law held against pixels as coarse as the HSI's, the rest seen through D
+COARSE_SHARE = 0.25
 WIDTHS = (0.5, 1.0, 2.0, 4.0)  # of the landmarks' median distance
 RIDGES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 PRODUCTS_RIDGE = 3.0  # of the products' weights, in units of the kernel's
@@ -35,14 +37,18 @@ VALUES_AT_ONCE = 1_000_000  # of features at the fine scale, before D
 
 @cache
 def _factors(count: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Products of two of `count` components as pairs of their numbers, and of three as that of a pair and the number of the third."""
+    """Products of two of `count` components as pairs of their numbers, and of three as that of a pair and the number of
+    the third.
+    """
     pairs = list(combinations_with_replacement(range(count), 2))
     return pairs, [(pairs.index((a, b)), c) for a, b, c in combinations_with_replacement(range(count), 3)]
 
 
 @dataclass(frozen=True)
 class Features:
-    """phi(z): Gaussians of `width` around landmarks (m, l), then the products of two and of three of z's components along axes (l, p)."""
+    """phi(z): Gaussians of `width` around landmarks (m, l), then the products of two and of three of z's components
+    along axes (l, p).
+    """
 
     landmarks: np.ndarray
     width: float
@@ -91,9 +97,11 @@ class Features:
 
 @dataclass(frozen=True)
 class KernelFit:
-    """f(z) = clip(W' phi(z), +-limit): landmarks (m, l), width and axes (l, p) of the features, weights W (n, K), limit (K,).
+    """f(z) = clip(W' phi(z), +-limit): landmarks (m, l), width and axes (l, p) of the features, weights W (n, K), limit
+    (K,).
 
-    gain (K,): share of the coarse residual's fine half that a fit one scale up explains; at most 1, negative where it harms.
+    gain (K,): share of the coarse residual's fine half that a fit one scale up explains; at most 1, negative where it
+    harms.
     """
 
     landmarks: np.ndarray
@@ -122,8 +130,9 @@ class KernelFit:
 
 @dataclass(frozen=True)
 class Window:
-    """Where a law is learnt: y (K, h, w) the HSI, rest (K, h, w) what GLP-HS's regression leaves of it, low (l, h, w) the standardised D z, all
-    NaN where invalid; z (l, H, W) the standardised MSI itself, z_mask (H, W), and D between them.
+    """Where a law is learnt: y (K, h, w) the HSI, rest (K, h, w) what GLP-HS's regression leaves of it, low (l, h, w)
+    the standardised D z, all NaN where invalid; z (l, H, W) the standardised MSI itself, z_mask (H, W), and D
+    between them.
     """
 
     y: np.ndarray
@@ -135,14 +144,16 @@ class Window:
 
 
 def fit_kernel(windows: list[Window], weight: np.ndarray) -> KernelFit:
-    """Fit the law f to windows of a scene: `rest` is D f(z), as the HSI sees what holds at the fine scale, and f(D z) where pixels are pure.
+    """Fit the law f to windows of a scene: `rest` is D f(z), as the HSI sees what holds at the fine scale, and f(D z)
+    where pixels are pure.
 
-    The first alone is what was observed, but few pixels do not tell what D hides; the second alone is never true of mixed ones. Both together
-    do better than either.
+    The first alone is what was observed, but few pixels do not tell what D hides; the second alone is never true of
+    mixed ones. Both together do better than either.
 
-    How well a width and a ridge do is seen one scale up: fitted to means of 2 x 2, they predict what such means hide, in all four ways to lay
-    them. The best width is taken, and of it all ridges, weighed by what they explain: which one is best, few pixels cannot tell. `weight` (K,)
-    says how much each coefficient counts. Nystroem approximation (Williams and Seeger 2001) on seeded landmarks, of coarse and of fine pixels.
+    How well a width and a ridge do is seen one scale up: fitted to means of 2 x 2, they predict what such means hide,
+    in all four ways to lay them. The best width is taken, and of it all ridges, weighed by what they explain: which one
+    is best, few pixels cannot tell. `weight` (K,) says how much each coefficient counts. Nystroem approximation
+    (Williams and Seeger 2001) on seeded landmarks, of coarse and of fine pixels.
     """
     inputs, targets = _samples([w.low for w in windows]), _samples([w.rest for w in windows])
     landmarks = _landmarks(windows, inputs)
@@ -190,7 +201,9 @@ def _known(phi: np.ndarray, wanted: np.ndarray) -> NormalEquations:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Features of one width, the evidence of the windows, and the share and the gains (K,) that each ridge explains one scale up."""
+    """Features of one width, the evidence of the windows, and the share and the gains (K,) that each ridge explains one
+    scale up.
+    """
 
     features: Features
     evidence: NormalEquations
@@ -233,7 +246,9 @@ def _through(window: Window, features: Features) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Hidden:
-    """What means of 2 x 2 hide of a window's residual, truth (K, h, w), where it is known, bool (h, w); low (l, h, w): the MSI, 0 if unknown."""
+    """What means of 2 x 2 hide of a window's residual, truth (K, h, w), where it is known, bool (h, w); low (l, h, w):
+    the MSI, 0 if unknown.
+    """
 
     truth: np.ndarray
     known: np.ndarray
@@ -248,7 +263,9 @@ class _Hidden:
 def _explained(
     fits: list[np.ndarray], features: Features, limit: np.ndarray, laid: list[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (n, K) predicts: (fits, K)."""
+    """The hidden residual's power (K,), and the share of it, in [-1, 1], that each of the fits' weights (n, K)
+    predicts: (fits, K).
+    """
     power, left = np.zeros(len(limit)), np.zeros((len(fits), len(limit)))
     for part in (_Hidden.of(rest, low) for rest, low in laid):
         phi = features(part.low)  # of one window at a time: it is larger than what it comes from

@@ -1,8 +1,9 @@
-"""Slopes that follow the spectrum: how much of a detail of the MSI is a detail of the HSI depends on the material, and the HSI tells which it is.
+"""Slopes that follow the spectrum: how much of a detail of the MSI is a detail of the HSI depends on the material, and
+the HSI tells which it is.
 
-GLP-HS has one slope for the whole scene, LOC one for every place. Here they are a linear function of the spectrum around a pixel, the same all
-over the scene, so that what was learnt of a material holds wherever it lies. A relative of pansharpening with slopes per segment of the scene
-(Restaino et al. 2017) without segments.
+GLP-HS has one slope for the whole scene, LOC one for every place. Here they are a linear function of the spectrum
+around a pixel, the same all over the scene, so that what was learnt of a material holds wherever it lies. A relative of
+pansharpening with slopes per segment of the scene (Restaino et al. 2017) without segments.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ AROUND, REACH = 1.0, 4  # std and cut, in coarse pixels, of the window that mean
 
 @dataclass(frozen=True)
 class SlopesFit:
-    """weights (l, 1 + k, K): what a detail of each MSI band adds, and how much more of it for each of the k leading coefficients around.
+    """weights (l, 1 + k, K): what a detail of each MSI band adds, and how much more of it for each of the k leading
+    coefficients around.
 
     least, most (k,): the coefficients that it was learnt from; beyond them slopes are those of the nearest.
     """
@@ -53,7 +55,9 @@ class SlopesFit:
         return np.clip(around, least, most) if isinstance(around, np.ndarray) else around.clamp(least, most)
 
     def at_coarse(self, low: Any, y: Any, mask: Any) -> Any:
-        """The same (K, h, w) of the coarse pixels themselves: D z (l, h, w) against its mean around, y (K, h, w); mask (h, w): both known."""
+        """The same (K, h, w) of the coarse pixels themselves: D z (l, h, w) against its mean around, y (K, h, w); mask
+        (h, w): both known.
+        """
         rows, cols = (_around(size) for size in mask.shape)
         known = separable(rows, cols, mask) + 1e-6
         low_around, y_around = (separable(rows, cols, image * mask) / known for image in (low, y))
@@ -66,11 +70,11 @@ def _around(size: int) -> np.ndarray:
 
 
 def fit_slopes(windows: list[Window], kernel: KernelFit, weight: np.ndarray) -> SlopesFit:
-    """Fit the slopes to what the regression and the nonlinear law leave, one scale up: detail is what means of 2 x 2 HSI pixels hide, in all
-    four ways to lay them, and their spectrum is the one around.
+    """Fit the slopes to what the regression and the nonlinear law leave, one scale up: detail is what means of 2 x 2
+    HSI pixels hide, in all four ways to lay them, and their spectrum is the one around.
 
-    All ridges are taken, weighed by the share that they explain of parts of the scene they were not fitted to; none if that is nothing.
-    `weight` (K,) says how much each coefficient counts.
+    All ridges are taken, weighed by the share that they explain of parts of the scene they were not fitted to; none if
+    that is nothing. `weight` (K,) says how much each coefficient counts.
     """
     folds = _folds(windows, kernel)
     every = NormalEquations.total(folds)

@@ -1,8 +1,10 @@
-"""What the MSI says of the HSI if every pixel is a mixture: endmembers of the scene, and abundances that no pixel has below zero.
+"""What the MSI says of the HSI if every pixel is a mixture: endmembers of the scene, and abundances that no pixel has
+below zero.
 
-Coupled nonnegative matrix factorisation (Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012) finds the endmembers on a part of the scene. A tile
-then unmixes its HSI pixels, interpolates the abundances, and updates them until they explain the MSI: an abundance that is nil around a pixel
-stays nil, so that the same colour is unmixed into what is there. A linear law knows neither that nor that nothing is less than none.
+Coupled nonnegative matrix factorisation (Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012) finds the endmembers on a
+part of the scene. A tile then unmixes its HSI pixels, interpolates the abundances, and updates them until they explain
+the MSI: an abundance that is nil around a pixel stays nil, so that the same colour is unmixed into what is there. A
+linear law knows neither that nor that nothing is less than none.
 """
 
 from __future__ import annotations
@@ -43,12 +45,16 @@ class Evidence:
 
     @classmethod
     def of(cls, spectra: np.ndarray, gain: np.ndarray, shift: np.ndarray) -> Evidence:
-        """Of endmembers `spectra` (m, p) where the image's m bands are gain v + shift; a row of ones draws the sum to one."""
+        """Of endmembers `spectra` (m, p) where the image's m bands are gain v + shift; a row of ones draws the sum to
+        one.
+        """
         one = SUM_TO_ONE**2
         return cls(spectra.T @ gain, spectra.T @ shift + one, spectra.T @ spectra + one)
 
     def updated(self, abundances: Any, pixels: Any, steps: int) -> Any:
-        """Abundances (p, N) after multiplicative updates (Lee and Seung 2001) for pixels (n, N), over-relaxed by the power 7/4."""
+        """Abundances (p, N) after multiplicative updates (Lee and Seung 2001) for pixels (n, N), over-relaxed by the
+        power 7/4.
+        """
         wanted = like(self.gain, pixels) @ pixels + like(self.constant[:, None], pixels)
         wanted, gram = _at_least(wanted, TINY), like(self.gram, pixels)
         step = _numpy_step if isinstance(pixels, np.ndarray) else _torch_step
@@ -59,7 +65,8 @@ class Evidence:
         return abundances
 
 
-# An update in place: there are many, and each is quicker than the memory for its result. share: room of the abundances' size.
+# An update in place: there are many, and each is quicker than the memory for its result. share: room of the abundances'
+# size.
 
 
 def _numpy_step(abundances: np.ndarray, gram: np.ndarray, wanted: np.ndarray, share: np.ndarray) -> None:
@@ -79,8 +86,9 @@ def _torch_step(abundances: Any, gram: Any, wanted: Any, share: Any) -> None:
 
 @dataclass(frozen=True)
 class Unmixing:
-    """endmembers (K, p) and origin (K,): coefficients x = endmembers a + origin of abundances a (p,); what the HSI's coefficients and the
-    standardised MSI say of them; misfit_std (K,): how far D x was from the HSI's coefficients where the endmembers were fitted.
+    """endmembers (K, p) and origin (K,): coefficients x = endmembers a + origin of abundances a (p,); what the HSI's
+    coefficients and the standardised MSI say of them; misfit_std (K,): how far D x was from the HSI's coefficients
+    where the endmembers were fitted.
     """
 
     endmembers: np.ndarray
@@ -90,7 +98,9 @@ class Unmixing:
     misfit_std: np.ndarray
 
     def __call__(self, y: Any, y_mask: Any, z: Any, z_mask: Any, up: Upsampling) -> Any:
-        """Coefficients (K, H, W) from y (K, h, w) and the standardised z (l, H, W), numpy or torch; abundances are interpolated where z is masked."""
+        """Coefficients (K, H, W) from y (K, h, w) and the standardised z (l, H, W), numpy or torch; abundances are
+        interpolated where z is masked.
+        """
         count = self.endmembers.shape[1]
         start = like(np.full((count, y.shape[1] * y.shape[2]), 1.0 / count), y)
         coarse = self.hsi.updated(start, y.reshape(y.shape[0], -1), HSI_STEPS).reshape(count, *y.shape[1:])
@@ -122,11 +132,12 @@ def fit_unmixing(
     z_scale: np.ndarray,
     listener: Listener = SILENT,
 ) -> Unmixing:
-    """Endmembers from the middle of each block; response (l, L) and offset (l,) map the HSI's units to the MSI's, z_mean and z_scale (l,)
-    standardise it.
+    """Endmembers from the middle of each block; response (l, L) and offset (l,) map the HSI's units to the MSI's,
+    z_mean and z_scale (l,) standardise it.
 
-    Bands that go below zero are lifted, which the abundances' sum to one makes up for. In double precision: the updates make ten thousand
-    times as much of what rounding differs from machine to machine. The listener may end it between the steps.
+    Bands that go below zero are lifted, which the abundances' sum to one makes up for. In double precision: the updates
+    make ten thousand times as much of what rounding differs from machine to machine. The listener may end it between
+    the steps.
     """
     side = max(1, int((MOST_PIXELS / len(blocks)) ** 0.5))
     parts = [_Part.of(middle(block, side, sampling), sampling) for block in blocks]
@@ -169,7 +180,9 @@ def fit_unmixing(
 
 @dataclass(frozen=True)
 class _Part:
-    """A block and the coarse pixels `seen` (h, w) of it that both images see; abundances are (p, N) on those and (p, H, W) on the fine grid."""
+    """A block and the coarse pixels `seen` (h, w) of it that both images see; abundances are (p, N) on those and (p, H,
+    W) on the fine grid.
+    """
 
     block: Block
     sampling: Sampling
@@ -204,7 +217,9 @@ class _Part:
 
 
 def _unmixed(y: np.ndarray, w: np.ndarray, h: np.ndarray, listener: Listener) -> tuple[np.ndarray, np.ndarray]:
-    """Endmembers and abundances that factorise y (L, N): sought in bins of bands, the endmembers then in all of them."""
+    """Endmembers and abundances that factorise y (L, N): sought in bins of bands, the endmembers then in all
+    of them.
+    """
     bins = _bins(len(y))
     _, h = unmix(bins @ y, np.maximum(bins @ w, TINY), h, listener.part(0.0, 0.0))
     return np.maximum(spectra_of(y, w, h), TINY), h

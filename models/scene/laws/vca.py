@@ -1,6 +1,7 @@
 """Vertex component analysis: the purest pixels of a scene.
 
-Nascimento and Bioucas-Dias, Vertex component analysis: a fast algorithm to unmix hyperspectral data, IEEE TGRS 43(4), 2005.
+Nascimento and Bioucas-Dias, Vertex component analysis: a fast algorithm to unmix hyperspectral data, IEEE TGRS 43(4),
+2005.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ _ROUNDING = 1e-12  # share of the largest eigenvalue; the square of float32's pr
 def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Indices (count,) of the pixels of spectra (N, L) that span the largest simplex found; count <= min(N, L).
 
-    Algorithm 1 of the paper: onto a subspace that depends on the SNR, then again and again the pixel that lies farthest in a random
-    direction orthogonal to the vertices found so far. So that every linear algebra library finds the same ones, directions are drawn among
-    spectra and not in the subspace's own coordinates, whose signs differ, and the first is orthogonal to the mean where the paper has the last
-    axis: these are the same at low SNR, but at high SNR that axis is what rounding makes it.
+    Algorithm 1 of the paper: onto a subspace that depends on the SNR, then again and again the pixel that lies farthest
+    in a random direction orthogonal to the vertices found so far. So that every linear algebra library finds the same
+    ones, directions are drawn among spectra and not in the subspace's own coordinates, whose signs differ, and the
+    first is orthogonal to the mean where the paper has the last axis: these are the same at low SNR, but at high SNR
+    that axis is what rounding makes it.
     """
     mean = spectra.mean(axis=0)
     # Where the subspace is all there is, nothing lies outside that would tell the noise: the projection that stands it.
@@ -39,7 +41,9 @@ def vertex_pixels(spectra: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
 
 def dimensions(spectra: np.ndarray) -> int:
-    """How many directions spectra (N, L) span beyond the rounding of float32: more endmembers than these would be made of it."""
+    """How many directions spectra (N, L) span beyond the rounding of float32: more endmembers than these would be made
+    of it.
+    """
     values = np.linalg.eigvalsh(spectra.T @ spectra)
     return int((values > _ROUNDING * values[-1]).sum())
 
@@ -60,7 +64,9 @@ def _axes(spectra: np.ndarray, count: int) -> np.ndarray:
 
 
 def _projective(spectra: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """High SNR: onto the subspace, then every pixel scaled to lie in one hyperplane (paper, steps 5 to 8); points (N, count), axes (L, count)."""
+    """High SNR: onto the subspace, then every pixel scaled to lie in one hyperplane (paper, steps 5 to 8); points (N,
+    count), axes (L, count).
+    """
     axes = _axes(spectra, count)
     points = spectra @ axes
     along = points @ points.mean(axis=0)
@@ -68,7 +74,9 @@ def _projective(spectra: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _affine(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Low SNR: principal components and one constant coordinate (paper, steps 10 to 14); points (N, count), axes (L + 1, count)."""
+    """Low SNR: principal components and one constant coordinate (paper, steps 10 to 14); points (N, count), axes (L +
+    1, count).
+    """
     components = _axes(centred, count - 1)
     points = centred @ components
     reach = np.sqrt((points**2).sum(axis=1).max())

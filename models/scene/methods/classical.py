@@ -1,4 +1,6 @@
-"""The methods that work on all bands, not on subspace coefficients, behind one door: fit to a scene once, then give any window of it."""
+"""The methods that work on all bands, not on subspace coefficients, behind one door: fit to a scene once, then give any
+window of it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from .names import GLOBAL, TILED
 
 @dataclass(frozen=True)
 class FullBand:
-    """A method fitted to a scene: window(block, core) gives the spectra (L, rows, cols) of the absolute fine pixels `core` of a block.
+    """A method fitted to a scene: window(block, core) gives the spectra (L, rows, cols) of the absolute fine pixels
+    `core` of a block.
 
     halo and multiple (fine pixels), band_std: what the loop over tiles asks of every method.
     """
@@ -33,7 +36,8 @@ class FullBand:
 def fit_full_band(
     name: str, blocks: list[Block], scene: SceneModel, whole: Callable[[], Block], listener: Listener = SILENT
 ) -> FullBand:
-    """`name` of FULL_BAND fitted to a scene whose statistics come from `blocks`; whole() gives all of it, asked for by a GLOBAL method only.
+    """`name` of FULL_BAND fitted to a scene whose statistics come from `blocks`; whole() gives all of it, asked for by
+    a GLOBAL method only.
 
     The listener hears the share of the work that is done and may end it.
     """

@@ -1,8 +1,9 @@
 """CNMF: coupled nonnegative matrix factorisation.
 
-Yokoya, Yairi and Iwasaki, Coupled nonnegative matrix factorization unmixing for hyperspectral and multispectral data fusion, IEEE TGRS
-50(2), 2012.  Both images are unmixed in turn: the HSI gives the endmembers W (L, p), the MSI the abundances H (p, N) on the fine grid,
-and each starts from the other through the sensors' models, W_m = R W and H_h = H D.  The fused image is W H.
+Yokoya, Yairi and Iwasaki, Coupled nonnegative matrix factorization unmixing for hyperspectral and multispectral data
+fusion, IEEE TGRS 50(2), 2012.  Both images are unmixed in turn: the HSI gives the endmembers W (L, p), the MSI the
+abundances H (p, N) on the fine grid, and each starts from the other through the sensors' models, W_m = R W and H_h = H
+D.  The fused image is W H.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def solve(
 ) -> LowRank:
     """Fuse a whole scene; response (l, L) and offset (l,) map the HSI's units to the MSI's, Z = R X + o.
 
-    Masked pixels take no part; abundances at masked MSI pixels are interpolated from the HSI's.  Raises HSFusionError where the
-    HSI is not nonnegative.
+    Masked pixels take no part; abundances at masked MSI pixels are interpolated from the HSI's.  Raises HSFusionError
+    where the HSI is not nonnegative.
     """
     seen, coupled = block.y_mask > 0, valid_pixels(block, sampling)
     known = block.z_mask > 0
@@ -74,7 +75,8 @@ def check_nonnegative(spectra: np.ndarray) -> None:
     share = float((spectra < -1e-3 * np.abs(spectra).max()).mean())
     if share > 0.05:
         raise HSFusionError(
-            f"METHOD cnmf needs radiance or reflectance, and {100 * share:.0f} % of the HSI's values are below zero: choose another method."
+            f"METHOD cnmf needs radiance or reflectance, and {100 * share:.0f} % of the HSI's values are below zero: "
+            "choose another method."
         )
 
 

@@ -1,12 +1,12 @@
 """GSA: adaptive Gram-Schmidt component substitution, extended from one sharp band to several.
 
-Aiazzi, Baronti and Selva, Improving component substitution pansharpening through multivariate regression of MS + Pan data, IEEE TGRS
-45(10), 2007.  There the intensity that the sharp band replaces is the combination of the coarse bands that predicts that band best, and
-every coarse band takes the difference times cov(band, intensity) / var(intensity).
+Aiazzi, Baronti and Selva, Improving component substitution pansharpening through multivariate regression of MS + Pan
+data, IEEE TGRS 45(10), 2007.  There the intensity that the sharp band replaces is the combination of the coarse bands
+that predicts that band best, and every coarse band takes the difference times cov(band, intensity) / var(intensity).
 
-With l MSI bands there are l intensities, and a band's gain is its regression on all of them at once (the synthesised-band form of
-hypersharpening, Selva et al., IEEE JSTARS 8(6), 2015, rather than the assignment of one MSI band to each HSI band).  For l = 1 this is
-the formula of 2007.
+With l MSI bands there are l intensities, and a band's gain is its regression on all of them at once (the
+synthesised-band form of hypersharpening, Selva et al., IEEE JSTARS 8(6), 2015, rather than the assignment of one MSI
+band to each HSI band).  For l = 1 this is the formula of 2007.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ class GsaFit:
 
 
 def fit_gsa(blocks: list[Block], scene: SceneModel) -> GsaFit:
-    """Intensities from the scene's spectral response (the multivariate regression of the MSI on the HSI), gains from the HSI's pixels."""
+    """Intensities from the scene's spectral response (the multivariate regression of the MSI on the HSI), gains from
+    the HSI's pixels.
+    """
     spectra = coarse_samples(blocks, scene.coefficients.sampling).spectra
     return GsaFit(scene.spectral_response, scene.spectral_offset, injection_gains(spectra, scene.spectral_response))
 
 
 def injection_gains(spectra: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """G = cov(Y, I) cov(I)^-1, (L, l), with I = response Y, from spectra (N, L); cov(Y_k, I) / var(I) for a single intensity."""
+    """G = cov(Y, I) cov(I)^-1, (L, l), with I = response Y, from spectra (N, L); cov(Y_k, I) / var(I) for a single
+    intensity.
+    """
     centred = spectra - spectra.mean(axis=0)
     intensity = centred @ response.T
     scale = np.maximum(intensity.std(axis=0), 1e-30)

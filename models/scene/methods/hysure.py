@@ -1,15 +1,16 @@
 """HySure: a spectral subspace, both images' evidence and a vector total variation, by ADMM.
 
-Simoes, Bioucas-Dias, Almeida and Chanussot, A convex formulation for hyperspectral image superresolution via subspace-based
-regularization, IEEE TGRS 53(6), 2015:
+Simoes, Bioucas-Dias, Almeida and Chanussot, A convex formulation for hyperspectral image superresolution via
+subspace-based regularization, IEEE TGRS 53(6), 2015:
 
     min over A of  1/2 |Y - E D(A)|^2 + lambda_m/2 |Z - R E A|^2 + lambda_phi sum over pixels of |(dx A, dy A)|_2
 
-with X = E A, E (L, p) a basis of the HSI's spectra, A (p, H, W).  Splitting and dual updates are the paper's (SALSA, algorithm 1), with
-these differences.  There the blur is circular, so that it and the differences are solved by FFT; here D is the house's own (any ratio and
-phase, reflecting border): the HSI's copy of A lives on the fine grid, where the proximal map of 1/2 |y - D v|^2 is exact through the
-eigenvectors of the two axes' D D^T.  The differences reflect at the border too, which the cosine transform solves.  E is the paper's SVD
-option with columns scaled so that all maps have one spread: the total variation then carries an edge from the strong maps to the weak.
+with X = E A, E (L, p) a basis of the HSI's spectra, A (p, H, W).  Splitting and dual updates are the paper's (SALSA,
+algorithm 1), with these differences.  There the blur is circular, so that it and the differences are solved by FFT;
+here D is the house's own (any ratio and phase, reflecting border): the HSI's copy of A lives on the fine grid, where
+the proximal map of 1/2 |y - D v|^2 is exact through the eigenvectors of the two axes' D D^T.  The differences reflect
+at the border too, which the cosine transform solves.  E is the paper's SVD option with columns scaled so that all maps
+have one spread: the total variation then carries an edge from the strong maps to the weak.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ LARGEST = 3.0  # how many times its root mean square an image reaches, where out
 
 @dataclass(frozen=True)
 class Problem:
-    """In the scaled units of the solver: y (p, h, w) = U^T Y, z (l, H, W), with E = U diag(scale), scale (p,), and response = R E (l, p)."""
+    """In the scaled units of the solver: y (p, h, w) = U^T Y, z (l, H, W), with E = U diag(scale), scale (p,), and
+    response = R E (l, p).
+    """
 
     y: np.ndarray
     z: np.ndarray
@@ -131,9 +134,11 @@ def admm(
 
 
 class DegradationProx:
-    """argmin over v of 1/2 |y - s D v|^2 + mu/2 |v - u|^2, exactly: v = u + s D^T (s^2 D D^T + mu I)^-1 (y - s D u), s per map.
+    """argmin over v of 1/2 |y - s D v|^2 + mu/2 |v - u|^2, exactly: v = u + s D^T (s^2 D D^T + mu I)^-1 (y - s D u), s
+    per map.
 
-    D D^T is a Kronecker product of two small matrices.  At masked coarse pixels y follows s D u, so they carry no evidence.
+    D D^T is a Kronecker product of two small matrices.  At masked coarse pixels y follows s D u, so they carry no
+    evidence.
     """
 
     def __init__(self, problem: Problem, mu: float) -> None:
@@ -151,7 +156,9 @@ class DegradationProx:
 
 
 def shrink(g: np.ndarray, h: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """The proximal map of the vector total variation: each pixel's gradient, all maps together, loses `threshold` of its length."""
+    """The proximal map of the vector total variation: each pixel's gradient, all maps together, loses `threshold` of
+    its length.
+    """
     length = np.sqrt((g * g).sum(axis=0) + (h * h).sum(axis=0))
     factor = np.maximum(length - threshold, 0.0) / np.maximum(length, 1e-30)
     return g * factor, h * factor

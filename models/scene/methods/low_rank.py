@@ -9,7 +9,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LowRank:
-    """X = spectra maps: spectra (L, p) in the HSI's units, maps (p, H, W) float32 on the fine grid; rounds: iterations that were needed."""
+    """X = spectra maps: spectra (L, p) in the HSI's units, maps (p, H, W) float32 on the fine grid; rounds: iterations
+    that were needed.
+    """
 
     spectra: np.ndarray
     maps: np.ndarray

@@ -1,7 +1,8 @@
 """The names of all methods that need no weights; no numpy, so that the Toolbox can list them when QGIS starts.
 
-A classical method is a module of this folder. One of TILED has fit(blocks, scene), which gives window(block, core). One of
-GLOBAL has solve(block, sampling, response, offset, listener), which gives a LowRank, and memory(fine_pixels, coarse_pixels) in bytes.
+A classical method is a module of this folder. One of TILED has fit(blocks, scene), which gives window(block, core). One
+of GLOBAL has solve(block, sampling, response, offset, listener), which gives a LowRank, and memory(fine_pixels,
+coarse_pixels) in bytes.
 """
 
 from __future__ import annotations

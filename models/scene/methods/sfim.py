@@ -1,9 +1,9 @@
 """SFIM-HS: smoothing filter-based intensity modulation, hypersharpened.
 
-Liu, Smoothing filter-based intensity modulation, Int. J. Remote Sensing 21(18), 2000: a coarse band times the ratio of the sharp band to
-its low-pass.  With several MSI bands each HSI band gets a sharp band of its own, synthesised from all of them by the regression that
-predicts that HSI band best at the coarse scale (Selva et al., Hyper-sharpening, IEEE JSTARS 8(6), 2015).  The regression's intercept
-takes the MSI's offset out, without which a ratio means nothing.
+Liu, Smoothing filter-based intensity modulation, Int. J. Remote Sensing 21(18), 2000: a coarse band times the ratio of
+the sharp band to its low-pass.  With several MSI bands each HSI band gets a sharp band of its own, synthesised from all
+of them by the regression that predicts that HSI band best at the coarse scale (Selva et al., Hyper-sharpening, IEEE
+JSTARS 8(6), 2015).  The regression's intercept takes the MSI's offset out, without which a ratio means nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ RIDGE = 1e-6  # of the MSI's mean variance
 
 @dataclass(frozen=True)
 class SfimFit:
-    """Sharp band of each HSI band = weights z + intercept: weights (L, l), intercept (L,), z in its own units; floor (L,)."""
+    """Sharp band of each HSI band = weights z + intercept: weights (L, l), intercept (L,), z in its own units; floor
+    (L,).
+    """
 
     weights: np.ndarray
     intercept: np.ndarray

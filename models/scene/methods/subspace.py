@@ -18,7 +18,9 @@ def denoised(z: Any, z_mask: Any, model: CoefficientModel, place: Place) -> tupl
 
 
 def agreed(x: Any, z_mask: Any, model: CoefficientModel, place: Place) -> Any:
-    """Coefficients x (K, H, W) of a tile with as much of their detail as the images agree on; the HSI's own pixels stay as they are."""
+    """Coefficients x (K, H, W) of a tile with as much of their detail as the images agree on; the HSI's own pixels stay
+    as they are.
+    """
     if model.agreement == 1.0:
         return x
     return x - (1.0 - model.agreement) * cf.detail_image(x, z_mask, *place.operators(model))[2]
@@ -28,9 +30,11 @@ _ATTRIBUTES = {"glp-hs": "glp", "loc": "loc", "map": "map", "average": "average"
 
 
 class ClosedForms:
-    """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is made again instead of kept.
+    """Fused coefficients (K, H, W) of one tile by each method, each made when it is first asked for; what is cheap is
+    made again instead of kept.
 
-    y (K, h, w) and the standardised z (l, H, W) with their masks, numpy or torch; a function of the tile's surroundings alone.
+    y (K, h, w) and the standardised z (l, H, W) with their masks, numpy or torch; a function of the tile's surroundings
+    alone.
     """
 
     def __init__(self, y: Any, z: Any, y_mask: Any, z_mask: Any, model: CoefficientModel, place: Place) -> None:
@@ -84,7 +88,9 @@ class ClosedForms:
 
     @cached_property
     def average(self) -> Any:
-        """The mean of LOC and MAP, the safest of the four where nothing is known of a scene, and what the network's residual is counted from."""
+        """The mean of LOC and MAP, the safest of the four where nothing is known of a scene, and what the network's
+        residual is counted from.
+        """
         return 0.5 * (self.loc + self.map)
 
     @cached_property

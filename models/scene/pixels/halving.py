@@ -1,4 +1,6 @@
-"""Means of 2 x 2 pixels and what they hide: one scale up, where a law of the detail can be judged by what was observed."""
+"""Means of 2 x 2 pixels and what they hide: one scale up, where a law of the detail can be judged by what was
+observed.
+"""
 
 from __future__ import annotations
 

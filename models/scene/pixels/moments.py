@@ -1,4 +1,6 @@
-"""Means and products of many spectra, a part of them at a time: a centred copy of all would be the most that the estimates hold."""
+"""Means and products of many spectra, a part of them at a time: a centred copy of all would be the most that the
+estimates hold.
+"""
 
 from __future__ import annotations
 

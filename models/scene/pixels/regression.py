@@ -21,8 +21,9 @@ def ridge_regression(x: np.ndarray, y: np.ndarray, strength: float) -> tuple[np.
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """What some pixels say of weights w (n, K) of regressors for targets: sums of products, gram (n, n) among regressors and cross (n, K) with
-    targets, and of the targets' squares, power (K,)."""
+    """What some pixels say of weights w (n, K) of regressors for targets: sums of products, gram (n, n) among
+    regressors and cross (n, K) with targets, and of the targets' squares, power (K,).
+    """
 
     gram: np.ndarray
     cross: np.ndarray

@@ -1,4 +1,6 @@
-"""How the errors of a fused scene hang together: between components, between neighbouring pixels, and with the HSI's own pixels."""
+"""How the errors of a fused scene hang together: between components, between neighbouring pixels, and with the HSI's
+own pixels.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,24 @@ STRUCTURED = 0.6  # share of the variance that is detail which is too strong or 
 STRUCTURE_LENGTH = 0.7  # ... over regions of so many HSI pixels: std of a Gaussian, cut at ...
 STRUCTURE_REACH = 2.5  # ... so many std
 HSI_NOISE = 0.95  # of the HSI's noise that its interpolation carries into every result
-HSI_SLACK = 0.1  # of the expected spread: no more closely is detail freed of what the HSI sees, which keeps the reach of that short
+# of the expected spread: no more closely is detail freed of what the HSI sees, which keeps the reach of that short
+HSI_SLACK = 0.1
 LEAST_DETAIL = 0.25  # share of a component's variance that is detail, however noisy the HSI
 PROBE, PROBE_DRAWS = 12, 6  # coarse pixels per axis, and draws, that variances are measured on
 
 
 @dataclass(frozen=True)
 class ErrorLaw:
-    """The distribution that errors are drawn from, the same all over a scene but for their size, which every pixel has its own.
+    """The distribution that errors are drawn from, the same all over a scene but for their size, which every pixel has
+    its own.
 
-    All in units of `size` (K,), the size of the components' errors: what is expected of them times the method's temperature. mixing (K, K)
-    makes their errors of independent ones, so that what the MSI sees of them varies no more than it may; response (l, K) is what it sees,
-    gain (K, l) how that is put right. hsi_noise (K,): what the HSI's noise adds; detail (K,): factor on the white start that keeps the
-    variance where the HSI takes some of it. outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them,
-    outside_noise (L,) what the HSI's noise adds there; band_factor (L,): on the errors of each band; power (K,): what a component's error of size 1 adds, over
-    all bands.
+    All in units of `size` (K,), the size of the components' errors: what is expected of them times the method's
+    temperature. mixing (K, K) makes their errors of independent ones, so that what the MSI sees of them varies no more
+    than it may; response (l, K) is what it sees, gain (K, l) how that is put right. hsi_noise (K,): what the HSI's
+    noise adds; detail (K,): factor on the white start that keeps the variance where the HSI takes some of it.
+    outside_std (L,): size of the errors outside the subspace, outside_detail the factor on them, outside_noise (L,)
+    what the HSI's noise adds there; band_factor (L,): on the errors of each band; power (K,): what a component's error
+    of size 1 adds, over all bands.
     """
 
     sampling: Sampling
@@ -87,7 +92,9 @@ class ErrorLaw:
 
     @property
     def correlation_length(self) -> float:
-        """Fine pixels: the lag at which the correlation of neighbouring errors falls to 1 / e, before the HSI's part."""
+        """Fine pixels: the lag at which the correlation of neighbouring errors falls to 1 / e, before the
+        HSI's part.
+        """
         return 2.0 * LENGTH
 
     @property
@@ -96,9 +103,11 @@ class ErrorLaw:
         return self.mixing @ self.mixing.T
 
     def unit_field(self, seed: int, stream: int, rows: range, cols: range, contrast: np.ndarray) -> np.ndarray:
-        """Errors of the components (K, rows, cols) in units of their std, before the HSI is heeded; takes two streams of noise.
+        """Errors of the components (K, rows, cols) in units of their std, before the HSI is heeded; takes two streams
+        of noise.
 
-        contrast (rows, cols): see Activity. Its part is a Gaussian scale mixture, with heavier tails than a Gaussian, as errors have.
+        contrast (rows, cols): see Activity. Its part is a Gaussian scale mixture, with heavier tails than a Gaussian,
+        as errors have.
         """
         count, length = len(self.mixing), STRUCTURE_LENGTH * self.sampling.ratio
         fine = self._smoothed(gaussian_field(seed, rows, cols, count, stream), LENGTH, REACH, rows, cols)
@@ -115,7 +124,9 @@ class ErrorLaw:
         return separable(*along, white) / np.float32((weights**2).sum())
 
     def unseen_by_hsi(self, raw: np.ndarray, size: np.ndarray, y_mask: np.ndarray, down: Degradation) -> np.ndarray:
-        """Errors raw (K, H, W) moved so that D of them is as good as nothing; their std `size` (K, H, W) says where they may move."""
+        """Errors raw (K, H, W) moved so that D of them is as good as nothing; their std `size` (K, H, W) says where
+        they may move.
+        """
         around = np.sqrt(np.maximum(down(size**2), 1e-20))
         wanted = (-down(raw) / around).astype(np.float32)
         slack = np.full(len(self.mixing), HSI_SLACK)
@@ -128,7 +139,9 @@ class ErrorLaw:
         return errors - correction.reshape(errors.shape)
 
     def block_shares(self, sizes: tuple[int, ...] = (2, 4, 8)) -> dict[int, float]:
-        """Std of the mean over n x n fine pixels, as a share of that of one pixel, over all bands: what errors that hang together leave."""
+        """Std of the mean over n x n fine pixels, as a share of that of one pixel, over all bands: what errors that
+        hang together leave.
+        """
         left = dict.fromkeys((1, *sizes), 0.0)
         probe = _Probe(self)
         outside = float((self.outside_detail**2 * self.outside_std**2).sum()), float((self.outside_noise**2).sum())
@@ -156,7 +169,9 @@ class ErrorLaw:
 
 
 def _null_space(response: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Covariance (K, K) of errors of which the MSI, response (l, K), leaves no more than `left` (l,); variance 1 each where that can be."""
+    """Covariance (K, K) of errors of which the MSI, response (l, K), leaves no more than `left` (l,); variance 1 each
+    where that can be.
+    """
     prior = np.ones(response.shape[1])
     for _ in range(ROUNDS):
         _, covariance = given_msi(response, left, np.sqrt(prior))
@@ -172,7 +187,9 @@ def _power(errors: np.ndarray, n: int) -> np.ndarray:
 
 
 class _Probe:
-    """A small scene of errors of size 1 without masks, shifts and displacement, whose middle is away from any border."""
+    """A small scene of errors of size 1 without masks, shifts and displacement, whose middle is away from any
+    border.
+    """
 
     def __init__(self, law: ErrorLaw) -> None:
         size = int(np.ceil(PROBE * law.sampling.ratio))

@@ -1,4 +1,6 @@
-"""Members of an ensemble around a fused scene: a function of the seed, the member and the absolute pixel, so that tiles and machines agree."""
+"""Members of an ensemble around a fused scene: a function of the seed, the member and the absolute pixel, so that tiles
+and machines agree.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ CUBIC_REACH = 2.5  # HSI pixels that the interpolation looks at
 
 @dataclass(frozen=True)
 class Members:
-    """What is drawn for a scene; `seed` makes one ensemble of it. Members 0 and 1, 2 and 3, ... are mirror images of one another: the mean of an
-    even number is the estimate itself.
+    """What is drawn for a scene; `seed` makes one ensemble of it. Members 0 and 1, 2 and 3, ... are mirror images of
+    one another: the mean of an even number is the estimate itself.
     """
 
     scene: SceneModel
@@ -36,7 +38,8 @@ class Members:
     def around(self, block: Block, core: Window, std: np.ndarray | None = None) -> MembersHere:
         """Of the fine pixels `core` in the middle of a block.
 
-        std (K, H, W): expected error of the coefficients on the block's fine window; None: as the scene expects it of a closed form.
+        std (K, H, W): expected error of the coefficients on the block's fine window; None: as the scene expects it of a
+        closed form.
         """
         return MembersHere(self, block, core, std)
 
@@ -63,7 +66,9 @@ class MembersHere:
         return np.float32(sign) * self._with_the_rest(spectra.reshape(-1, *errors.shape[1:]), stream)
 
     def _with_the_rest(self, spectra: np.ndarray, stream: int) -> np.ndarray:
-        """Errors of the components (L, rows, cols) with those outside the subspace, white but for what the HSI sees of them, and its noise."""
+        """Errors of the components (L, rows, cols) with those outside the subspace, white but for what the HSI sees of
+        them, and its noise.
+        """
         law, seed, place, subspace = self.members.law, self.members.seed, self._near, self.members.scene.subspace
         down, up = place.operators(self.members.scene.coefficients)
         factor = law.band_factor.astype(np.float32)[:, None, None]

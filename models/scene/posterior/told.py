@@ -1,4 +1,6 @@
-"""What a pair tells of the size of its errors: which bands the MSI explains, and where in the scene there is detail to be wrong about."""
+"""What a pair tells of the size of its errors: which bands the MSI explains, and where in the scene there is detail to
+be wrong about.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ LEAST_ACTIVITY = 0.1  # of the scene's mean power: where nothing happens, errors
 
 @dataclass(frozen=True)
 class Activity:
-    """Errors of a closed form are the larger the more detail the MSI shows around; on training scenes as the fourth root of its power.
+    """Errors of a closed form are the larger the more detail the MSI shows around; on training scenes as the fourth
+    root of its power.
 
-    power: mean square of the standardised MSI's detail over the scene; norm: mean of the root below, so that variances keep their mean;
-    axis (l,): the combination of bands that most of the detail lies in, so that `contrast` has mean square 1.
+    power: mean square of the standardised MSI's detail over the scene; norm: mean of the root below, so that variances
+    keep their mean; axis (l,): the combination of bands that most of the detail lies in, so that `contrast` has mean
+    square 1.
     """
 
     power: float
@@ -65,7 +69,9 @@ def _local_power(detail: Any, where: tuple[range, range, tuple[int, int]] | None
 
 
 def unexplained_bands(spectra: np.ndarray, low: np.ndarray) -> np.ndarray:
-    """Share (L,) of each band's std that no linear combination of the MSI explains, of spectra (N, L) and D z (N, l)."""
+    """Share (L,) of each band's std that no linear combination of the MSI explains, of spectra (N, L) and D z
+    (N, l).
+    """
     centred = low - low.mean(axis=0)
     count = len(low)
     gram = centred.T @ centred / count + 1e-6 * np.eye(low.shape[1])

@@ -1,4 +1,6 @@
-"""A scene one scale down as examples with a known answer: both images reduced, the HSI as truth, parts of it held out."""
+"""A scene one scale down as examples with a known answer: both images reduced, the HSI as truth, parts of it
+held out.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ LEAST_GAP = 4  # HSI pixels between what is learnt from and what is held out
 
 @dataclass(frozen=True)
 class Reduced:
-    """A block one scale down: y (K, h, w), z (l, H, W) standardised, masks, truth (K, H, W) of the coefficients, roles (H, W) of `splits`."""
+    """A block one scale down: y (K, h, w), z (l, H, W) standardised, masks, truth (K, H, W) of the coefficients, roles
+    (H, W) of `splits`.
+    """
 
     model: CoefficientModel
     place: Place
@@ -42,14 +46,16 @@ def reduced_examples(
     seed: int = 0,
     listener: Listener = SILENT,
 ) -> tuple[list[Reduced], int]:
-    """The blocks of a scene reduced from several phases of their grid, each an example of its own, and how many have the first phase.
+    """The blocks of a scene reduced from several phases of their grid, each an example of its own, and how many have
+    the first phase.
 
     Those come first and are the ones to judge by. HSFusionError where the scene is too small. The listener may end it.
     """
     size = max(min(block.y.shape[-2:]) for block in blocks)
     if size < LEAST_SIZE:
         raise HSFusionError(
-            f"The rasters overlap in {blocks[0].y.shape[-1]} x {blocks[0].y.shape[-2]} HSI pixels, and adaptation needs {LEAST_SIZE} x {LEAST_SIZE} "
+            f"The rasters overlap in {blocks[0].y.shape[-1]} x {blocks[0].y.shape[-2]} HSI pixels, and adaptation "
+            f"needs {LEAST_SIZE} x {LEAST_SIZE} "
             "at least, so that parts can be kept to judge by: use the model as it is."
         )
     gap, half = max(LEAST_GAP, int(np.ceil(sampling.ratio))), round(sampling.ratio / 2)
@@ -68,7 +74,9 @@ def reduced_examples(
 
 
 def coefficient_metric(scene: SceneModel) -> tuple[np.ndarray, float]:
-    """(gram (K, K), noise): dx' gram dx is the squared spectral error of coefficients dx, `noise` that of the HSI's own noise within them."""
+    """(gram (K, K), noise): dx' gram dx is the squared spectral error of coefficients dx, `noise` that of the HSI's own
+    noise within them.
+    """
     basis = scene.subspace.basis
     gram = basis.T @ basis
     return gram, float((scene.subspace.coefficient_noise**2 * np.diag(gram)).sum())

@@ -1,7 +1,7 @@
 """The guard: Wald's protocol on blocks of the scene compares a method with the closed forms where the truth is known.
 
-The closed forms, and what is shipped of them, work on the MSI with its noise filtered, as a model does. Fusion, its benchmark and whatever
-else asks "would this be shipped?" call this one function.
+The closed forms, and what is shipped of them, work on the MSI with its noise filtered, as a model does. Fusion, its
+benchmark and whatever else asks "would this be shipped?" call this one function.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Verdict:
-    """scores: method -> RMSE beyond noise at reduced resolution, in the HSI's units; {} where the scene is too small to decide.
+    """scores: method -> RMSE beyond noise at reduced resolution, in the HSI's units; {} where the scene is too small to
+    decide.
 
-    residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed form; margin in dB by
-    which a closed form would have to lead.
+    residual (L,): RMSE per band of the method that is shipped; gain in dB of the guarded method over the best closed
+    form; margin in dB by which a closed form would have to lead.
     """
 
     shipped: str
@@ -44,7 +45,8 @@ class Verdict:
         """What the check found, for the log and the report."""
         if not self.scores:
             return (
-                f"Not decidable: the scene has fewer than {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece, so nothing could be checked "
+                f"Not decidable: the scene has fewer than {LEAST_SIZE} x {LEAST_SIZE} HSI pixels in one piece, so "
+                "nothing could be checked "
                 f"at reduced resolution; {self.shipped} was used."
             )
         ranked = sorted(self.scores.items(), key=lambda item: item[1])
@@ -53,7 +55,8 @@ class Verdict:
             found = f"{guarded} is {self.gain:.2f} dB better than the best closed form and was used"
         elif self.shipped == guarded:
             found = (
-                f"{guarded} is {-self.gain:.2f} dB worse than the best closed form, which is too little to tell on a scene of this size "
+                f"{guarded} is {-self.gain:.2f} dB worse than the best closed form, which is too little to tell on a "
+                "scene of this size "
                 f"(up to {self.margin:.1f} dB), and was used"
             )
         else:
@@ -68,9 +71,11 @@ def decide(
     wavelengths: np.ndarray | None = None,
     listener: Listener = SILENT,
 ) -> Verdict:
-    """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed form is clearly better.
+    """Run `guarded` and every closed form one scale down, at the scene's own noise, and keep `guarded` unless a closed
+    form is clearly better.
 
-    Where the scene is too small the average of LOC and MAP is chosen. The listener is asked often whether the work is to end.
+    Where the scene is too small the average of LOC and MAP is chosen. The listener is asked often whether the work is
+    to end.
     """
     sampling = scene.coefficients.sampling
     small = [b if max(b.y.shape[-2:]) <= LARGEST_BLOCK else middle(b, MIDDLE, sampling) for b in blocks]

@@ -1,4 +1,6 @@
-"""Parts of a scene that are kept from training: square cells, some to choose by and others to judge by, with a gap around them."""
+"""Parts of a scene that are kept from training: square cells, some to choose by and others to judge by, with a gap
+around them.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ SHARE = 1 / 8  # of the cells for each of CHOOSE and TEST, two at least
 
 
 def held_out(shapes: list[tuple[int, int]], gap: int, seed: int = 0) -> list[np.ndarray]:
-    """One uint8 image per block of (h, w) pixels: TRAIN, CHOOSE (picks the best weights), TEST (judges them), GAP (neither).
+    """One uint8 image per block of (h, w) pixels: TRAIN, CHOOSE (picks the best weights), TEST (judges them), GAP
+    (neither).
 
-    Each block is cut into CELLS_PER_AXIS^2 cells; where there are as many blocks as that, whole blocks are the cells and need no gap.
+    Each block is cut into CELLS_PER_AXIS^2 cells; where there are as many blocks as that, whole blocks are the cells
+    and need no gap.
     """
     whole = len(shapes) >= CELLS_PER_AXIS**2
     per_axis = 1 if whole else CELLS_PER_AXIS

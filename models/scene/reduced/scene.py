@@ -1,4 +1,6 @@
-"""A scene at reduced resolution (Wald's protocol): its blocks one scale down, where the HSI is the truth, and any method run on them."""
+"""A scene at reduced resolution (Wald's protocol): its blocks one scale down, where the HSI is the truth, and any
+method run on them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Method(Protocol):
 
 @dataclass
 class ReducedBlock:
-    """One block one scale down, a scene of its own: `truth` (L, H, W) is the HSI itself, `mask` bool (H, W) where it is compared."""
+    """One block one scale down, a scene of its own: `truth` (L, H, W) is the HSI itself, `mask` bool (H, W) where it is
+    compared.
+    """
 
     block: Block
     truth: np.ndarray
@@ -74,7 +78,8 @@ class ReducedBlock:
 
 @dataclass
 class ReducedScene:
-    """The scene model of the reduced scene and its blocks; full: the scene model at full resolution, from whose blocks they were made.
+    """The scene model of the reduced scene and its blocks; full: the scene model at full resolution, from whose blocks
+    they were made.
 
     known: wavelengths (L,) and nominal response (l, L) that it is fitted with, each or None.
     """
@@ -94,7 +99,8 @@ class ReducedScene:
         prior_response: np.ndarray | None = None,
         listener: Listener = SILENT,
     ) -> ReducedScene | None:
-        """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small to tell.
+        """Reduce the blocks at the scene's own noise and fit what the methods need; None where the blocks are too small
+        to tell.
 
         The listener may end the work between the steps.
         """

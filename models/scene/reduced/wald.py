@@ -11,12 +11,16 @@ from ..block import WHOLE_SUPPORT, Block
 from ..window import Place, Window
 
 MARGIN_DB = 0.1  # by which a closed form must be better before it replaces the guarded method, however large the scene
-DOUBT_DB = 60.0  # ... and this over the number of reduced HSI pixels more: on the training scenes, a lead of 1.35 dB on 36 of them was still chance
+# ... and this over the number of reduced HSI pixels more: on the training scenes, a lead of 1.35 dB on 36 of them was
+# still chance
+DOUBT_DB = 60.0
 LEAST_SIZE = 24  # HSI pixels per axis below which the reduced scene says nothing
 
 
 def reduced_sampling(sampling: Sampling) -> Sampling:
-    """The same ratio and PSF, in pixels, between nested grids: D brings the MSI onto the HSI's own, so that nothing is displaced."""
+    """The same ratio and PSF, in pixels, between nested grids: D brings the MSI onto the HSI's own, so that nothing is
+    displaced.
+    """
     return replace(sampling, shift_y=0.0, shift_x=0.0, displacement=None)
 
 
@@ -29,10 +33,11 @@ def reduced_block(
 ) -> Block | None:
     """The block one scale down: its HSI degraded again, its MSI seen through D; None where it is too small.
 
-    D averages noise away; hsi_noise (L,) and msi_noise (l,), std in the rasters' units, bring it back to the level at which the methods are to
-    be compared. The truth of the result is `block.y`, cut to the reduced block's fine window.
+    D averages noise away; hsi_noise (L,) and msi_noise (l,), std in the rasters' units, bring it back to the level at
+    which the methods are to be compared. The truth of the result is `block.y`, cut to the reduced block's fine window.
     """
-    # In double precision, rounded at the end: in single the last digit differs from machine to machine, and endmembers can hang on it.
+    # In double precision, rounded at the end: in single the last digit differs from machine to machine, and endmembers
+    # can hang on it.
     through = block.degradation(sampling)
     bands, (support, *_) = zip(*(through.masked(band.astype(np.float64), block.z_mask) for band in block.z))
     low = np.stack(bands)
@@ -75,7 +80,8 @@ def _restored(image: np.ndarray, noise: np.ndarray | None, down: Degradation, se
 
 
 def excess_rmse(square_errors: np.ndarray, noise: np.ndarray) -> float:
-    """RMSE over bands of the error beyond the truth's own noise, in the HSI's units: mean square errors (L,), noise std (L,).
+    """RMSE over bands of the error beyond the truth's own noise, in the HSI's units: mean square errors (L,), noise std
+    (L,).
 
     The truth at reduced resolution is the HSI, noise included, which no method should reproduce.
     """

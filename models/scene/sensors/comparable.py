@@ -20,7 +20,9 @@ WHOLE = 0.995  # share of a PSF on valid MSI pixels
 
 
 def comparison(blocks: list[Block], sampling: Sampling, reach: float) -> Matching | None:
-    """The criterion over the pixels whose PSF, moved by `reach` MSI pixels, lies on valid pixels of the scene; None if these are too few."""
+    """The criterion over the pixels whose PSF, moved by `reach` MSI pixels, lies on valid pixels of the scene; None if
+    these are too few.
+    """
     blocks = thinned(blocks, sampling)
     pixels = [comparable(block, sampling, reach) for block in blocks]
     kept = [n for n, good in enumerate(pixels) if good.sum() >= 4]
@@ -37,7 +39,9 @@ def comparison(blocks: list[Block], sampling: Sampling, reach: float) -> Matchin
 
 
 def comparable(block: Block, sampling: Sampling, reach: float) -> np.ndarray:
-    """bool (h, w): valid in the HSI, one HSI pixel and `reach` MSI pixels away from the scene's border and from invalid MSI pixels."""
+    """bool (h, w): valid in the HSI, one HSI pixel and `reach` MSI pixels away from the scene's border and from invalid
+    MSI pixels.
+    """
     ratio = sampling.ratio
     good = block.y_mask > 0
     for turn, coarse, size, shift in (

@@ -1,4 +1,6 @@
-"""Noise of the MSI where texture is as fine as its pixels: what one band shows and no combination of the others does, nor the HSI."""
+"""Noise of the MSI where texture is as fine as its pixels: what one band shows and no combination of the others does,
+nor the HSI.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ LEAST_SHARE = 0.25  # of what keeps the images apart, which the HSI's noise, an 
 def noise_without_texture(blocks: list[Block]) -> np.ndarray:
     """Noise std (l,) in the MSI's units, never above `msi_noise`.
 
-    Texture that the bands share is regressed away between their Laplacians before the quietest patches are looked for (the idea of Roger and
-    Arnold 1996, across bands, on Immerkaer's mask of 1996). It is still an upper estimate: texture of one band alone counts as noise.
+    Texture that the bands share is regressed away between their Laplacians before the quietest patches are looked for
+    (the idea of Roger and Arnold 1996, across bands, on Immerkaer's mask of 1996). It is still an upper estimate:
+    texture of one band alone counts as noise.
     """
     plain = msi_noise(blocks)
     most = max(1, MOST_PATCHES // len(blocks))
@@ -34,10 +37,12 @@ def noise_without_texture(blocks: list[Block]) -> np.ndarray:
 
 
 def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_gain: float) -> np.ndarray:
-    """Noise std (l,) in the MSI's units that would explain how far the MSI is from the HSI at the coarse scale; any texture both images show.
+    """Noise std (l,) in the MSI's units that would explain how far the MSI is from the HSI at the coarse scale; any
+    texture both images show.
 
-    low (N, l): D z; x (N, K): the HSI's coefficients there, x_noise (K,) their noise, which is taken off, up to three quarters of the variance;
-    noise_gain: of D. An upper estimate: whatever else keeps the images apart counts as noise of the MSI.
+    low (N, l): D z; x (N, K): the HSI's coefficients there, x_noise (K,) their noise, which is taken off, up to three
+    quarters of the variance; noise_gain: of D. An upper estimate: whatever else keeps the images apart counts as noise
+    of the MSI.
     """
     regressors = np.column_stack([x, np.ones(len(x))])
     solution, *_ = np.linalg.lstsq(regressors, low, rcond=None)
@@ -47,7 +52,9 @@ def noise_unlike_hsi(low: np.ndarray, x: np.ndarray, x_noise: np.ndarray, noise_
 
 
 def whole_patches(z: np.ndarray, mask: np.ndarray, most: int) -> np.ndarray:
-    """(l, patches, 64) float64: Immerkaer's mask on z (l, H, W), in up to `most` patches of 8 x 8, spread evenly, whose pixels are all valid."""
+    """(l, patches, 64) float64: Immerkaer's mask on z (l, H, W), in up to `most` patches of 8 x 8, spread evenly, whose
+    pixels are all valid.
+    """
     bad = mask <= 0
     rows = bad[:-2] | bad[1:-1] | bad[2:]
     bad = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]

@@ -1,4 +1,6 @@
-"""Where the HSI lies on the MSI and how wide its PSF is: search, then one shift for all, then what else held-out pixels gain by."""
+"""Where the HSI lies on the MSI and how wide its PSF is: search, then one shift for all, then what else held-out pixels
+gain by.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FIELD_WINDOW, FIELD_WINDOWS = 15, 7  # ... else windows of so many, so many per 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be found, as (y, x): widths and shift; how: "auto" (all), "shift" (one shift for all) or "none" (widths alone)."""
+    """What is to be found, as (y, x): widths and shift; how: "auto" (all), "shift" (one shift for all) or "none"
+    (widths alone).
+    """
 
     widths: tuple[bool, bool] = (True, True)
     shift: tuple[bool, bool] = (True, True)
@@ -34,9 +38,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Placement:
-    """sampling: what is used; registration: widths and shift with intervals, the shift counted from the sampling that was given.
+    """sampling: what is used; registration: widths and shift with intervals, the shift counted from the sampling that
+    was given.
 
-    start: what the search says; found: rotation, scale and field, None where a shift alone does; trend: a rotation that is not corrected.
+    start: what the search says; found: rotation, scale and field, None where a shift alone does; trend: a rotation that
+    is not corrected.
     """
 
     sampling: Sampling
@@ -55,7 +61,8 @@ def place(
 ) -> Placement:
     """Find what is wanted beside `sampling`.
 
-    field_blocks: blocks spread over the scene, read as a sampling says, to which a field is fitted; by default the blocks themselves.
+    field_blocks: blocks spread over the scene, read as a sampling says, to which a field is fitted; by default the
+    blocks themselves.
     """
     start = Start()
     if any(wanted.free_shift) or wanted.how == "auto":
@@ -99,7 +106,9 @@ def place(
 
 
 def _others(sampling: Sampling, moved: Sampling, start: Start, scene_shape: tuple[int, int]) -> tuple[Sampling, ...]:
-    """Where rotation and scale may begin beside `moved`: turned as the search says, and where the grids lie if that is near."""
+    """Where rotation and scale may begin beside `moved`: turned as the search says, and where the grids lie if that is
+    near.
+    """
     found = []
     if start.moved and start.turn != 0.0:
         found.append(replace(moved, displacement=Displacement(scene_shape, start.turn)))
@@ -109,7 +118,9 @@ def _others(sampling: Sampling, moved: Sampling, start: Start, scene_shape: tupl
 
 
 def roomy(sampling: Sampling, scene_shape: tuple[int, int]) -> Sampling:
-    """With an empty displacement where the shift is so large that some HSI pixels see nothing of the scene, without one where it is not."""
+    """With an empty displacement where the shift is so large that some HSI pixels see nothing of the scene, without one
+    where it is not.
+    """
     if sampling.displacement is not None and sampling.displacement != Displacement(scene_shape):
         return sampling
     far = max(abs(sampling.shift_y), abs(sampling.shift_x)) > 0.5 * sampling.ratio + 1e-6
@@ -126,7 +137,8 @@ def field_windows(blocks: list[Block], sampling: Sampling) -> list[Block]:
 
 
 def spread(length: int, size: int, count: int) -> list[slice]:
-    """`count` windows of `size` evenly over a length, or as many as fit side by side; none is less than half as long as the others.
+    """`count` windows of `size` evenly over a length, or as many as fit side by side; none is less than half as long as
+    the others.
 
     The last one begins earlier where too little would be left for it, so that it says something by itself.
     """

@@ -12,13 +12,15 @@ from ...observation.axis import SIGMA_PER_FWHM, coarse_centres
 from ..block import Block
 
 FREE = 4  # theta = (log fwhm_y, log fwhm_x, shift_y, shift_x): FWHM in HSI pixels, shift in MSI pixels
-LEAST_WEIGHT = 1e-20  # of a Gaussian's tail: float32 has no normal numbers for what is much less, and works on others a hundred times slower
+# of a Gaussian's tail: float32 has no normal numbers for what is much less, and works on others a hundred times slower
+LEAST_WEIGHT = 1e-20
 LEAST_RESIDUAL = 1e-7  # share of variance: what float32 and the cut of the PSF leave of a perfect fit
 
 
 @dataclass(frozen=True)
 class Match:
-    """value: sum over bands of log(unexplained share); gradient (4,); hessian (4, 4): Gauss and Newton's; unexplained (l,).
+    """value: sum over bands of log(unexplained share); gradient (4,); hessian (4, 4): Gauss and Newton's; unexplained
+    (l,).
 
     scores (N, 4), curvature (N, 4, 4): what each pixel contributes to gradient and Hessian.
     """
@@ -32,16 +34,20 @@ class Match:
 
 
 class Matching:
-    """The criterion of HySure (Simoes et al. 2015, eq. 21) with the response eliminated by least squares, relative to the variance of D z.
+    """The criterion of HySure (Simoes et al. 2015, eq. 21) with the response eliminated by least squares, relative to
+    the variance of D z.
 
-    The share of D z that no combination of the HSI's bands explains is least where D is the HSI's own: relative to the variance of D z,
-    noise of the HSI does not move the minimum. The logarithm weights each band by how well it can be explained.
+    The share of D z that no combination of the HSI's bands explains is least where D is the HSI's own: relative to the
+    variance of D z, noise of the HSI does not move the minimum. The logarithm weights each band by how well it can be
+    explained.
     """
 
     def __init__(
         self, blocks: list[Block], coefficients: list[np.ndarray], pixels: list[np.ndarray], ratio: float
     ) -> None:
-        """coefficients: (K, h, w) of the HSI per block; pixels: bool (h, w), those compared; MSI bands as in the blocks."""
+        """coefficients: (K, h, w) of the HSI per block; pixels: bool (h, w), those compared; MSI bands as in the
+        blocks.
+        """
         self.ratio = ratio
         self._blocks, self._pixels = blocks, pixels
         valid = [block.z[:, block.z_mask > 0] for block in blocks]
@@ -66,7 +72,9 @@ class Matching:
     def values(
         self, thetas: Sequence[np.ndarray], bands: slice = slice(None), check: Callable[[], None] = lambda: None
     ) -> np.ndarray:
-        """The criterion alone at several places (n,); the product along rows is shared by those that differ in the columns' half only."""
+        """The criterion alone at several places (n,); the product along rows is shared by those that differ in the
+        columns' half only.
+        """
         found, groups = np.empty(len(thetas)), {}
         for number, theta in enumerate(thetas):
             groups.setdefault((float(theta[1]), float(theta[3])), []).append(number)

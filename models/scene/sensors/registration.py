@@ -1,4 +1,6 @@
-"""PSF width along rows and columns and sub-pixel shift, from the pair alone, each with the interval that the pair supports."""
+"""PSF width along rows and columns and sub-pixel shift, from the pair alone, each with the interval that the pair
+supports.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ PARTS = 5  # per axis, of the scene, over which the gradient's spread is taken
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval of about 95 %; where the pair cannot tell, determined is False and the value is the nominal one.
+    """A value with its interval of about 95 %; where the pair cannot tell, determined is False and the value is the
+    nominal one.
 
     fitted: False for a value that the user gives.
     """
@@ -61,9 +64,10 @@ class Estimate:
 class Registration:
     """FWHM in HSI pixels, shift in MSI pixels beside that of the given sampling.
 
-    beyond: (y, x) of a match farther off than LARGEST_SHIFT, which is not corrected, else None; drift: MSI pixels by which the shift
-    changes from the middle of the scene to a corner (rotation, scale, distortion), 0 where that cannot be told from none;
-    pixels: HSI pixels that were compared; unexplained: share of the MSI's variance at the best match, mean over bands.
+    beyond: (y, x) of a match farther off than LARGEST_SHIFT, which is not corrected, else None; drift: MSI pixels by
+    which the shift changes from the middle of the scene to a corner (rotation, scale, distortion), 0 where that cannot
+    be told from none; pixels: HSI pixels that were compared; unexplained: share of the MSI's variance at the best
+    match, mean over bands.
     """
 
     fwhm_y: Estimate
@@ -78,7 +82,8 @@ class Registration:
     def applied(self, sampling: Sampling) -> Sampling:
         """`sampling` with the widths, and with the shift on top of its own: what the pair supports and no more.
 
-        A shift that may well be zero is none, and widths within their intervals of each other are one: an estimate's scatter does harm.
+        A shift that may well be zero is none, and widths within their intervals of each other are one: an estimate's
+        scatter does harm.
         """
         width_y, width_x = np.log(self.fwhm_y.value), np.log(self.fwhm_x.value)
         if self.fwhm_y.fitted and self.fwhm_x.fitted:
@@ -106,10 +111,11 @@ def register(
 ) -> Registration:
     """Estimate what is to be fitted, as (y, x); the rest, and the nominal widths, come from `sampling`.
 
-    A coarse search compares shifts of up to `searched` MSI pixels, then Levenberg's and Marquardt's steps refine all free parameters
-    together. Intervals come from the gradient's spread over parts of the scene (the sandwich estimator), so that texture and model error
-    widen them. Refused are widths at the edge of FWHM_RANGE (and the shift with them), intervals wider than the limits above, and images that
-    have too little in common. `check` is called often and may raise to end the work.
+    A coarse search compares shifts of up to `searched` MSI pixels, then Levenberg's and Marquardt's steps refine all
+    free parameters together. Intervals come from the gradient's spread over parts of the scene (the sandwich
+    estimator), so that texture and model error widen them. Refused are widths at the edge of FWHM_RANGE (and the shift
+    with them), intervals wider than the limits above, and images that have too little in common. `check` is called
+    often and may raise to end the work.
     """
     free = np.array([*fit_fwhm, *fit_shift])
     pixels = sum(int((block.y_mask > 0).sum()) for block in blocks)
@@ -232,7 +238,9 @@ def _clipped(low: float, high: float, limits: tuple[float, float]) -> tuple[floa
 
 
 def _deviation(matching: Matching, theta: np.ndarray, match: Match, free: np.ndarray) -> np.ndarray:
-    """Standard deviation of theta (4,), 0 for what is fixed: H^-1 S H^-1 with S from the scores of parts of the scene."""
+    """Standard deviation of theta (4,), 0 for what is fixed: H^-1 S H^-1 with S from the scores of parts of
+    the scene.
+    """
     spread = _spread(match.scores[:, free], matching.places())
     hessian = match.hessian[np.ix_(free, free)]
     inverse = np.linalg.pinv(hessian + 1e-12 * np.trace(hessian) * np.eye(len(hessian)))
@@ -242,7 +250,9 @@ def _deviation(matching: Matching, theta: np.ndarray, match: Match, free: np.nda
 
 
 def _spread(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Covariance of the sum of scores (N, m), from sums over parts of the scene: pixels near each other are not independent."""
+    """Covariance of the sum of scores (N, m), from sums over parts of the scene: pixels near each other are not
+    independent.
+    """
     edges = [np.quantile(places[:, axis], np.linspace(0, 1, PARTS + 1)[1:-1]) for axis in (0, 1)]
     part = np.searchsorted(edges[0], places[:, 0]) * PARTS + np.searchsorted(edges[1], places[:, 1])
     sums = np.stack([scores[part == n].sum(axis=0) for n in np.unique(part)])
@@ -250,7 +260,9 @@ def _spread(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _drift(places: np.ndarray, match: Match) -> float:
-    """How much the shift changes towards a corner: one step of a fit whose shift is linear in the place; 0 unless it is beyond doubt."""
+    """How much the shift changes towards a corner: one step of a fit whose shift is linear in the place; 0 unless it is
+    beyond doubt.
+    """
     middle, half = places.mean(axis=0), np.maximum(np.ptp(places, axis=0) / 2, 1.0)
     where = np.column_stack([np.ones(len(places)), (places - middle) / half])  # 1, then -1 to 1 over rows and columns
     scores = np.einsum("na,ni->nia", where, match.scores[:, 2:]).reshape(len(places), -1)
@@ -268,9 +280,11 @@ def _drift(places: np.ndarray, match: Match) -> float:
 def local_shift(
     block: Block, sampling: Sampling, check: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Shift (y, x) of one part of a scene beside that of `sampling`, in MSI pixels, and its standard deviation; None where it cannot be told.
+    """Shift (y, x) of one part of a scene beside that of `sampling`, in MSI pixels, and its standard deviation; None
+    where it cannot be told.
 
-    The PSF is taken as `sampling` has it, and nothing is weighed against a nominal value: of one part alone this is rough.
+    The PSF is taken as `sampling` has it, and nothing is weighed against a nominal value: of one part alone this is
+    rough.
     """
     free = np.array([False, False, True, True])
     matching = comparison([block], sampling, SEARCHED)

@@ -18,7 +18,9 @@ NOMINAL_FWHM = 1.0  # HSI pixels; the rule for pushbroom imagers, used where the
 
 @dataclass(frozen=True)
 class PsfEstimate:
-    """FWHM in HSI pixels; `determined` is False where the search ran to its edge or the curve is flat, and the nominal width is used."""
+    """FWHM in HSI pixels; `determined` is False where the search ran to its edge or the curve is flat, and the nominal
+    width is used.
+    """
 
     fwhm: float
     determined: bool
@@ -27,7 +29,8 @@ class PsfEstimate:
 
 @dataclass(frozen=True)
 class ResponseEstimate:
-    """Z = R Y + o at the coarse scale: response (l, L) in MSI units per HSI unit (its row sum is the gain), offset (l,).
+    """Z = R Y + o at the coarse scale: response (l, L) in MSI units per HSI unit (its row sum is the gain), offset
+    (l,).
 
     unexplained (l,): share of each MSI band's variance that the HSI does not explain; residual_std (l,) in MSI units.
     """
@@ -39,7 +42,8 @@ class ResponseEstimate:
 
 
 def estimate_psf(blocks: list[Block], subspace: Subspace, sampling: Sampling) -> PsfEstimate:
-    """One PSF width for both axes: the FWHM at which D z is best explained by the HSI's coefficients (golden-section search).
+    """One PSF width for both axes: the FWHM at which D z is best explained by the HSI's coefficients (golden-section
+    search).
 
     The criterion is HySure's (Simoes et al. 2015, eq. 21) with the response eliminated by least squares.
     """
@@ -83,8 +87,9 @@ def estimate_response(
 ) -> ResponseEstimate:
     """Spectral response with gain and offset from coarse samples (N, L) and (N, l), by a regularised fit.
 
-    Without `prior` the response is smooth along wavelength (second differences) and small where the HSI is noisy; with a nominal response
-    (l, L) the fit is gain times nominal plus a small departure. The strength is chosen by generalised cross-validation.
+    Without `prior` the response is smooth along wavelength (second differences) and small where the HSI is noisy; with
+    a nominal response (l, L) the fit is gain times nominal plus a small departure. The strength is chosen by
+    generalised cross-validation.
     """
     count, bands = spectra.shape
     spectra_mean, low_mean = spectra.mean(axis=0), low.mean(axis=0)
@@ -130,7 +135,8 @@ def estimate_response(
 def msi_noise(blocks: list[Block]) -> np.ndarray:
     """Noise std per MSI band (l,) from the quietest tenth of small patches.
 
-    Immerkaer's difference of Laplacians (1996), which no plane survives, on 8 x 8 patches; texture makes it an upper estimate.
+    Immerkaer's difference of Laplacians (1996), which no plane survives, on 8 x 8 patches; texture makes it an upper
+    estimate.
     """
     quiet = []
     for band in range(blocks[0].z.shape[0]):
@@ -140,13 +146,17 @@ def msi_noise(blocks: list[Block]) -> np.ndarray:
 
 
 def quiet_power(power: np.ndarray) -> float:
-    """Variance of white noise from the mean squares (n,) of patches after Immerkaer's mask, whose own gain is 36: what the quietest tenth shows."""
+    """Variance of white noise from the mean squares (n,) of patches after Immerkaer's mask, whose own gain is 36: what
+    the quietest tenth shows.
+    """
     lowest = np.sort(power)[: max(1, len(power) // 10)]
     return float(lowest.mean() / 36.0 / QUIET)
 
 
 def _patch_power(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean square of Immerkaer's mask per 8 x 8 patch: of the whole patches, or of the valid pixels of each where no patch is whole."""
+    """Mean square of Immerkaer's mask per 8 x 8 patch: of the whole patches, or of the valid pixels of each where no
+    patch is whole.
+    """
     rows = image[:-2] - 2 * image[1:-1] + image[2:]
     laplacian = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     rows_valid = mask[:-2] * mask[1:-1] * mask[2:] > 0

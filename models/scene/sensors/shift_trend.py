@@ -1,4 +1,6 @@
-"""Shifts of parts of a scene on a coarse lattice, and whether they follow rotation and scale: said where one shift for all cannot be found."""
+"""Shifts of parts of a scene on a coarse lattice, and whether they follow rotation and scale: said where one shift for
+all cannot be found.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ EXPLAINED = 0.5  # share of the shifts' variance that the trend must explain
 
 @dataclass(frozen=True)
 class Trend:
-    """drift: MSI pixels by which the shift changes from the middle to a corner; turn in degrees (clockwise), scale: the HSI's content over
-    what its grid says.
+    """drift: MSI pixels by which the shift changes from the middle to a corner; turn in degrees (clockwise), scale: the
+    HSI's content over what its grid says.
     """
 
     drift: float
@@ -70,7 +72,9 @@ def _half(blocks: list[Block]) -> np.ndarray:
 def _fitted(
     places: np.ndarray, shifts: np.ndarray, spreads: np.ndarray, half: np.ndarray, ratio: float
 ) -> Trend | None:
-    """Weighted least squares of shift = a + B (place - middle), with one round that leaves outliers out; None unless beyond doubt."""
+    """Weighted least squares of shift = a + B (place - middle), with one round that leaves outliers out; None unless
+    beyond doubt.
+    """
     where = np.column_stack([np.ones(len(places)), places - places.mean(axis=0)])
     weight = 1.0 / (0.1**2 + spreads.max(axis=1) ** 2)
     good = np.ones(len(places), bool)

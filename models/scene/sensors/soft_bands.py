@@ -1,13 +1,15 @@
 """MSI bands whose own pixels are larger than the raster's, such as Sentinel-2's 20 m bands resampled to 10 m.
 
-Such a band carries no detail at the raster's pixels, but the traces of its resampling.  Taken for a sharp one it softens every edge that it
-has a part in.  So it is made smooth first and given the detail that it lacks from the bands that are sharp:
+Such a band carries no detail at the raster's pixels, but the traces of its resampling.  Taken for a sharp one it
+softens every edge that it has a part in.  So it is made smooth first and given the detail that it lacks from the bands
+that are sharp:
 
     s' = G s + C (z - B z),   C fitted to  H G s = C H B z + o
 
-G is a Gaussian a little narrower than the band's own pixel, B one that brings the sharp bands z to the sharpness of G s (its width follows
-from the pixel; the width at which the least is left over injects too much), H what is left of an image beside its low-pass: over large areas
-bands differ in ways that say nothing of detail.  This is GLP hypersharpening (Selva et al., IEEE JSTARS 8(6), 2015) inside the MSI.
+G is a Gaussian a little narrower than the band's own pixel, B one that brings the sharp bands z to the sharpness of G s
+(its width follows from the pixel; the width at which the least is left over injects too much), H what is left of an
+image beside its low-pass: over large areas bands differ in ways that say nothing of detail.  This is GLP
+hypersharpening (Selva et al., IEEE JSTARS 8(6), 2015) inside the MSI.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ PROBES = (0.0, 1.2, 1.7, 2.4, 3.4, 4.8, 6.8)  # FWHM of blurs, fine pixels
 
 @dataclass(frozen=True)
 class Sharpening:
-    """soft, sharp: numbers of the bands among the l that are used; sizes, widths: FWHM of G and of B in fine pixels per soft band.
+    """soft, sharp: numbers of the bands among the l that are used; sizes, widths: FWHM of G and of B in fine pixels per
+    soft band.
 
     weights (soft, sharp) are C.
     """
@@ -55,7 +58,9 @@ class Sharpening:
         return blur_reach(max(*self.widths, *self.sizes))
 
     def __call__(self, z: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """z (l, H, W), 0 where the mask (H, W) is 0, with its soft bands sharpened; exact from `reach` pixels of the window's edge on."""
+        """z (l, H, W), 0 where the mask (H, W) is 0, with its soft bands sharpened; exact from `reach` pixels of the
+        window's edge on.
+        """
         result = z.copy()
         sharp = z[list(self.sharp)]
         for size, width in sorted(set(zip(self.sizes, self.widths))):
@@ -68,8 +73,8 @@ class Sharpening:
 
 
 def fit_sharpening(parts: list[tuple[np.ndarray, np.ndarray]], sizes: np.ndarray) -> Sharpening | None:
-    """From parts of the MSI, (z (l, H, W), mask (H, W)) each, and every band's own pixel size (l,) in fine pixels; None where there is
-    nothing to sharpen, or nothing to sharpen it with.
+    """From parts of the MSI, (z (l, H, W), mask (H, W)) each, and every band's own pixel size (l,) in fine pixels; None
+    where there is nothing to sharpen, or nothing to sharpen it with.
     """
     sharp = tuple(int(b) for b in np.flatnonzero(sizes <= SHARP))
     soft = tuple(int(b) for b in np.flatnonzero(sizes > SHARP))
@@ -103,7 +108,9 @@ def _fitted(
 
 
 def blurred(z: np.ndarray, mask: np.ndarray, fwhm: float) -> np.ndarray:
-    """z (l, H, W) through a Gaussian of `fwhm` fine pixels, masked pixels left out; weights beyond the window are shared among the rest."""
+    """z (l, H, W) through a Gaussian of `fwhm` fine pixels, masked pixels left out; weights beyond the window are
+    shared among the rest.
+    """
     rows, cols = (_blur(size, fwhm).astype(np.float32) for size in z.shape[-2:])
     support = separable(rows, cols, mask.astype(np.float32))
     return separable(rows, cols, z * mask) / np.maximum(support, 1e-6)
@@ -122,11 +129,13 @@ def _blur(size: int, fwhm: float) -> np.ndarray:
 
 
 def softness(parts: list[tuple[np.ndarray, np.ndarray]], noise: np.ndarray | None = None) -> np.ndarray:
-    """How much softer each band is than the sharpest band that resembles it: FWHM (l,) of the blur between them, 0 = as sharp.
+    """How much softer each band is than the sharpest band that resembles it: FWHM (l,) of the blur between them, 0 = as
+    sharp.
 
-    Band b is softer than band j where j, blurred, explains b clearly better than j does; and where its pixels come in blocks of one value,
-    as nearest-neighbour resampling leaves them, and those of another band do not. noise (l,): std of the bands' noise, None = none. A blur
-    takes the noise of j away, which alone makes it explain more, so j is judged by its variance without noise at every width.
+    Band b is softer than band j where j, blurred, explains b clearly better than j does; and where its pixels come in
+    blocks of one value, as nearest-neighbour resampling leaves them, and those of another band do not. noise (l,): std
+    of the bands' noise, None = none. A blur takes the noise of j away, which alone makes it explain more, so j is
+    judged by its variance without noise at every width.
     """
     bands = len(parts[0][0])
     squared = np.zeros((len(PROBES), bands, bands))
@@ -159,7 +168,9 @@ def _noise_power(fwhm: float) -> float:
 
 
 def _equal_neighbours(parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Share (l,) of neighbouring pixels along rows that hold the very same value: (g - 1) / g where g pixels were made of one."""
+    """Share (l,) of neighbouring pixels along rows that hold the very same value: (g - 1) / g where g pixels were made
+    of one.
+    """
     same, count = 0.0, 0.0
     for z, mask in parts:
         known = (mask[:, 1:] > 0) & (mask[:, :-1] > 0)

@@ -1,4 +1,6 @@
-"""From one sensor's bands to another's by linear interpolation along wavelength, the work-around of papers whose networks know one sensor."""
+"""From one sensor's bands to another's by linear interpolation along wavelength, the work-around of papers whose
+networks know one sensor.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import numpy as np
 
 
 def interpolation(from_nm: np.ndarray, to_nm: np.ndarray) -> np.ndarray:
-    """Matrix (len(to), len(from)) of linear interpolation; beyond the range the outermost band is held. Bands may come in any order."""
+    """Matrix (len(to), len(from)) of linear interpolation; beyond the range the outermost band is held. Bands may come
+    in any order.
+    """
     order = np.argsort(from_nm, kind="stable")
     nodes, inverse = np.unique(np.asarray(from_nm, float)[order], return_inverse=True)
     matrix = np.stack([np.interp(to_nm, nodes, unit) for unit in np.eye(len(nodes))], axis=1)

@@ -1,7 +1,9 @@
-"""What no coarse pixel tells: how large the fine detail outside the subspace is, from how its coarse means hang together.
+"""What no coarse pixel tells: how large the fine detail outside the subspace is, from how its coarse means hang
+together.
 
-A sensor's noise differs from one coarse pixel to the next. What belongs to the scene, its own noise included, was blurred by the PSF before it
-was sampled, so that neighbours share it, the farther the smoother it is. What kinds of detail the means are made of says how much was lost of them.
+A sensor's noise differs from one coarse pixel to the next. What belongs to the scene, its own noise included, was
+blurred by the PSF before it was sampled, so that neighbours share it, the farther the smoother it is. What kinds of
+detail the means are made of says how much was lost of them.
 """
 
 from __future__ import annotations
@@ -20,24 +22,28 @@ LENGTHS = (0.0, 2.0, 16.0)
 LAGS = 4  # coarse pixels apart, from 0 on, whose products are explained
 RIDGE = 1e-4  # of the kinds' shares of the variance: which of two that look alike it is, few pixels do not tell
 LEAST_WHITE = 0.02  # share of the variance that is white detail at least: so much hides behind a sensor's noise
-# Twice the expected size is to cover 96 % of all errors, as the network's does, though it is known to a factor of 1.6 either way only: of
+# Twice the expected size is to cover 96 % of all errors, as the network's does, though it is known to a factor of 1.6
+# either way only: of
 # the training scenes. scripts/benchmarking/hidden_detail.py fits it and says how well scenes are met.
 UNSURE = 1.4
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """Of detail of each correlation length, by the variance of its coarse means: their products at each lag (LAGS, n), and the variance (n,) that
-    interpolating them leaves of the detail."""
+    """Of detail of each correlation length, by the variance of its coarse means: their products at each lag (LAGS, n),
+    and the variance (n,) that interpolating them leaves of the detail.
+    """
 
     products: np.ndarray
     hidden: np.ndarray
 
 
 def fine_std(maps: Iterable[np.ndarray], sampling: Sampling) -> np.ndarray:
-    """Expected std per band (L,) of fine detail whose coarse means (L, h, w) are `maps`, one per block, NaN where invalid.
+    """Expected std per band (L,) of fine detail whose coarse means (L, h, w) are `maps`, one per block, NaN where
+    invalid.
 
-    An approximation: the same mixture of kinds in all bands, each with an exponential correlation along rows and columns.
+    An approximation: the same mixture of kinds in all bands, each with an exponential correlation along rows and
+    columns.
     """
     products = np.stack(neighbour_products(maps, range(LAGS)))
     variance = products[0]
@@ -53,7 +59,9 @@ def fine_std(maps: Iterable[np.ndarray], sampling: Sampling) -> np.ndarray:
 
 
 def neighbour_products(maps: Iterable[np.ndarray], lags: Sequence[int]) -> list[np.ndarray]:
-    """Mean products per band (L,) of pixels `lags` apart along rows and columns, over all blocks (L, h, w), NaN where invalid."""
+    """Mean products per band (L,) of pixels `lags` apart along rows and columns, over all blocks (L, h, w), NaN where
+    invalid.
+    """
     sums, counts = [np.zeros(1) for _ in lags], [0 for _ in lags]
     for image in maps:
         known = np.isfinite(image[0])
@@ -68,7 +76,9 @@ def neighbour_products(maps: Iterable[np.ndarray], lags: Sequence[int]) -> list[
 
 @lru_cache(maxsize=64)
 def kinds(sampling: Sampling) -> Kinds:
-    """Of a pair's sampling; D, the interpolation and the correlation work along rows and columns apart, so their matrices do."""
+    """Of a pair's sampling; D, the interpolation and the correlation work along rows and columns apart, so their
+    matrices do.
+    """
     centre = LAGS + 4  # of enough coarse pixels that the border is out of sight
     count = 2 * centre + 1
     size = int(np.ceil(count * sampling.ratio))
@@ -105,7 +115,9 @@ def _exponential(size: int, length: float) -> np.ndarray:
 
 
 def _nonnegative(matrix: np.ndarray, wanted: np.ndarray, ridges: np.ndarray) -> np.ndarray:
-    """x >= 0 (n,) with the least |matrix x - wanted|^2 + sum of ridges x^2: of the few unknowns every choice is tried of those that are not zero."""
+    """x >= 0 (n,) with the least |matrix x - wanted|^2 + sum of ridges x^2: of the few unknowns every choice is tried
+    of those that are not zero.
+    """
     gram, right = matrix.T @ matrix + np.diag(ridges), matrix.T @ wanted
     count = len(right)
     best, least = np.zeros(count), 0.0

@@ -23,7 +23,9 @@ UNSHARED = 1.6  # of the signal's variance to what neighbours share of it
 
 @dataclass(frozen=True)
 class OutsideFit:
-    """regression (L, l) on the standardised MSI; gate (L,): share of that part which is signal; std (L,): how far it is expected to be off."""
+    """regression (L, l) on the standardised MSI; gate (L,): share of that part which is signal; std (L,): how far it is
+    expected to be off.
+    """
 
     regression: np.ndarray
     gate: np.ndarray
@@ -33,7 +35,9 @@ class OutsideFit:
 def fit_outside(
     samples: Samples, low: np.ndarray, subspace: Subspace, sampling: Sampling, listener: Listener
 ) -> OutsideFit:
-    """Fit it to a scene's coarse samples, whose MSI is `low` (N, l), standardised. The listener may end it between the steps."""
+    """Fit it to a scene's coarse samples, whose MSI is `low` (N, l), standardised. The listener may end it between the
+    steps.
+    """
     beyond = np.eye(len(subspace.mean)) - subspace.basis @ subspace.analysis
     slopes, of_spectra = ridge_regression(low, samples.spectra, RIDGE)
     regression, intercept = beyond @ slopes, beyond @ (of_spectra - subspace.mean)

@@ -1,4 +1,6 @@
-"""The spectral subspace: K coefficients of a noise-whitened SVD stand for L bands, so one network serves every sensor."""
+"""The spectral subspace: K coefficients of a noise-whitened SVD stand for L bands, so one network serves every
+sensor.
+"""
 
 from __future__ import annotations
 
@@ -76,10 +78,11 @@ def band_noise(pixels: np.ndarray) -> np.ndarray:
 def fit_subspace(
     pixels: np.ndarray, components: int, noise: np.ndarray | None = None, listener: Listener = SILENT
 ) -> Subspace:
-    """The K-dimensional noise-whitened principal subspace of spectra (N, L), all finite; K is cut to what L and N allow.
+    """The K-dimensional noise-whitened principal subspace of spectra (N, L), all finite; K is cut to what L and N
+    allow.
 
-    noise: std per band where known; else `band_noise` estimates it. Signs are fixed so that the mean loading is positive.
-    Raises HSFusionError where the spectra are all alike. The listener may end the work between the steps.
+    noise: std per band where known; else `band_noise` estimates it. Signs are fixed so that the mean loading is
+    positive. Raises HSFusionError where the spectra are all alike. The listener may end the work between the steps.
     """
     listener.check()
     pixels = np.asarray(pixels, np.float64)

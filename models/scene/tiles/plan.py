@@ -36,8 +36,9 @@ class Tile:
 def plan_tiles(output: Window, model: CoefficientModel, size: int, halo: int = 0, multiple: int = 1) -> list[Tile]:
     """Tiles over the window `output` of fine pixels, cut at absolute multiples of `size`.
 
-    halo: fine pixels that the network needs around the core. A window holds that, or the closed forms' own `coarse_halo`
-    of filtered pixels where that is more. Windows start at multiples of `multiple`, and end there or at the scene's border.
+    halo: fine pixels that the network needs around the core. A window holds that, or the closed forms' own
+    `coarse_halo` of filtered pixels where that is more. Windows start at multiples of `multiple`, and end there or at
+    the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
     reach = tile_reach(model, halo)
@@ -47,12 +48,15 @@ def plan_tiles(output: Window, model: CoefficientModel, size: int, halo: int = 0
 
 
 def tile_reach(model: CoefficientModel, halo: int = 0) -> int:
-    """MSI pixels that a tile must see around its core: the network's halo, or the closed forms' own where that is more."""
+    """MSI pixels that a tile must see around its core: the network's halo, or the closed forms' own where that
+    is more.
+    """
     return max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)) + REACH)
 
 
 def coarse_halo(model: CoefficientModel) -> int:
-    """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide PSF with little noise.
+    """HSI pixels that a tile must see around its core: COARSE_HALO, and as far as MAP reaches where it inverts a wide
+    PSF with little noise.
 
     A displacement that stretches the HSI's grid takes as many pixels further.
     """

@@ -1,4 +1,6 @@
-"""From fused coefficients back to spectra: the basis, and what lies outside the subspace, let through as far as it is signal."""
+"""From fused coefficients back to spectra: the basis, and what lies outside the subspace, let through as far as it is
+signal.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def fused_spectra(scene: SceneModel, x: np.ndarray, block: Block, core: Window) 
 
 
 def spectral_std(scene: SceneModel, x_std: np.ndarray) -> np.ndarray:
-    """Standard deviation (L, ...) float32 of spectra whose coefficients have x_std (K, ...), what lies outside the subspace included."""
+    """Standard deviation (L, ...) float32 of spectra whose coefficients have x_std (K, ...), what lies outside the
+    subspace included.
+    """
     variance = scene.error_law().astype(np.float32) @ (x_std.reshape(len(x_std), -1).astype(np.float32) ** 2)
     variance += (scene.outside_std**2).astype(np.float32)[:, None]
     return np.sqrt(variance, out=variance).reshape(-1, *x_std.shape[1:])

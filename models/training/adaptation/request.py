@@ -21,10 +21,13 @@ def adapt(
     report: Callable[[Moment], None],
     cancelled: Callable[[], bool],
 ) -> tuple[Outcome, bytes | None]:
-    """Train; the outcome and, if the adapted weights are better on cells that nothing was chosen by, the new model's file."""
+    """Train; the outcome and, if the adapted weights are better on cells that nothing was chosen by, the new model's
+    file.
+    """
     if parent.card.get("spectral_mode") != MODE:
         raise HSFusionError(
-            f"The model {parent.name} works in mode '{parent.card.get('spectral_mode')}', and only models in mode '{MODE}' can be adapted."
+            f"The model {parent.name} works in mode '{parent.card.get('spectral_mode')}', and only models in mode "
+            f"'{MODE}' can be adapted."
         )
     asked = request.training
     training = Adaptation(

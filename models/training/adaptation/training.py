@@ -1,7 +1,8 @@
 """Fine-tuning of a subspace model on the user's own pair, one scale down, where the HSI is the truth (Wald's protocol).
 
-It trains what the runner computes, data consistency included, with a small learning rate, on crops and flips of the reduced blocks; cells of
-the scene are kept from it: some choose the best weights on the way, others judge the outcome, so that no choice flatters the gain.
+It trains what the runner computes, data consistency included, with a small learning rate, on crops and flips of the
+reduced blocks; cells of the scene are kept from it: some choose the best weights on the way, others judge the outcome,
+so that no choice flatters the gain.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ CROPS_PER_STEP = 2
 LEARNING_RATE = 5e-5
 WARMUP_STEPS = 10
 AVERAGING = 0.95
-# Of the trained weights in the adapted ones, the original has the rest (Wortsman et al. 2022): what is learnt one scale down holds only in part at
-# full resolution. On three training scenes (ratio 2, 35 dB, 15 s of one core) half of it gave +0.09, +0.10 and +0.23 dB there, all of it 0.00,
+# Of the trained weights in the adapted ones, the original has the rest (Wortsman et al. 2022): what is learnt one scale
+# down holds only in part at
+# full resolution. On three training scenes (ratio 2, 35 dB, 15 s of one core) half of it gave +0.09, +0.10 and +0.23 dB
+# there, all of it 0.00,
 # -0.05 and +0.36.
 ADAPTED_SHARE = 0.5
 HUBER = 3.0
@@ -49,7 +52,9 @@ LOOKS = 20  # at the choosing cells within the time
 
 @dataclass(frozen=True)
 class Moment:
-    """How far it is: step, loss (moving mean), gain in dB on the choosing cells of the best weights so far, seconds since the start."""
+    """How far it is: step, loss (moving mean), gain in dB on the choosing cells of the best weights so far, seconds
+    since the start.
+    """
 
     step: int
     loss: float
@@ -59,7 +64,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """state: the best adapted weights; gain: theirs over the original in dB on the TEST cells, choosing: on the CHOOSE cells; history: Moments."""
+    """state: the best adapted weights; gain: theirs over the original in dB on the TEST cells, choosing: on the CHOOSE
+    cells; history: Moments.
+    """
 
     state: dict[str, Tensor]
     gain: float
@@ -70,8 +77,10 @@ class Outcome:
 
 
 class Adaptation:
-    """One model on one pair. gram (K, K): basis' basis, which turns coefficient errors into squared spectral ones; noise: the truth's own
-    mean square in the same units; blocks: the first `judged` of them are looked at to choose and to judge, all are trained on."""
+    """One model on one pair. gram (K, K): basis' basis, which turns coefficient errors into squared spectral ones;
+    noise: the truth's own mean square in the same units; blocks: the first `judged` of them are looked at to choose
+    and to judge, all are trained on.
+    """
 
     def __init__(
         self,
@@ -95,7 +104,9 @@ class Adaptation:
     def run(
         self, seconds: float, report: Callable[[Moment], None], cancelled: Callable[[], bool] = lambda: False
     ) -> Outcome:
-        """Train for about so many seconds, or until the choosing cells no longer gain; RunCancelled between two steps."""
+        """Train for about so many seconds, or until the choosing cells no longer gain; RunCancelled between
+        two steps.
+        """
         original = copy.deepcopy(self.runner.network.state_dict())
         average = copy.deepcopy(original)
         before = self.errors(original, cancelled)
@@ -141,7 +152,9 @@ class Adaptation:
 
     @torch.no_grad()
     def errors(self, state: dict[str, Tensor], cancelled: Callable[[], bool] = lambda: False) -> dict[int, float]:
-        """RMSE beyond the truth's noise on the CHOOSE and the TEST cells, in the HSI's units, of the network with these weights."""
+        """RMSE beyond the truth's noise on the CHOOSE and the TEST cells, in the HSI's units, of the network with these
+        weights.
+        """
         network = self.runner.network
         kept = copy.deepcopy(network.state_dict())
         network.load_state_dict(state)
@@ -162,7 +175,9 @@ class Adaptation:
         return {role: math.sqrt(max(value - self.noise, 0.1 * value)) for role, value in means.items()}
 
     def _loss(self) -> Tensor:
-        """Of a random crop of a random block, flipped: the trainer's Huber and Laplace terms, on what the runner returns."""
+        """Of a random crop of a random block, flipped: the trainer's Huber and Laplace terms, on what the runner
+        returns.
+        """
         while True:
             prepared = self.blocks[self.rng.integers(len(self.blocks))]
             part = prepared.flipped(*self.rng.random(2) < 0.5)
@@ -206,7 +221,9 @@ class _Prepared:
         self._flips: dict[tuple[bool, bool], _Prepared] = {(False, False): self}
 
     def flipped(self, rows: bool, cols: bool) -> _Prepared:
-        """The block seen in a mirror: D is symmetric and the grids of a reduced block are nested, so that nothing else changes."""
+        """The block seen in a mirror: D is symmetric and the grids of a reduced block are nested, so that nothing else
+        changes.
+        """
         key = (bool(rows), bool(cols))
         if key not in self._flips:
             axes = [axis for axis, flip in zip((-2, -1), key) if flip]
@@ -270,7 +287,9 @@ class _Crop:
         )
 
     def estimate(self) -> tuple[Tensor, Tensor]:
-        """Mean and log of the expected error in units of `target_scale`, (K, rows, cols) of the crop, as the runner makes them."""
+        """Mean and log of the expected error in units of `target_scale`, (K, rows, cols) of the crop, as the runner
+        makes them.
+        """
         block, runner = self.block, self.block.runner
         coarse, fine = self.place.coarse.inside(block.place.coarse), self.outer
         y, z = block.y[(slice(None), *coarse)], block.z[(slice(None), *fine)]

@@ -122,7 +122,8 @@ def _on_grid_of(reference: Reference, sampling: Sampling) -> np.ndarray:
 def _wrong_grid(reference: Reference, wanted: tuple[int, ...]) -> HSFusionError:
     rows, cols = reference.msi.shape[1:]
     return HSFusionError(
-        f"The MSI of the scene {reference.name} has {rows} x {cols} pixels; it must have {wanted[0]} x {wanted[1]}, or as many as the reference."
+        f"The MSI of the scene {reference.name} has {rows} x {cols} pixels; it must have {wanted[0]} x {wanted[1]}, or "
+        "as many as the reference."
     )
 
 
@@ -151,7 +152,8 @@ class PatchSource:
         if not self.scenes:
             largest = max(min(s.msi.shape[1:]) for s in scenes)
             raise HSFusionError(
-                f"No scene is as large as the patches of {max(s.size for s in config.stages)} pixels (the largest has {largest}): "
+                f"No scene is as large as the patches of {max(s.size for s in config.stages)} pixels (the largest has "
+                f"{largest}): "
                 "make the sizes of the stages smaller."
             )
         areas = np.array([s.msi.shape[1] * s.msi.shape[2] for s in self.scenes], float)

@@ -13,7 +13,7 @@ from ..fields import build, nested
 from ..full_band.config import FullBandConfig, check_full_band
 
 POSITIVE = (
-    "components", "width", "depth", "patch", "batch", "steps", "learning_rate", "gradient_clip", "huber", "diffusion_steps",
+    "components", "width", "depth", "patch", "batch", "steps", "learning_rate", "gradient_clip", "huber", "diffusion_steps",  # noqa: E501
     "default_steps", "draws_per_chunk", "patches_per_draw", "reuse", "window",
 )  # fmt: skip
 
@@ -77,7 +77,9 @@ class TrainingConfig:
 
 
 def load_config(path: Path | str) -> TrainingConfig | FullBandConfig:
-    """Read and check a YAML file; a key `architecture` makes it one of a full-band model. HSFusionError names the key that is wrong."""
+    """Read and check a YAML file; a key `architecture` makes it one of a full-band model. HSFusionError names the key
+    that is wrong.
+    """
     try:
         plain = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

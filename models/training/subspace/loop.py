@@ -1,4 +1,6 @@
-"""The training loop of the subspace model: Huber regression of the residual at every noise level, most of it at the highest."""
+"""The training loop of the subspace model: Huber regression of the residual at every noise level, most of it at the
+highest.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class Trainer(TrainerBase):
         return self.config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
 
     def loss(self, patches: list[Patch], generator: torch.Generator) -> Tensor:
-        """Weighted Huber loss of x0 at random levels after data consistency, and the Laplace likelihood of the error head at the highest one."""
+        """Weighted Huber loss of x0 at random levels after data consistency, and the Laplace likelihood of the error
+        head at the highest one.
+        """
         config = self.config
         given, target, numbers, share = (
             torch.from_numpy(np.stack(arrays)).to(self.device).float() for arrays in _columns(patches)

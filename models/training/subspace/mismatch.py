@@ -12,7 +12,9 @@ KNOTS = 4  # of smooth fields along an axis
 
 
 def mismatched(rng: np.random.Generator, msi: np.ndarray) -> np.ndarray:
-    """The MSI (l, H, W) of another moment: moved by a part of a pixel, unevenly lit, and changed in a few places; float32."""
+    """The MSI (l, H, W) of another moment: moved by a part of a pixel, unevenly lit, and changed in a few places;
+    float32.
+    """
     msi = _moved(msi, *(SHIFT_STD * rng.standard_normal(2)))
     bands, height, width = msi.shape
     strength = LARGEST_SHADING * rng.random()

@@ -1,4 +1,6 @@
-"""Data consistency of a batch of patches, each with its own sensors: what `maximum_a_posteriori` does for a tile, differentiable and batched."""
+"""Data consistency of a batch of patches, each with its own sensors: what `maximum_a_posteriori` does for a tile,
+differentiable and batched.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ LEAST_COVERAGE = 0.9  # of a coarse pixel's PSF inside the patch, below which th
 
 @dataclass(frozen=True)
 class Physics:
-    """One patch's data consistency in units of the expected spread, numpy, or a batch of them, torch (a leading axis each).
+    """One patch's data consistency in units of the expected spread, numpy, or a batch of them, torch (a leading axis
+    each).
 
-    rows, cols (n, p): D along each axis; mask (n, n) of coarse pixels; y_rest (K, n, n) and z_rest (K, p, p): what both images say beyond the
-    base of the closed forms; pull, axes, back (K, K), mu, y_scale (K,): the algebra of `maximum_a_posteriori`; bounds (2,) of D D'.
+    rows, cols (n, p): D along each axis; mask (n, n) of coarse pixels; y_rest (K, n, n) and z_rest (K, p, p): what both
+    images say beyond the base of the closed forms; pull, axes, back (K, K), mu, y_scale (K,): the algebra of
+    `maximum_a_posteriori`; bounds (2,) of D D'.
     """
 
     rows: np.ndarray | Tensor
@@ -41,7 +45,9 @@ class Physics:
 
 @dataclass(frozen=True)
 class ScenePhysics:
-    """What `cut` needs of a whole simulated scene, all float32; target (K, H, W) is the true residual in units of the expected spread."""
+    """What `cut` needs of a whole simulated scene, all float32; target (K, H, W) is the true residual in units of the
+    expected spread.
+    """
 
     down: Degradation
     model: CoefficientModel
@@ -102,7 +108,9 @@ class ScenePhysics:
 
 
 def _along(matrix: np.ndarray, count: int) -> tuple[np.ndarray, int, np.ndarray]:
-    """Of one axis of D, cut to a patch: the rows that matter padded to `count`, the first one's number, and which of them count."""
+    """Of one axis of D, cut to a patch: the rows that matter padded to `count`, the first one's number, and which of
+    them count.
+    """
     heard = np.flatnonzero(matrix.sum(axis=1) >= LEAST_COVERAGE**0.5)
     rows, mask = np.zeros((count, matrix.shape[1])), np.zeros(count)
     if not len(heard):

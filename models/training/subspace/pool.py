@@ -1,4 +1,6 @@
-"""The pool of patches: chunks are drawn ahead by other processes and leave in order, so that a resumed run sees the same patches."""
+"""The pool of patches: chunks are drawn ahead by other processes and leave in order, so that a resumed run sees the
+same patches.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,8 @@ def _draw(config: TrainingConfig, chunk: int) -> list[Patch]:
 class PatchPool:
     """The patches of the newest `window` chunks; `advance` to a training step before sampling it.
 
-    Which chunks are present is a function of the step alone, so training is a function of the seed. `workers` processes draw them, or a
-    thread of this one where it is 0.
+    Which chunks are present is a function of the step alone, so training is a function of the seed. `workers` processes
+    draw them, or a thread of this one where it is 0.
     """
 
     def __init__(self, scenes: list[np.ndarray], config: TrainingConfig, workers: int) -> None:

@@ -26,7 +26,9 @@ LEAST_PIXELS = 100  # coarse pixels below which no scene model is fitted
 
 @dataclass(frozen=True)
 class Patch:
-    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' `error_share` (K,) in float32; its data consistency."""
+    """conditions (C, p, p) and target (K, p, p) in float16; scalars (S,) and the components' `error_share` (K,) in
+    float32; its data consistency.
+    """
 
     conditions: np.ndarray
     target: np.ndarray
@@ -46,7 +48,9 @@ class Observed:
 
 
 def random_response(rng: np.random.Generator, bands: int, msi_bands: int, visible_only: bool) -> np.ndarray:
-    """R (l, L) of a random sensor: smooth bands at random places, or in the first third of the range as a camera sees 400-2500 nm."""
+    """R (l, L) of a random sensor: smooth bands at random places, or in the first third of the range as a camera sees
+    400-2500 nm.
+    """
     stop = bands * (rng.uniform(0.2, 0.5) if visible_only else 1.0)
     if msi_bands == 1:
         centres, widths = np.array([rng.uniform(0.3, 0.7) * stop]), np.array([rng.uniform(0.25, 0.6) * stop])
@@ -61,7 +65,9 @@ def random_response(rng: np.random.Generator, bands: int, msi_bands: int, visibl
 
 
 def random_view(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
-    """The scene with some of its bands, cut to at most LARGEST_VIEW pixels or continued by its mirror image towards LEAST_VIEW, flipped and turned."""
+    """The scene with some of its bands, cut to at most LARGEST_VIEW pixels or continued by its mirror image towards
+    LEAST_VIEW, flipped and turned.
+    """
     top, left = (int(rng.integers(0, max(n - LARGEST_VIEW, 0) + 1)) for n in scene.shape[1:])
     scene = scene[:, top : top + LARGEST_VIEW, left : left + LARGEST_VIEW]
     missing = ((0, min(max(LEAST_VIEW - n, 0), n)) for n in scene.shape[1:])
@@ -115,8 +121,9 @@ def _noisy(rng: np.random.Generator, image: np.ndarray, snr_db: float) -> np.nda
 
 @dataclass(frozen=True)
 class Example:
-    """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - base) / expected spread, scalars (S,),
-    error_share (K,) and what makes an estimate consistent with both images."""
+    """A whole simulated scene as the network sees it: conditions (C, H, W), target (K, H, W) = (truth - base) /
+    expected spread, scalars (S,), error_share (K,) and what makes an estimate consistent with both images.
+    """
 
     conditions: torch.Tensor
     target: torch.Tensor
@@ -160,7 +167,9 @@ def example(observed: Observed, components: int) -> Example:
 
 
 def random_gains(rng: np.random.Generator, bands: int) -> np.ndarray:
-    """(L, 1, 1) float32: a smooth gain of every band, as another sun, atmosphere or calibration would give it; it turns the scene's subspace."""
+    """(L, 1, 1) float32: a smooth gain of every band, as another sun, atmosphere or calibration would give it; it turns
+    the scene's subspace.
+    """
     knots = GAIN_STD * rng.standard_normal(GAIN_KNOTS)
     log_gain = np.interp(np.linspace(0, GAIN_KNOTS - 1, bands), np.arange(GAIN_KNOTS), knots)
     return np.exp(log_gain).astype(np.float32)[:, None, None]
@@ -189,7 +198,8 @@ def draw_chunk(scenes: list[np.ndarray], config: TrainingConfig, chunk: int) -> 
         attempts += 1
         if attempts > MOST_ATTEMPTS * config.draws_per_chunk:
             raise HSFusionError(
-                f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the ratios."
+                f"Hardly a patch of {config.patch} pixels can be drawn: the scenes are too small for the patch or the "
+                "ratios."
             )
         observed = observe(rng, draw_view(rng, scenes, sizes / sizes.sum(), config), config.sensors)
         if observed is None:

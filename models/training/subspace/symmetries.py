@@ -10,11 +10,14 @@ import numpy as np
 from .physics import Physics
 from .simulation import Patch
 
-SIGNED = 1  # components that keep their sign: the first one is brightness, whose sign is that of its mean loading in every scene
+# components that keep their sign: the first one is brightness, whose sign is that of its mean loading in every scene
+SIGNED = 1
 
 
 def another(rng: np.random.Generator, patch: Patch) -> Patch:
-    """The patch in one of 8 positions, and with every component but the first one in one of both signs, which are a convention of the subspace."""
+    """The patch in one of 8 positions, and with every component but the first one in one of both signs, which are a
+    convention of the subspace.
+    """
     signs = np.ones(len(patch.target))
     signs[SIGNED:] = rng.choice([-1.0, 1.0], len(signs) - SIGNED)
     return turned(signed(patch, signs), *(bool(n) for n in rng.integers(0, 2, 3)))
@@ -55,7 +58,9 @@ def signed(patch: Patch, signs: np.ndarray) -> Patch:
 
 
 def _signed(physics: Physics, signs: np.ndarray) -> Physics:
-    """`y_rest` and `axes` are multiplied by the same signs, so that what lies between them, in the axes of its own, stays as it is."""
+    """`y_rest` and `axes` are multiplied by the same signs, so that what lies between them, in the axes of its own,
+    stays as it is.
+    """
     rows, image = signs[:, None], signs[:, None, None]
     return replace(
         physics,

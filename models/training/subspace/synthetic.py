@@ -1,4 +1,6 @@
-"""Synthetic scenes: spectra of one real scene spread over the textures of another, so that no pair of material and place repeats."""
+"""Synthetic scenes: spectra of one real scene spread over the textures of another, so that no pair of material and
+place repeats.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ PROJECTIONS = 40
 
 
 def endmembers(rng: np.random.Generator, scene: np.ndarray, count: int) -> np.ndarray:
-    """(count, L): pixels that are extreme along random directions, as the pixel purity index (Boardman 1995) finds them."""
+    """(count, L): pixels that are extreme along random directions, as the pixel purity index (Boardman 1995) finds
+    them.
+    """
     pixels = scene.reshape(len(scene), -1)
     pixels = pixels[:, rng.choice(pixels.shape[1], min(4000, pixels.shape[1]), replace=False)]
     along = rng.standard_normal((PROJECTIONS, len(pixels))).astype(np.float32) @ (
@@ -31,7 +35,9 @@ def textures(rng: np.random.Generator, scene: np.ndarray, count: int) -> np.ndar
 
 
 def synthetic_scene(rng: np.random.Generator, spectra: np.ndarray, texture: np.ndarray) -> np.ndarray:
-    """(L, H, W): linear mixtures of endmembers of `spectra` (L, ., .) with abundances and shading drawn from `texture` (., H, W)."""
+    """(L, H, W): linear mixtures of endmembers of `spectra` (L, ., .) with abundances and shading drawn from `texture`
+    (., H, W).
+    """
     materials = endmembers(rng, spectra, int(rng.integers(*ENDMEMBERS)))
     maps = textures(rng, texture, len(materials) + 1)
     share = rng.uniform(1.0, 3.0) * maps[:-1]

@@ -5,7 +5,7 @@ scripts/benchmark.py reproduce --paper ddpm-fus|hsr-diff|ddrf --data FOLDER [--s
 
 FOLDER holds the data as it is distributed; a configuration says in a sentence where to get what is missing. What is
 done is not done again.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ def tables(paper: str, results: list[tuple[DataSet, dict[str, Any]]], command: s
     for data, found in results:
         lines += [f"## {data.name} ({data.table})", "", *_table(data, found), ""]
     lines += [
-        "PSNR is the mean over bands of 8-bit images, peak 255; SAM in degrees; ERGAS with the ratio of pixel sizes; without a truth D_LAMBDA,",
+        "PSNR is the mean over bands of 8-bit images, peak 255; SAM in degrees; ERGAS with the ratio of pixel sizes; "
+        "without a truth D_LAMBDA,",
         "D_S and HQNR. Printed numbers are those of the paper that are known here; columns left empty are not.",
         "",
         f"Command: `{command}`",

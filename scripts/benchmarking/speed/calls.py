@@ -1,4 +1,6 @@
-"""The network calls of a run by themselves: the same windows through the same code, as many at a time as the backend takes, nothing beside them."""
+"""The network calls of a run by themselves: the same windows through the same code, as many at a time as the backend
+takes, nothing beside them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Call = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Alone:
-    """Seconds (wall, CPU) per megapixel of output: whole calls, and the networks' forward passes on the same windows; how many at a time."""
+    """Seconds (wall, CPU) per megapixel of output: whole calls, and the networks' forward passes on the same windows;
+    how many at a time.
+    """
 
     calls: tuple[float, float]
     forward: tuple[float, float]
@@ -37,7 +41,9 @@ def some_of(tiles: Sequence[Any]) -> list[Any]:
 def calls_alone(
     runner: SubspaceRunner, calls: Sequence[Call], megapixels: float, timed: Callable[..., Any], repeats: int
 ) -> Alone:
-    """calls: tensors and request of each tile, whose cores have so many megapixels in all; `timed` runs and times (wall, cpu)."""
+    """calls: tensors and request of each tile, whose cores have so many megapixels in all; `timed` runs and times
+    (wall, cpu).
+    """
     together, threads = share_out(usable_cores())
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -65,14 +71,17 @@ def calls_alone(
 def run_lines(
     seconds: dict[str, float], sent: dict[str, float], whole: float, alone: Alone, pixels: float
 ) -> list[str]:
-    """Markdown: where the time of a whole run went, and its ratio to the calls. seconds: its phases; sent: its `network_calls`."""
+    """Markdown: where the time of a whole run went, and its ratio to the calls. seconds: its phases; sent: its
+    `network_calls`.
+    """
     rest = whole - sum(value for name, value in seconds.items() if name != "network")
     apart = whole - seconds.get("estimation", 0.0)
     lines = [
         "",
         "## A whole run and its network calls",
         "",
-        f"{sent['sent']:.0f} tiles are sent, {100 * sent['halo_share']:.0f} % of their pixels are halo; the backend works on "
+        f"{sent['sent']:.0f} tiles are sent, {100 * sent['halo_share']:.0f} % of their pixels are halo; the backend "
+        "works on "
         f"{alone.together} at a time with {alone.threads} thread(s) each.",
         "",
         "| part of hsfusion:fuse without guard | s | share of the run |",
@@ -81,7 +90,8 @@ def run_lines(
         f"| QGIS's start, opening, closing | {rest:.2f} | {100 * rest / whole:.0f} % |",
         f"| whole command | {whole:.2f} | 100 % |",
         "",
-        "| the network calls of this run | s | tiles (reading to writing), times that | whole command less estimation, times that |",
+        "| the network calls of this run | s | tiles (reading to writing), times that | whole command less "
+        "estimation, times that |",
         "|---|---|---|---|",
     ]
     for label, value in (

@@ -1,4 +1,6 @@
-"""A synthetic pair of rasters of any size, written block by block: the ground on which speed and memory are measured."""
+"""A synthetic pair of rasters of any size, written block by block: the ground on which speed and memory are
+measured.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ METRES = 10.0
 
 
 def write_pair(folder: Path, rows: int, cols: int, bands: int = 100) -> tuple[Path, Path]:
-    """hsi.tif (bands, Int16) and msi.tif (4 bands, UInt16) of rows x cols fine pixels, tiled and compressed; returns their paths."""
+    """hsi.tif (bands, Int16) and msi.tif (4 bands, UInt16) of rows x cols fine pixels, tiled and compressed; returns
+    their paths.
+    """
     texture = _period(bands)
     wavelengths = np.linspace(420.0, 2450.0, bands)
     down = Degradation.whole(Sampling(RATIO, 1.1, 1.1), (PERIOD + 2 * MARGIN,) * 2)

@@ -27,9 +27,11 @@ UNGUARDED = "hsfusion:fuse without guard, whole command"  # the model works on i
 def transport(
     model: Path, tensors: Mapping[str, np.ndarray], request: TileRequest, precision: str
 ) -> tuple[float, float] | None:
-    """Wall and CPU seconds of a tile's way to the server and back: its request, coded and decoded on both sides, against the same tile again.
+    """Wall and CPU seconds of a tile's way to the server and back: its request, coded and decoded on both sides,
+    against the same tile again.
 
-    Measured as the difference between the whole call and the seconds that the server says it worked; CPU is that of this process alone.
+    Measured as the difference between the whole call and the seconds that the server says it worked; CPU is that of
+    this process alone.
     """
     port = _free_port()
     command = [sys.executable, "-I", str(ROOT / "scripts" / "serve.py"), "--port", str(port), "--device", "cpu"]
@@ -93,7 +95,9 @@ def _ready(port: int, server: subprocess.Popen[bytes], patience_s: float = 120.0
 
 
 def qgis_in(folder: Path) -> tuple[str, dict[str, str]] | None:
-    """qgis_process and the environment for it: a profile of its own in `folder` with this plugin; None where there is no QGIS."""
+    """qgis_process and the environment for it: a profile of its own in `folder` with this plugin; None where there is
+    no QGIS.
+    """
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
     if program is None:
         return None
@@ -117,8 +121,8 @@ def qgis_in(folder: Path) -> tuple[str, dict[str, str]] | None:
 def whole_run(
     folder: Path, hsi: Path, msi: Path, timed: Callable[..., Any], wanted: bool
 ) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """hsfusion:fuse and hsfusion:fuseclassical through qgis_process, from start to end, the fastest of several runs each: its time and its
-    provenance; empty where there is no QGIS.
+    """hsfusion:fuse and hsfusion:fuseclassical through qgis_process, from start to end, the fastest of several runs
+    each: its time and its provenance; empty where there is no QGIS.
     """
     found_qgis = qgis_in(folder) if wanted else None
     if found_qgis is None:

@@ -1,4 +1,5 @@
-"""How long each part of a fusion takes on this machine, each beside the network alone: what `benchmark.py --speed` prints.
+"""How long each part of a fusion takes on this machine, each beside the network alone: what `benchmark.py --speed`
+prints.
 
 Every figure is given in CPU seconds too: on a machine that does other work they are the ones to compare.
 """
@@ -129,7 +130,9 @@ def ground(folder: Path, size: int, bands: int, halo: int, components: int) -> G
 
 
 def peaks() -> dict[str, float]:
-    """Measured speed of large products, 10^9 operations a second: the faster one of a matrix product and a convolution, whose libraries differ."""
+    """Measured speed of large products, 10^9 operations a second: the faster one of a matrix product and a convolution,
+    whose libraries differ.
+    """
     found = {}
     for name, kind in ((FLOAT32, torch.float32), (BFLOAT16, torch.bfloat16)):
         a = torch.randn(2048, 2048).to(kind)
@@ -143,7 +146,9 @@ def peaks() -> dict[str, float]:
 
 
 def network_alone(runner: SubspaceRunner, given: Ground) -> tuple[Time, float, float]:
-    """One pass of the whole network over its part of the tile's window, its 10^9 operations, and the megapixels of that part."""
+    """One pass of the whole network over its part of the tile's window, its 10^9 operations, and the megapixels of that
+    part.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.inference_mode():
@@ -188,7 +193,9 @@ def raster_io(given: Ground) -> None:
 
 
 def pansharpening(given: Ground) -> Time | None:
-    """GDAL's weighted Brovey over the whole raster, the MSI's first band as the panchromatic one; None without gdal_pansharpen."""
+    """GDAL's weighted Brovey over the whole raster, the MSI's first band as the panchromatic one; None without
+    gdal_pansharpen.
+    """
     program = shutil.which("gdal_pansharpen.py") or shutil.which("gdal_pansharpen")
     if program is None:
         return None
@@ -219,7 +226,7 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
         everything = size * size / 1e6
         sent = given.tile.place.fine.pixels / 1e6
         share = 100 * (1 - given.megapixels / sent)
-        machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} thread(s) of torch {torch.__version__}"
+        machine = f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} thread(s) of torch {torch.__version__}"  # noqa: E501
         raster = f"{size} x {size} pixels, {bands} HSI bands, 4 MSI bands, ratio {RATIO}"
         lines = [
             *("# Speed", "", f"Model {card['name']}, code {card.get('code_version', '')}. Machine: {machine};"),
@@ -237,8 +244,10 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
             whole[how] = timed(lambda r=runner: r(given.tensors, given.request), REPEATS)
             rate = gigaflops / alone.wall
             lines.append(
-                f"| {how} | {peak[how]:.0f} | {1000 * alone.wall / seen:.0f} | {1000 * alone.cpu / seen:.0f} | {rate:.0f} | "
-                f"{100 * rate / peak[how]:.0f} % | {1000 * whole[how].wall / given.megapixels:.0f} | {1000 * whole[how].cpu / given.megapixels:.0f} |"
+                f"| {how} | {peak[how]:.0f} | {1000 * alone.wall / seen:.0f} | {1000 * alone.cpu / seen:.0f} | "
+                f"{rate:.0f} | "
+                f"{100 * rate / peak[how]:.0f} % | {1000 * whole[how].wall / given.megapixels:.0f} | "
+                f"{1000 * whole[how].cpu / given.megapixels:.0f} |"
             )
         some = some_of(given.tiles)
         cores = sum(t.core.pixels for t in some) / 1e6
@@ -286,7 +295,8 @@ def speed_tables(model: Path, size: int, bands: int, with_qgis: bool = True) -> 
     lines.append("|---|---|---|---|---|")
     for label, value in rows.items():
         lines.append(
-            f"| {label} | {value.wall:.2f} | {value.cpu:.2f} | {value.wall / base.wall:.2f} | {value.cpu / base.cpu:.2f} |"
+            f"| {label} | {value.wall:.2f} | {value.cpu:.2f} | {value.wall / base.wall:.2f} | "
+            f"{value.cpu / base.cpu:.2f} |"
         )
     return [*lines, "", f"Command: `python scripts/benchmark.py --speed --size {size} --bands {bands}`", ""]
 

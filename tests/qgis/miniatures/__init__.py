@@ -1,4 +1,5 @@
-"""Products of a few pixels, laid out as their public specifications say; one module a family, each with makers that return a `Truth`.
+"""Products of a few pixels, laid out as their public specifications say; one module a family, each with makers that
+return a `Truth`.
 
     python -m hsfusion.tests.qgis.miniatures FOLDER
 

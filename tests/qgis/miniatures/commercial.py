@@ -96,12 +96,13 @@ def worldview2(folder: Path) -> Truth:
     cal, width = np.linspace(7e-3, 1.3e-2, 8), np.linspace(3.7e-2, 1e-1, 8)
     write_tiff(folder / "10JUN29093012-M2AS-052345.TIF", values, GRID, EPSG)
     groups = "\n".join(
-        f"BEGIN_GROUP = BAND_{code}\n\tULLon = 1;\n\tabsCalFactor = {a!r};\n\teffectiveBandwidth = {w!r};\nEND_GROUP = BAND_{code}"
+        f"BEGIN_GROUP = BAND_{code}\n\tULLon = 1;\n\tabsCalFactor = {a!r};\n\teffectiveBandwidth = {w!r};\nEND_GROUP = "
+        f"BAND_{code}"
         for code, a, w in zip(codes, cal, width)
     )
     imd = (
         'version = "28.3";\nproductLevel = "LV2A";\nbandId = "Multi";\n'
-        f'{groups}\nBEGIN_GROUP = IMAGE_1\n\tsatId = "WV02";\n\tfirstLineTime = 2010-06-29T09:30:12.456789Z;\nEND_GROUP = IMAGE_1\nEND;\n'
+        f'{groups}\nBEGIN_GROUP = IMAGE_1\n\tsatId = "WV02";\n\tfirstLineTime = 2010-06-29T09:30:12.456789Z;\nEND_GROUP = IMAGE_1\nEND;\n'  # noqa: E501
     )
     (folder / "10JUN29093012-M2AS-052345.IMD").write_text(imd)
     nm = [428.4, 479.2, 547.6, 608.0, 659.2, 723.8, 827.7, 923.3]
@@ -121,7 +122,7 @@ def pleiades(folder: Path) -> Truth:
         f"<Band_Radiance><BAND_ID>{b}</BAND_ID><GAIN>{g}</GAIN><BIAS>0</BIAS></Band_Radiance>" for b, g in gains.items()
     )
     (folder / "DIM_PHR1B_MS_202306150933449_ORT_1.XML").write_text(
-        '<?xml version="1.0"?><Dimap_Document><Metadata_Identification><METADATA_FORMAT version="2.0">DIMAP</METADATA_FORMAT>'
+        '<?xml version="1.0"?><Dimap_Document><Metadata_Identification><METADATA_FORMAT version="2.0">DIMAP</METADATA_FORMAT>'  # noqa: E501
         "</Metadata_Identification><Dataset_Identification><DATASET_NAME>PHR1B_1</DATASET_NAME></Dataset_Identification>"
         "<Dataset_Content><Dataset_Components/></Dataset_Content><Processing_Information><Product_Settings><PROCESSING_LEVEL>ORTHO</PROCESSING_LEVEL>"
         "<Radiometric_Settings><RADIOMETRIC_PROCESSING>BASIC</RADIOMETRIC_PROCESSING></Radiometric_Settings></Product_Settings></Processing_Information>"
@@ -129,7 +130,7 @@ def pleiades(folder: Path) -> Truth:
         '<DATA_FILE_TILES>true</DATA_FILE_TILES><Data_Files><Data_File tile_R="1" tile_C="1">'
         '<DATA_FILE_PATH href="IMG_PHR1B_MS_202306150933449_ORT_1_R1C1.TIF"/></Data_File></Data_Files></Data_Access>'
         f"<Raster_Dimensions><NROWS>5</NROWS><NCOLS>6</NCOLS><NBANDS>4</NBANDS><Tile_Set><NTILES>1</NTILES><Regular_Tiling>"
-        '<NTILES_SIZE nrows="5" ncols="6"/><NTILES_COUNT ntiles_R="1" ntiles_C="1"/><OVERLAP_COL>0</OVERLAP_COL><OVERLAP_ROW>0</OVERLAP_ROW>'
+        '<NTILES_SIZE nrows="5" ncols="6"/><NTILES_COUNT ntiles_R="1" ntiles_C="1"/><OVERLAP_COL>0</OVERLAP_COL><OVERLAP_ROW>0</OVERLAP_ROW>'  # noqa: E501
         "</Regular_Tiling></Tile_Set></Raster_Dimensions><Raster_Encoding><DATA_TYPE>INTEGER</DATA_TYPE><NBITS>16</NBITS><SIGN>UNSIGNED</SIGN></Raster_Encoding>"
         f"<Raster_Display><Raster_Index_List>{index}</Raster_Index_List><Special_Value><SPECIAL_VALUE_COUNT>0</SPECIAL_VALUE_COUNT>"
         "<SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT></Special_Value></Raster_Display></Raster_Data>"

@@ -85,7 +85,7 @@ def enmap_xml(
 ) -> str:
     """The parts of METADATA.XML that matter."""
     bands = "\n".join(
-        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{centres[i]}</wavelengthCenterOfBand><FWHMOfBand>{widths[i]}</FWHMOfBand>'
+        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{centres[i]}</wavelengthCenterOfBand><FWHMOfBand>{widths[i]}</FWHMOfBand>'  # noqa: E501
         f"<GainOfBand>{gains[i]!r}</GainOfBand><OffsetOfBand>{offsets[i]!r}</OffsetOfBand></bandID>"
         for i in range(len(centres))
     )

@@ -19,10 +19,12 @@ def header(rows: int, cols: int, bands: int, code: int, interleave: str, more: s
 
 
 def aviris_ng(folder: Path) -> Truth:
-    """Radiance as the sensor saw it (BIL) and a lookup table in UTM, with fill and negative numbers, as JPL delivers level 1."""
+    """Radiance as the sensor saw it (BIL) and a lookup table in UTM, with fill and negative numbers, as JPL delivers
+    level 1.
+    """
     lines, samples, name = 5, 6, "ang20190712t123456_rdn_v2u1"
     swath = spectra(10, lines, samples, 0.1, 12).astype("<f4")
-    listed = f"wavelength units = Nanometers\nwavelength = {{{', '.join(map(str, NM))}}}\nfwhm = {{{', '.join(map(str, WIDTHS))}}}\n"
+    listed = f"wavelength units = Nanometers\nwavelength = {{{', '.join(map(str, NM))}}}\nfwhm = {{{', '.join(map(str, WIDTHS))}}}\n"  # noqa: E501
     swath.transpose(1, 0, 2).tofile(folder / f"{name}_img")
     (folder / f"{name}_img.hdr").write_text(
         header(lines, samples, 10, 4, "bil", listed + "data ignore value = -9999\n")

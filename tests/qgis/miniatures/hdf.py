@@ -1,4 +1,6 @@
-"""PRISMA, EMIT, NEON and Tanager: HDF5 and netCDF-4 files with the groups, attributes, types and blocks of the real ones."""
+"""PRISMA, EMIT, NEON and Tanager: HDF5 and netCDF-4 files with the groups, attributes, types and blocks of the real
+ones.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +127,9 @@ def prisma_l1(folder: Path) -> Truth:
 
 
 def emit_l2a(folder: Path) -> Truth:
-    """Level 2A: a swath of 5 x 6 on a grid of 7 x 8 by a lookup table with fill and negative numbers; the mask in a file of its own."""
+    """Level 2A: a swath of 5 x 6 on a grid of 7 x 8 by a lookup table with fill and negative numbers; the mask in a
+    file of its own.
+    """
     import h5py
 
     lines, samples, nm = 5, 6, np.array([381.0056, 388.4092, 1300.25, 1400.5, 2492.9238])
@@ -172,7 +176,9 @@ def emit_swath(folder: Path) -> Truth:
 
 
 def neon(folder: Path) -> Truth:
-    """Directional reflectance, a tile: (line, sample, wavelength), with the attribute that GDAL cannot open and two hundred logs."""
+    """Directional reflectance, a tile: (line, sample, wavelength), with the attribute that GDAL cannot open and two
+    hundred logs.
+    """
     import h5py
 
     rows, cols, nm = 6, 5, np.array([383.5343, 388.5421, 1350.25, 1900.1, 2512.1804])

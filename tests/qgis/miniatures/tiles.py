@@ -17,7 +17,9 @@ LEFT, TOP, EPSG, SIDE = 399960.0, 5800020.0, 32633, 12  # SIDE: pixels of 10 m o
 
 
 def sentinel2_l2a(folder: Path, tile: str = "T33UUU", left: float = LEFT, offset: int = -1000) -> Truth:
-    """Level 2A of baseline 05.09: an offset of -1000, 0 = nodata, the scene classes at 20 m; the tile has 12 x 12 pixels of 10 m."""
+    """Level 2A of baseline 05.09: an offset of -1000, 0 = nodata, the scene classes at 20 m; the tile has 12 x 12
+    pixels of 10 m.
+    """
     taken = "20230601T101559"
     product = folder / f"S2B_MSIL2A_{taken}_N0509_R065_{tile}_20230601T131200.SAFE"
     granule = product / "GRANULE" / f"L2A_{tile}_A032571_{taken}"
@@ -80,14 +82,14 @@ def _image(granule: Path, tile: str, taken: str, band: str, gsd: int, values: np
 
 def _product_xml(level: str, name: str, listed: list[str], offset: int) -> str:
     spectral = "".join(
-        f'<Spectral_Information bandId="{i}" physicalBand="{b}"><RESOLUTION>{GSD[b]}</RESOLUTION><Wavelength><MIN unit="nm">1</MIN>'
+        f'<Spectral_Information bandId="{i}" physicalBand="{b}"><RESOLUTION>{GSD[b]}</RESOLUTION><Wavelength><MIN unit="nm">1</MIN>'  # noqa: E501
         f'<MAX unit="nm">2</MAX><CENTRAL unit="nm">{NM[b]}</CENTRAL></Wavelength></Spectral_Information>'
         for i, b in enumerate(BANDS)
     )
     key = "BOA_ADD_OFFSET" if level == "2A" else "RADIO_ADD_OFFSET"
     offsets = "".join(f'<{key} band_id="{i}">{offset}</{key}>' for i in range(13)) if offset else ""
     quantification = (
-        '<QUANTIFICATION_VALUES_LIST><BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE></QUANTIFICATION_VALUES_LIST>'
+        '<QUANTIFICATION_VALUES_LIST><BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE></QUANTIFICATION_VALUES_LIST>'  # noqa: E501
         if level == "2A"
         else '<QUANTIFICATION_VALUE unit="none">10000</QUANTIFICATION_VALUE>'
     )
@@ -95,9 +97,9 @@ def _product_xml(level: str, name: str, listed: list[str], offset: int) -> str:
         f'<?xml version="1.0" encoding="UTF-8"?>\n<n1:Level-{level}_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD">'
         "<n1:General_Info><Product_Info><PRODUCT_START_TIME>2023-06-01T10:15:59.024Z</PRODUCT_START_TIME>"
         f"<PRODUCT_URI>{name}</PRODUCT_URI><PROCESSING_LEVEL>Level-{level}</PROCESSING_LEVEL>"
-        f"<PROCESSING_BASELINE>{'05.09' if offset else '03.01'}</PROCESSING_BASELINE><Datatake><SPACECRAFT_NAME>Sentinel-2B</SPACECRAFT_NAME>"
+        f"<PROCESSING_BASELINE>{'05.09' if offset else '03.01'}</PROCESSING_BASELINE><Datatake><SPACECRAFT_NAME>Sentinel-2B</SPACECRAFT_NAME>"  # noqa: E501
         "<DATATAKE_SENSING_START>2023-06-01T10:15:59.024Z</DATATAKE_SENSING_START></Datatake><Product_Organisation><Granule_List>"
-        f'<Granule imageFormat="JPEG2000">{"".join(listed)}</Granule></Granule_List></Product_Organisation></Product_Info>'
+        f'<Granule imageFormat="JPEG2000">{"".join(listed)}</Granule></Granule_List></Product_Organisation></Product_Info>'  # noqa: E501
         f"<Product_Image_Characteristics>{quantification}<Offset_List>{offsets}</Offset_List>"
         f"<Spectral_Information_List>{spectral}</Spectral_Information_List></Product_Image_Characteristics></n1:General_Info>"
         f"</n1:Level-{level}_User_Product>"
@@ -107,12 +109,12 @@ def _product_xml(level: str, name: str, listed: list[str], offset: int) -> str:
 def _tile_xml(level: str, left: float) -> str:
     sizes = "".join(
         f'<Size resolution="{r}"><NROWS>{SIDE * 10 // r}</NROWS><NCOLS>{SIDE * 10 // r}</NCOLS></Size>'
-        f'<Geoposition resolution="{r}"><ULX>{left:.0f}</ULX><ULY>{TOP:.0f}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'
+        f'<Geoposition resolution="{r}"><ULX>{left:.0f}</ULX><ULY>{TOP:.0f}</ULY><XDIM>{r}</XDIM><YDIM>-{r}</YDIM></Geoposition>'  # noqa: E501
         for r in (10, 20, 60)
     )
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<n1:Level-{level}_Tile_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD">'
-        f'<n1:Geometric_Info><Tile_Geocoding metadataLevel="Brief"><HORIZONTAL_CS_CODE>EPSG:{EPSG}</HORIZONTAL_CS_CODE>{sizes}'
+        f'<n1:Geometric_Info><Tile_Geocoding metadataLevel="Brief"><HORIZONTAL_CS_CODE>EPSG:{EPSG}</HORIZONTAL_CS_CODE>{sizes}'  # noqa: E501
         f"</Tile_Geocoding></n1:Geometric_Info></n1:Level-{level}_Tile_ID>"
     )
 
@@ -156,7 +158,7 @@ def landsat_l1_pan(folder: Path) -> Truth:
     (folder / f"{name}_MTL.txt").write_text(_mtl(name, [f'    FILE_NAME_BAND_8 = "{name}_B8.TIF"'], "L1TP"))
     values = (stored * 2e-5 - 0.1) / np.sin(np.radians(62.5))
     return Truth(
-        folder / f"{name}_MTL.txt", values, np.array([593.9]), np.array([172.0]), grid, 32633, np.ones((rows, cols), bool),
+        folder / f"{name}_MTL.txt", values, np.array([593.9]), np.array([172.0]), grid, 32633, np.ones((rows, cols), bool),  # noqa: E501
         "Landsat", "L1", "Landsat-9", "2023-06-14T09:33:44Z", parameters={"pan": True},
     )  # fmt: skip
 

@@ -11,8 +11,9 @@ from osgeo import gdal, osr
 
 @dataclass
 class Truth:
-    """path: what a user would choose; values: physical (bands, rows, cols), NaN = none; mask: pixels to use, by default classes;
-    geotransform None: a swath, whose places are `places` (lon, lat)."""
+    """path: what a user would choose; values: physical (bands, rows, cols), NaN = none; mask: pixels to use, by default
+    classes; geotransform None: a swath, whose places are `places` (lon, lat).
+    """
 
     path: Path
     values: np.ndarray

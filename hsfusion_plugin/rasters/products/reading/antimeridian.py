@@ -18,7 +18,8 @@ NEAR_POLE = 85.0  # degrees of latitude from which a swath may reach around the 
 def in_one_piece(dataset: gdal.Dataset) -> gdal.Dataset:
     """The dataset, or one that says the places of its pixels in metres around its middle where longitudes jump.
 
-    GDAL interpolates between neighbouring places, which between 179.9 and -179.9 degrees ends on the other side of the Earth.
+    GDAL interpolates between neighbouring places, which between 179.9 and -179.9 degrees ends on the other side of the
+    Earth.
     """
     dataset, placed = with_places_beside(dataset)
     places = dataset.GetMetadata("GEOLOCATION")

@@ -31,7 +31,8 @@ def is_archive(path: Path) -> bool:
 def unpack(path: Path, folder: Path, role: str, check: Callable[[], None]) -> None:
     """Write the files of the archive below `folder`; `check` is called often and may raise to end it.
 
-    HSFusionError: a damaged, incomplete or encrypted archive, a member that would lie outside the folder, no room on the disk.
+    HSFusionError: a damaged, incomplete or encrypted archive, a member that would lie outside the folder, no room on
+    the disk.
     """
     what = f"{role}: '{path}'"
     try:
@@ -42,7 +43,8 @@ def unpack(path: Path, folder: Path, role: str, check: Callable[[], None]) -> No
             _copy(stream, target, what, check)
     except _DAMAGED as error:
         raise HSFusionError(
-            f"{what} cannot be unpacked ({error or type(error).__name__}): the archive is damaged or its download is incomplete, so get it again."
+            f"{what} cannot be unpacked ({error or type(error).__name__}): the archive is damaged or its download is "
+            "incomplete, so get it again."
         ) from error
 
 
@@ -93,6 +95,7 @@ def _copy(stream: BinaryIO, target: Path, what: str, check: Callable[[], None]) 
             check()
             if shutil.disk_usage(target.parent).free < len(data) + _SPARE:
                 raise HSFusionError(
-                    f"{what} does not fit on the disk of '{target.parent}': free some space, or name another folder in HSFUSION_WORK."
+                    f"{what} does not fit on the disk of '{target.parent}': free some space, or name another folder in "
+                    "HSFUSION_WORK."
                 )
             file.write(data)

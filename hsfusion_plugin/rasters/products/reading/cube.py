@@ -1,4 +1,6 @@
-"""Layers that are made of arrays: a cube in any order of its dimensions, several cubes together, a cube on the grid of a lookup table."""
+"""Layers that are made of arrays: a cube in any order of its dimensions, several cubes together, a cube on the grid of
+a lookup table.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What DLR keeps beside EnMAP's and DESIS's images: ...SPECTRAL_IMAGE.TIF knows no wavelengths, ...METADATA.XML knows them all.
+"""What DLR keeps beside EnMAP's and DESIS's images: ...SPECTRAL_IMAGE.TIF knows no wavelengths, ...METADATA.XML knows
+them all.
 
-EnMAP: DLR, EN-PCV-ICD-2009, a <bandID number="N"> a band. DESIS: a <band> with a <bandNumber>, and the same tags in other words.
+EnMAP: DLR, EN-PCV-ICD-2009, a <bandID number="N"> a band. DESIS: a <band> with a <bandNumber>, and the same tags in
+other words.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _LARGEST = 20_000_000  # bytes
 
 @dataclass(frozen=True)
 class SideCar:
-    """Per band of the image, in file order: wavelength and FWHM (nm), gain and offset to reflectance or radiance, whether it is delivered."""
+    """Per band of the image, in file order: wavelength and FWHM (nm), gain and offset to reflectance or radiance,
+    whether it is delivered.
+    """
 
     wavelength: np.ndarray
     fwhm: np.ndarray
@@ -37,7 +41,9 @@ class SideCar:
 
 
 def read_sidecar(image: str, count: int) -> SideCar | None:
-    """What METADATA.XML beside an EnMAP image of `count` bands says; None for another file, or where the two do not fit."""
+    """What METADATA.XML beside an EnMAP image of `count` bands says; None for another file, or where the two do not
+    fit.
+    """
     found = _IMAGE.fullmatch(image)
     names = (f"{found.group(1)}METADATA.{ending}" for ending in ("XML", "xml")) if found else ()
     text = next((text for text in map(_text, names) if text is not None), None)

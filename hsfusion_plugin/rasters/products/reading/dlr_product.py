@@ -1,4 +1,6 @@
-"""What EnMAP and DESIS products have in common: a METADATA.XML, a spectral image beside it, quality layers of the same name."""
+"""What EnMAP and DESIS products have in common: a METADATA.XML, a spectral image beside it, quality layers of the same
+name.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _ENDING = r"(?:_COG)?\.(?:TIF|TIFF|BIL|BIP|BSQ|JP2)"
 
 @dataclass(frozen=True)
 class DlrFiles:
-    """The files of one product. prefix: what all their names begin with; xml: the metadata, parsed; text: the same as it is."""
+    """The files of one product. prefix: what all their names begin with; xml: the metadata, parsed; text: the same as
+    it is.
+    """
 
     source: Source
     metadata: Path
@@ -116,7 +120,8 @@ def _metadata_of(source: Source, mission: str) -> Path | None:
 def _only(source: Source, candidates: list[Path]) -> Path:
     if len(candidates) > 1:
         raise HSFusionError(
-            f"PRODUCT: '{source.given}' holds {len(candidates)} products ({candidates[0].name}, {candidates[1].name}, ...): "
+            f"PRODUCT: '{source.given}' holds {len(candidates)} products ({candidates[0].name}, {candidates[1].name}, "
+            "...): "
             "choose one METADATA.XML."
         )
     return candidates[0]

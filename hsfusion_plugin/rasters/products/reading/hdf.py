@@ -1,7 +1,8 @@
 """HDF5 and netCDF-4 files: arrays by name, opened only when they are asked for.
 
-Listing the names opens groups alone. GDAL's HDF5 driver (to 3.6 at least) ends the whole process with a C++ exception when it opens an
-array that has an attribute `Dimension_Labels`, as NEON's cubes have; such an array is read through the netCDF driver instead.
+Listing the names opens groups alone. GDAL's HDF5 driver (to 3.6 at least) ends the whole process with a C++ exception
+when it opens an array that has an attribute `Dimension_Labels`, as NEON's cubes have; such an array is read through the
+netCDF driver instead.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Array:
         return np.dtype(_NUMPY.get(self.md.GetDataType().GetNumericDataType(), np.float64))
 
     def read(self, start: Sequence[int] | None = None, count: Sequence[int] | None = None) -> np.ndarray:
-        """A block of numbers in the array's own type and order; all of it by default. HSFusionError where the file is damaged."""
+        """A block of numbers in the array's own type and order; all of it by default. HSFusionError where the file is
+        damaged.
+        """
         kind = next(code for code, numpy_type in _NUMPY.items() if numpy_type == self.dtype)
         shape = tuple(count) if count is not None else self.shape
         buffer_type = gdal.ExtendedDataType.Create(kind)

@@ -10,7 +10,9 @@ _KEYS = ("X_DATASET", "Y_DATASET")
 
 
 def with_places_beside(dataset: gdal.Dataset) -> tuple[gdal.Dataset, bool]:
-    """The dataset with places that exist, those of the same name in its own folder where the named ones are gone; whether there are any."""
+    """The dataset with places that exist, those of the same name in its own folder where the named ones are gone;
+    whether there are any.
+    """
     places = dataset.GetMetadata("GEOLOCATION")
     if not all(key in places for key in _KEYS):
         return dataset, False

@@ -1,4 +1,6 @@
-"""What PRISMA's HDF5 products say of their cubes, all of it in attributes of the file (ASI, PRISMA Products Specification)."""
+"""What PRISMA's HDF5 products say of their cubes, all of it in attributes of the file (ASI, PRISMA Products
+Specification).
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def bands(prisma: dict[str, Any]) -> list[BandInfo]:
 
 
 def place(virtual: gdal.Dataset, prisma: dict[str, Any], name: str) -> None:
-    """Put level 2D on its UTM grid: the corners are centres of the array's own pixels, or of the cube's, which its size tells."""
+    """Put level 2D on its UTM grid: the corners are centres of the array's own pixels, or of the cube's, which its size
+    tells.
+    """
     if "L2D" not in name or not {"epsg", "left", "top", "right", "bottom"} <= set(prisma):
         return
     left, top, right, bottom = (float(prisma[key][0]) for key in ("left", "top", "right", "bottom"))

@@ -28,7 +28,9 @@ class Places(Protocol):
 
 @dataclass(frozen=True)
 class Grid:
-    """Size and place of an image: a geotransform (GDAL's six numbers) and a CRS, or the place of every pixel, or neither."""
+    """Size and place of an image: a geotransform (GDAL's six numbers) and a CRS, or the place of every pixel, or
+    neither.
+    """
 
     rows: int
     cols: int
@@ -40,8 +42,8 @@ class Grid:
 class Layer(Protocol):
     """An image of several bands, read in windows.
 
-    bands: one description each, in order; dtype: of the stored numbers; nodata: the stored number that means that there is none, or None;
-    window: rows and columns that are best read at once.
+    bands: one description each, in order; dtype: of the stored numbers; nodata: the stored number that means that there
+    is none, or None; window: rows and columns that are best read at once.
     """
 
     grid: Grid
@@ -76,7 +78,9 @@ class QualityClass:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What of a product is asked for. resolution: metres, 0 = the finest; pan: the panchromatic image; swath: as the sensor saw it."""
+    """What of a product is asked for. resolution: metres, 0 = the finest; pan: the panchromatic image; swath: as the
+    sensor saw it.
+    """
 
     resolution: float = 0.0
     pan: bool = False
@@ -87,10 +91,10 @@ class Wanted:
 class Product:
     """A product that was recognised and described.
 
-    family: "EnMAP"; level: "L2A"; identifier: its own name; sensor: a name of sensors.csv for a multispectral product, else the
-    instrument's; time: of acquisition, ISO 8601 in UTC, "" = unknown; quantity: what a stored number times scale plus offset is;
-    classes: quality classes by name; fill_in_all: whether the nodata number counts only where all bands have it;
-    notes: sentences for the log.
+    family: "EnMAP"; level: "L2A"; identifier: its own name; sensor: a name of sensors.csv for a multispectral product,
+    else the instrument's; time: of acquisition, ISO 8601 in UTC, "" = unknown; quantity: what a stored number times
+    scale plus offset is; classes: quality classes by name; fill_in_all: whether the nodata number counts only where all
+    bands have it; notes: sentences for the log.
     """
 
     family: str

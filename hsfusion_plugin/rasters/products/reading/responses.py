@@ -23,7 +23,9 @@ def response(sensor: str) -> dict[str, tuple[float, float]]:
 
 
 def described(sensor: str, band: str, name: str = "", **more: float | bool | str) -> BandInfo:
-    """A band of a sensor by its name in the table (or the word in that), without wavelength where the table has none."""
+    """A band of a sensor by its name in the table (or the word in that), without wavelength where the table
+    has none.
+    """
     table = response(sensor)
     key = band if band in table else next((k for k in table if band.lower() in k.lower().split()), None)
     centre, width = table.get(key, (None, None))

@@ -1,4 +1,6 @@
-"""Places of the pixels of an image that has rational polynomial coefficients alone, at the mean height of the ground."""
+"""Places of the pixels of an image that has rational polynomial coefficients alone, at the mean height of the
+ground.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ _HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", (0, 512, 1024, 2048)
 class Source:
     """The files of a product. A context manager: what an archive was unpacked to goes away at its end.
 
-    given: what the user named; folder: where the files lie; main: the file that was named, or the only one of the folder, else None.
+    given: what the user named; folder: where the files lie; main: the file that was named, or the only one of the
+    folder, else None.
     """
 
     def __init__(self, given: str | Path, folder: Path, main: Path | None, unpacked: Path | None = None) -> None:
@@ -32,7 +33,9 @@ class Source:
     def open(
         cls, path: str | Path, work: Path, role: str = "PRODUCT", check: Callable[[], None] = lambda: None
     ) -> Source:
-        """HSFusionError where there is nothing, or an archive that cannot be unpacked into a new folder below `work`."""
+        """HSFusionError where there is nothing, or an archive that cannot be unpacked into a new folder below
+        `work`.
+        """
         given = Path(path).expanduser().absolute()
         if given.is_dir():
             return cls(path, given, None)
@@ -79,7 +82,9 @@ class Source:
         return sorted(found)
 
     def find(self, pattern: str) -> list[Path]:
-        """Files whose path below the folder, with slashes, ends in what `pattern` (a regular expression, any case) matches."""
+        """Files whose path below the folder, with slashes, ends in what `pattern` (a regular expression, any case)
+        matches.
+        """
         wanted = re.compile(rf"(?:.*/)?{pattern}", re.IGNORECASE)
         return [file for file in self.files if wanted.fullmatch(file.relative_to(self.folder).as_posix())]
 
@@ -90,7 +95,8 @@ class Source:
             return self.main if self.main in found else None
         if len(found) > 1:
             raise HSFusionError(
-                f"PRODUCT: '{self.given}' holds {len(found)} products ({found[0].name}, {found[1].name}, ...): choose one of these files."
+                f"PRODUCT: '{self.given}' holds {len(found)} products ({found[0].name}, {found[1].name}, ...): choose "
+                "one of these files."
             )
         return found[0] if found else None
 

@@ -1,4 +1,6 @@
-"""Bands from one or several raster files that GDAL opens, on one grid: a coarser band is repeated, a finer one averaged."""
+"""Bands from one or several raster files that GDAL opens, on one grid: a coarser band is repeated, a finer one
+averaged.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _NUMPY = {
 
 @dataclass(frozen=True)
 class FileBand:
-    """A band (from 1) of a file; zoom: its pixel as a multiple of the grid's, a whole number or one over a whole number."""
+    """A band (from 1) of a file; zoom: its pixel as a multiple of the grid's, a whole number or one over a whole
+    number.
+    """
 
     path: str
     band: int = 1
@@ -70,14 +74,16 @@ class Stack:
         dataset = self._dataset(part.path)
         if not 1 <= part.band <= dataset.RasterCount:
             raise HSFusionError(
-                f"PRODUCT: '{part.path}' has {dataset.RasterCount} band(s) and the metadata speaks of band {part.band}: "
+                f"PRODUCT: '{part.path}' has {dataset.RasterCount} band(s) and the metadata speaks of band "
+                f"{part.band}: "
                 "metadata and image do not belong together."
             )
         size = round(self.grid.rows / part.zoom), round(self.grid.cols / part.zoom)
         slack = 0 if part.zoom == 1 else 1
         if abs(dataset.RasterYSize - size[0]) > slack or abs(dataset.RasterXSize - size[1]) > slack:
             raise HSFusionError(
-                f"PRODUCT: '{part.path}' has {dataset.RasterYSize} x {dataset.RasterXSize} pixels where {size[0]} x {size[1]} "
+                f"PRODUCT: '{part.path}' has {dataset.RasterYSize} x {dataset.RasterXSize} pixels where {size[0]} x "
+                f"{size[1]} "
                 "are expected: the files do not belong together, or one is damaged."
             )
         return dataset.GetRasterBand(part.band)

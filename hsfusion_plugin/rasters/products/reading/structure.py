@@ -1,4 +1,6 @@
-"""Cubes that no family knows, recognised by what they are made of: a dimension of wavelengths, rows and columns that have a place."""
+"""Cubes that no family knows, recognised by what they are made of: a dimension of wavelengths, rows and columns that
+have a place.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from .hdf import Array, Hdf
 from .product import Grid, crs_of_epsg
 
 SPECTRAL = re.compile(
-    r"(?:(?:centre|center)[_ ]?)?(?:wavelengths?(?:_\w+)?|wvls?|wl|lambda|bands?|nbands?|n_?bands?|number_of_\w*bands|channels?|"
+    r"(?:(?:centre|center)[_ "
+    r"]?)?(?:wavelengths?(?:_\w+)?|wvls?|wl|lambda|bands?|nbands?|n_?bands?|number_of_\w*bands|channels?|"
     r"spectral(?:[_ ]?bands?)?|\w+_bands|bands_per_pixel)",
     re.IGNORECASE,
 )
@@ -85,7 +88,9 @@ def structure_of(hdf: Hdf, array: Array) -> Structure | None:
 
 
 def bands_along(hdf: Hdf, array: Array, axis: int) -> list[BandInfo] | None:
-    """Descriptions of the bands if a dimension is one of wavelengths, by its own coordinate, the array's attributes, or a list in the file."""
+    """Descriptions of the bands if a dimension is one of wavelengths, by its own coordinate, the array's attributes, or
+    a list in the file.
+    """
     count = array.shape[axis]
     if count < _FEWEST_BANDS:
         return None

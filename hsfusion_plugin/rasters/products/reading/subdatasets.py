@@ -1,7 +1,9 @@
-"""Cubes in HDF5 and netCDF files, of which GDAL's classic view does not know what is a band, or what the bands are, or where they lie.
+"""Cubes in HDF5 and netCDF files, of which GDAL's classic view does not know what is a band, or what the bands are, or
+where they lie.
 
-PRISMA keeps (row, band, column), EMIT (row, column, band): GDAL then shows a band for every row. Such an array is opened with its
-dimensions turned, as a virtual raster in memory that also says what the file knows: wavelengths, widths, dead bands, scale, place.
+PRISMA keeps (row, band, column), EMIT (row, column, band): GDAL then shows a band for every row. Such an array is
+opened with its dimensions turned, as a virtual raster in memory that also says what the file knows: wavelengths,
+widths, dead bands, scale, place.
 """
 
 from __future__ import annotations
@@ -36,13 +38,17 @@ _AT_ONCE = 64_000_000  # bytes
 
 
 def one_at_a_time(path: str) -> AbstractContextManager[Any]:
-    """Held while such a file is read: the HDF5 library is not made for several threads, and GDAL does not guard all of it."""
+    """Held while such a file is read: the HDF5 library is not made for several threads, and GDAL does not guard all of
+    it.
+    """
     return library() if _SUBDATASET.match(path) else nullcontext()
 
 
 @dataclass(frozen=True)
 class Cube:
-    """An array of the container: its name there, where its bands lie (None: it is a single band), and what is known of them."""
+    """An array of the container: its name there, where its bands lie (None: it is a single band), and what is known of
+    them.
+    """
 
     hdf: Hdf
     name: str
@@ -89,7 +95,9 @@ class Cube:
         return [i for i in range(3) if i != self.axis]
 
     def copy(self, path: str, check: Callable[[], None]) -> None:
-        """Write a GeoTIFF of the same pixels in the same place, which is quick to read in windows; `check` may raise to end it."""
+        """Write a GeoTIFF of the same pixels in the same place, which is quick to read in windows; `check` may raise to
+        end it.
+        """
         model, kind = self.dataset(), self._type
         count, rows, cols = model.RasterCount, model.RasterYSize, model.RasterXSize
         options = ["TILED=YES", "BLOCKXSIZE=128", "BLOCKYSIZE=128", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER"]
@@ -117,7 +125,9 @@ class Cube:
                 made.WriteRaster(col, row, width, height, values.tobytes(), width, height)
 
     def _steps(self, rows: int, cols: int) -> tuple[int, int]:
-        """Rows and columns that are copied at once: whole blocks of the file, and no more than needed to keep memory small."""
+        """Rows and columns that are copied at once: whole blocks of the file, and no more than needed to keep memory
+        small.
+        """
         blocks = self.array.GetBlockSize()
         steps = [max(int(blocks[axis]), 1) for axis in self._grid]
         pixel = self.size // (rows * cols)
@@ -164,7 +174,9 @@ def _container(file: str) -> Hdf | None:
 def _spectral_axis(
     array: gdal.MDArray, arrays: list[tuple[str, gdal.MDArray]], attributes: dict[str, Any]
 ) -> tuple[int | None, list[BandInfo] | None]:
-    """The dimension along which the bands lie, and what is known of them beyond what GDAL's view tells if it is the first."""
+    """The dimension along which the bands lie, and what is known of them beyond what GDAL's view tells if it is the
+    first.
+    """
     dimensions = array.GetDimensions()
     sizes = [dimension.GetSize() for dimension in dimensions]
     centres = attributes.get("wavelength")
@@ -197,7 +209,9 @@ def _own(array: gdal.MDArray) -> list[BandInfo] | None:
 
 
 def _told(array: gdal.MDArray, arrays: list[tuple[str, gdal.MDArray]], count: int) -> list[BandInfo] | None:
-    """The array's attributes, else lists beside it, as EMIT's sensor_band_parameters are; None where neither tells of `count` bands."""
+    """The array's attributes, else lists beside it, as EMIT's sensor_band_parameters are; None where neither tells of
+    `count` bands.
+    """
     own = _own(array)
     if own is not None and len(own) == count:
         return own

@@ -1,4 +1,6 @@
-"""Images that lie as the sensor saw them, with arrays of longitude and latitude beside them: EMIT, Tanager, PRISMA below level 2D."""
+"""Images that lie as the sensor saw them, with arrays of longitude and latitude beside them: EMIT, Tanager, PRISMA
+below level 2D.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _LATITUDE = re.compile(r"lat(?:itude)?((?:_\w+)?)", re.IGNORECASE)
 
 
 def geolocate(view: gdal.Dataset, arrays: Iterable[tuple[str, gdal.MDArray]], name: str, file: str) -> None:
-    """Tell GDAL where the pixels of `view` lie, if there are arrays of its size that say so: the nearest ones to array `name` of `file`."""
+    """Tell GDAL where the pixels of `view` lie, if there are arrays of its size that say so: the nearest ones to array
+    `name` of `file`.
+    """
     shape = view.RasterYSize, view.RasterXSize
     fitting = {full: a for full, a in arrays if tuple(d.GetSize() for d in a.GetDimensions()) == shape}
     pairs = []
@@ -51,7 +55,9 @@ def geolocate(view: gdal.Dataset, arrays: Iterable[tuple[str, gdal.MDArray]], na
 
 
 def places_of(dataset: gdal.Dataset, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(longitude, latitude) of pixel coordinates (N, 2), column and row, of a geolocated dataset; NaN where they cannot be told."""
+    """(longitude, latitude) of pixel coordinates (N, 2), column and row, of a geolocated dataset; NaN where they cannot
+    be told.
+    """
     with scratch_files():
         transformer = gdal.Transformer(dataset, None, ["METHOD=GEOLOC_ARRAY"])
     points, told = transformer.TransformPoints(False, pixels.tolist())
@@ -72,7 +78,9 @@ def _longitude(found: re.Match[str]) -> str:
 
 
 def _kept(longitude: gdal.MDArray, latitude: gdal.MDArray, name: str, file: str) -> str:
-    """Both arrays as a raster in memory, made once: GDAL wants them by name, and its view of netCDF files may be upside down."""
+    """Both arrays as a raster in memory, made once: GDAL wants them by name, and its view of netCDF files may be upside
+    down.
+    """
     stat = gdal.VSIStatL(file)
     key = hashlib.sha256(f"{name}:{stat.mtime}:{stat.size}".encode()).hexdigest()[:16]
     path = f"/vsimem/hsfusion-places-{key}.tif"

@@ -19,12 +19,14 @@ TIFF = r"\.(?:tif|tiff|geotiff)"
 def tiff_image(path: Path, bands: Sequence[BandInfo], nodata: float | None) -> Stack:
     """All bands of a file, described; HSFusionError where their number is another.
 
-    The file's own nodata value wins over `nodata`. An image without a grid is placed by its rational polynomial coefficients.
+    The file's own nodata value wins over `nodata`. An image without a grid is placed by its rational polynomial
+    coefficients.
     """
     dataset = opened_file(path)
     if dataset.RasterCount != len(bands):
         raise HSFusionError(
-            f"PRODUCT: '{path.name}' has {dataset.RasterCount} bands and its metadata describe {len(bands)}: they do not belong together."
+            f"PRODUCT: '{path.name}' has {dataset.RasterCount} bands and its metadata describe {len(bands)}: they do "
+            "not belong together."
         )
     own = dataset.GetRasterBand(1).GetNoDataValue()
     parts = [FileBand(str(path), i + 1) for i in range(len(bands))]

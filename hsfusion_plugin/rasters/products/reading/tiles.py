@@ -15,7 +15,9 @@ from .stack import opened_file
 
 
 def mosaic_path(paths: Sequence[Path], grid: Grid, nodata: float | None = None) -> str:
-    """The path of the one file, or of a virtual mosaic of several, in memory, that covers `grid` with the files' own pixels."""
+    """The path of the one file, or of a virtual mosaic of several, in memory, that covers `grid` with the files' own
+    pixels.
+    """
     if len(paths) == 1:
         return str(paths[0])
     x0, dx, _, y0, _, dy = grid.geotransform

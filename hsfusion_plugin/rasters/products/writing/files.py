@@ -26,8 +26,8 @@ USE, LEAVE_OUT = 1, 0  # values of a mask
 class ProductFiles:
     """Writes `output` (None: no image) and `mask` (None: no mask) of a product; both appear whole or not at all.
 
-    classes: names of the quality classes that the mask leaves out; items: metadata of the image; without `look`, a mask alone is made of
-    the product's own classes, and the image is not read for pixels without data.
+    classes: names of the quality classes that the mask leaves out; items: metadata of the image; without `look`, a mask
+    alone is made of the product's own classes, and the image is not read for pixels without data.
     """
 
     def __init__(
@@ -50,7 +50,9 @@ class ProductFiles:
         check: Callable[[], None],
         finish: Callable[[Path], None] = lambda path: None,
     ) -> None:
-        """`step` is told the share that is done, `check` may raise, `finish` is called with the image before it gets its name."""
+        """`step` is told the share that is done, `check` may raise, `finish` is called with the image before it gets
+        its name.
+        """
         product, grid = self._storage.product, self._storage.product.image.grid
         windows = list(windows_of(grid, len(self._storage.numbers), product.image.window))
         with ExitStack() as stack:
@@ -101,7 +103,9 @@ def _block_cache() -> Iterator[None]:
 
 
 def windows_of(grid: Grid, count: int, best: tuple[int, int] = (BLOCK, BLOCK)) -> Iterator[tuple[range, range]]:
-    """Windows of whole blocks of the files that are written, near to what is best read at once, and of a few million values."""
+    """Windows of whole blocks of the files that are written, near to what is best read at once, and of a few million
+    values.
+    """
     most = _VALUES_AT_ONCE // max(1, count)
     if best[1] >= grid.cols:  # in strips
         wide = _blocks(grid.cols, grid.cols, most // BLOCK)

@@ -11,7 +11,8 @@ _RANGE = re.compile(r"(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)(?:\s*nm)?")
 
 
 def selected_bands(image: Layer, text: str) -> list[int]:
-    """Band numbers from 0, in the image's order: `all`, `good`, ranges in nm ("450-900, 1500-1700"), names ("B02, B03"), or several of these.
+    """Band numbers from 0, in the image's order: `all`, `good`, ranges in nm ("450-900, 1500-1700"), names ("B02,
+    B03"), or several of these.
 
     HSFusionError for a word that fits no band.
     """
@@ -23,7 +24,8 @@ def selected_bands(image: Layer, text: str) -> list[int]:
             names = [band.description for band in image.bands]
             known = ", ".join(names if len(names) <= 16 else [*names[:8], "...", names[-1]])
             raise HSFusionError(
-                f"BANDS: '{word}' fits no band; give all, good, a range in nanometres such as 450-900, or names of: {known}."
+                f"BANDS: '{word}' fits no band; give all, good, a range in nanometres such as 450-900, or names of: "
+                f"{known}."
             )
         chosen.update(found)
     return sorted(chosen)
@@ -45,7 +47,8 @@ def masked_classes(product: Product, text: str) -> list[str]:
             if word in DEFAULT_CLASSES:
                 continue
             raise HSFusionError(
-                f"MASK_CLASSES: '{word}' is no quality class of {product.family}; choose of: default, none, {', '.join(sorted(known))}."
+                f"MASK_CLASSES: '{word}' is no quality class of {product.family}; choose of: default, none, "
+                f"{', '.join(sorted(known))}."
             )
         chosen += [name for name in names if name not in chosen]
     return chosen

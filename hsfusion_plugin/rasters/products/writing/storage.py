@@ -1,4 +1,6 @@
-"""How a product's numbers are stored: as they are where one factor makes all of them the physical quantity, else in physical units."""
+"""How a product's numbers are stored: as they are where one factor makes all of them the physical quantity, else in
+physical units.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _GDAL = {
 
 @dataclass(frozen=True)
 class Storage:
-    """bands: descriptions of what is stored; kind: GDAL's data type; nodata: the stored number that means that there is none."""
+    """bands: descriptions of what is stored; kind: GDAL's data type; nodata: the stored number that means that there is
+    none.
+    """
 
     product: Product
     numbers: Sequence[int]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 DEAD = 0.05  # spread along a column, in that of the columns around it, below which it shows nothing
-HOT = 5.0  # spread of the deviations from what other bands let one expect, in that of the band's other columns and of the column's other bands
+# spread of the deviations from what other bands let one expect, in that of the band's other columns and of the column's
+# other bands
+HOT = 5.0
 LOOSE = 0.7  # the same in the spread of what is expected, from which it shows nothing of that
 AROUND = 3  # columns on either side
 ENOUGH_ROWS = 48
@@ -16,9 +18,11 @@ LEAST_ROWS = 16  # that a column must have to be judged
 
 
 class ColumnSpreads:
-    """Robust spreads along the columns of each band, averaged over windows that are given in any order: medians are not moved by spikes.
+    """Robust spreads along the columns of each band, averaged over windows that are given in any order: medians are not
+    moved by spikes.
 
-    own: of the values; expected: of what the pixel's other bands let one expect; apart: of the difference. All (L, cols).
+    own: of the values; expected: of what the pixel's other bands let one expect; apart: of the difference. All (L,
+    cols).
     """
 
     def __init__(self, bands: int, cols: int) -> None:
@@ -26,8 +30,9 @@ class ColumnSpreads:
         self.windows = np.zeros((bands, cols), int)
 
     def add(self, values: np.ndarray, expected: np.ndarray, known: np.ndarray, first: int) -> None:
-        """Take in values and expected values (L, rows, cols), finite, whose first column is number `first`; columns of which less than half is
-        `known`, bool (L, rows, cols), do not count."""
+        """Take in values and expected values (L, rows, cols), finite, whose first column is number `first`; columns of
+        which less than half is `known`, bool (L, rows, cols), do not count.
+        """
         if values.shape[1] < LEAST_ROWS:
             return
         there, enough = slice(first, first + values.shape[2]), 2 * known.sum(axis=1) > values.shape[1]
@@ -36,7 +41,9 @@ class ColumnSpreads:
         self.windows[:, there] += enough
 
     def bad(self) -> tuple[np.ndarray, np.ndarray]:
-        """Columns that are dead and columns that seem hot, bool (L, cols) each; columns that no window covered are not judged."""
+        """Columns that are dead and columns that seem hot, bool (L, cols) each; columns that no window covered are not
+        judged.
+        """
         count = np.maximum(self.windows, 1)
         own, expected, apart = self.own / count, self.expected / count, self.apart / count
         judged = self.windows > 0

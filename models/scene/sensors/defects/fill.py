@@ -12,8 +12,9 @@ import numpy as np
 class Fill:
     """Which exact values of a raster are no measurements; bands are counted from 0.
 
-    entries: (band, value): fill wherever that band holds it. flat: (value, band): fill where that band and the band in question hold it,
-    for values such as 0 that other bands may really have. saturated: (band, value): where detector or data type stop counting.
+    entries: (band, value): fill wherever that band holds it. flat: (value, band): fill where that band and the band in
+    question hold it, for values such as 0 that other bands may really have. saturated: (band, value): where detector or
+    data type stop counting.
     """
 
     entries: tuple[tuple[int, float], ...] = ()
@@ -24,7 +25,9 @@ class Fill:
         return bool(self.entries or self.flat or self.saturated)
 
     def blank(self, values: np.ndarray, bands: Sequence[int], layer_of: Callable[[int], np.ndarray]) -> None:
-        """Write NaN over the fill in values (len(bands), rows, cols); `layer_of` reads any band of the same window, (rows, cols)."""
+        """Write NaN over the fill in values (len(bands), rows, cols); `layer_of` reads any band of the same window,
+        (rows, cols).
+        """
         rows = {band: row for row, band in enumerate(bands)}
         flat = []
         for value, probe in self.flat:

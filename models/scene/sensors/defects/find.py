@@ -23,8 +23,10 @@ Windows = Callable[[], Iterator[tuple[np.ndarray, int, int]]]
 
 @dataclass(frozen=True)
 class Found:
-    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values; places:
-    share of the bands that are predicted, of pixels spread evenly (rows, cols), NaN where none was looked at."""
+    """The repair, and what it is about: columns and lines as `Repair` has them; spikes: their share of the values;
+    places: share of the bands that are predicted, of pixels spread evenly (rows, cols), NaN where none was looked
+    at.
+    """
 
     repair: Repair
     spikes: float = 0.0
@@ -36,9 +38,11 @@ class Found:
 
 
 def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -> Found:
-    """Of a scene (rows, cols) that `windows` reads anew at each call: (values (L, h, w), first row, first column), NaN where unknown.
+    """Of a scene (rows, cols) that `windows` reads anew at each call: (values (L, h, w), first row, first column), NaN
+    where unknown.
 
-    sample (L, N): some of its pixels, spread evenly. Bands, columns and pixels that are as they should be stay bit for bit as they are.
+    sample (L, N): some of its pixels, spread evenly. Bands, columns and pixels that are as they should be stay bit for
+    bit as they are.
     """
     test = SpikeTest.fit(sample)
     if test is None:

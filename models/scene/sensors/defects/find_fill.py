@@ -1,4 +1,6 @@
-"""Which values of a surveyed raster are fill: one exact value far outside the distribution, or one value in all bands of whole areas."""
+"""Which values of a surveyed raster are fill: one exact value far outside the distribution, or one value in all bands
+of whole areas.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LARGEST_SATURATED = 0.3  # share of a band's pixels
 
 @dataclass(frozen=True)
 class Band:
-    """One band of the survey: the ends of its distribution, (value, count) from outside inwards, and the range of what lies between."""
+    """One band of the survey: the ends of its distribution, (value, count) from outside inwards, and the range of what
+    lies between.
+    """
 
     low: list[tuple[float, int]]
     high: list[tuple[float, int]]
@@ -46,8 +50,9 @@ class Band:
 def find_fill(survey: Survey) -> Fill:
     """Fill and saturation of a raster; nothing where its values are all measurements.
 
-    A value at an end of a band's distribution is fill if it is repeated and the gap to the next value is large against the range of the
-    others; a value that whole pixels hold in all their bands need not be far away. Exact zeros of single bands stay data.
+    A value at an end of a band's distribution is fill if it is repeated and the gap to the next value is large against
+    the range of the others; a value that whole pixels hold in all their bands need not be far away. Exact zeros of
+    single bands stay data.
     """
     sample = survey.sample().astype(np.float64)
     flat = _flat_values(survey)

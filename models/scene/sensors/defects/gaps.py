@@ -10,8 +10,8 @@ import numpy as np
 class Gaps:
     """Counts, window by window, of pixels that only some of the bands know.
 
-    pixels: with data in at least one band; whole: in all bands; lost: in no more than half of them; missing (bands,): among the pixels that are
-    known in more than half of the bands, those that the band lacks.
+    pixels: with data in at least one band; whole: in all bands; lost: in no more than half of them; missing (bands,):
+    among the pixels that are known in more than half of the bands, those that the band lacks.
     """
 
     def __init__(self, bands: int) -> None:
@@ -51,7 +51,9 @@ class Gaps:
         }
 
     def costly(self, most: float) -> list[int]:
-        """Bands without which more than the share `most` of the pixels would be known in all bands; the dearest first, never all of them."""
+        """Bands without which more than the share `most` of the pixels would be known in all bands; the dearest first,
+        never all of them.
+        """
         patterns = self._lacking()
         left_out: list[int] = []
         while len(left_out) < self.bands - 1:

@@ -1,4 +1,6 @@
-"""What the other bands of a pixel let one expect of those that are missing: the conditional mean of a Gaussian of low rank."""
+"""What the other bands of a pixel let one expect of those that are missing: the conditional mean of a Gaussian of low
+rank.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ _AT_ONCE = 4096  # pixels
 
 @dataclass(frozen=True)
 class Prediction:
-    """Spectra are mean + loadings x + noise, x of unit variance: mean (L,), loadings (L, K), noise (L,) in the raster's units.
+    """Spectra are mean + loadings x + noise, x of unit variance: mean (L,), loadings (L, K), noise (L,) in the raster's
+    units.
 
-    The factor model of Tipping and Bishop (1999), Mixtures of probabilistic principal component analysers, equations 1 to 8, with a noise
-    level per band; fitted to incomplete spectra by filling and fitting in turn.
+    The factor model of Tipping and Bishop (1999), Mixtures of probabilistic principal component analysers, equations 1
+    to 8, with a noise level per band; fitted to incomplete spectra by filling and fitting in turn.
     """
 
     mean: np.ndarray
@@ -27,7 +30,9 @@ class Prediction:
 
     @classmethod
     def fit(cls, spectra: np.ndarray, components: int = COMPONENTS) -> Prediction | None:
-        """Of spectra (L, N), NaN where unknown, with so many components, or as many as they allow; None where too few are known for it."""
+        """Of spectra (L, N), NaN where unknown, with so many components, or as many as they allow; None where too few
+        are known for it.
+        """
         known = np.isfinite(spectra)
         use = 2 * known.sum(axis=0) > len(spectra)
         spectra, known = spectra[:, use].astype(np.float64), known[:, use]
@@ -46,7 +51,9 @@ class Prediction:
         return cls(mean + scale * found.mean, scale[:, None] * found.loadings, scale * found.noise)
 
     def expected(self, spectra: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Spectra (L, N) as those entries of each that are `known`, bool (L, N), let one expect them; unknown entries may hold anything."""
+        """Spectra (L, N) as those entries of each that are `known`, bool (L, N), let one expect them; unknown entries
+        may hold anything.
+        """
         weighted = self.loadings / self.noise[:, None] ** 2
         whole = weighted.T @ self.loadings + np.eye(self.loadings.shape[1])
         result = np.empty(spectra.shape)
@@ -61,7 +68,9 @@ class Prediction:
         return result
 
     def without_itself(self, spectra: np.ndarray) -> np.ndarray:
-        """Complete spectra (L, N), each entry as all others of its pixel let one expect it: the identity of leave-one-out residuals."""
+        """Complete spectra (L, N), each entry as all others of its pixel let one expect it: the identity of
+        leave-one-out residuals.
+        """
         weighted = self.loadings / self.noise[:, None] ** 2
         hat = self.loadings @ np.linalg.solve(weighted.T @ self.loadings + np.eye(self.loadings.shape[1]), weighted.T)
         own = np.minimum(np.diag(hat), 0.999)[:, None]

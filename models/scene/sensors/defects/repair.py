@@ -1,4 +1,6 @@
-"""What is done to the HSI whenever it is read: a pure function of its pixels, their place and what was found once for the scene."""
+"""What is done to the HSI whenever it is read: a pure function of its pixels, their place and what was found once for
+the scene.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SECOND_LOOK = 0.5  # share of the limits beyond which what the first look found 
 
 @dataclass(frozen=True)
 class Repaired:
-    """values (L, h, w) float32, 0 where unknown; mask (h, w) float32, 1 where known; filled (h, w) bool: where some entries are predicted."""
+    """values (L, h, w) float32, 0 where unknown; mask (h, w) float32, 1 where known; filled (h, w) bool: where some
+    entries are predicted.
+    """
 
     values: np.ndarray
     mask: np.ndarray
@@ -31,9 +35,10 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Repair:
-    """columns (L, cols), lines (L, rows): bool, those that show nothing, or None; gains (L, cols) of the columns, or None; spikes: how they are
-    found, or None, `certain` as it says; prediction: fills entries that are unknown or bad while more than half of the pixel's bands are not.
-    Rows and columns are those of the overlap; a window may reach beyond it.
+    """columns (L, cols), lines (L, rows): bool, those that show nothing, or None; gains (L, cols) of the columns, or
+    None; spikes: how they are found, or None, `certain` as it says; prediction: fills entries that are unknown or
+    bad while more than half of the pixel's bands are not. Rows and columns are those of the overlap; a window may
+    reach beyond it.
     """
 
     prediction: Prediction | None = None
@@ -80,8 +85,8 @@ class Repair:
     def spikes_of(self, values: np.ndarray, bad: np.ndarray) -> np.ndarray:
         """Which of the values (L, h, w), NaN where unknown, are spikes; those that are `bad` anyway count for nothing.
 
-        A first look compares with the bands that are most alike; a second with all that is beyond suspicion, which frees bands that were
-        taken for others' faults and finds those that hid in the company of others.
+        A first look compares with the bands that are most alike; a second with all that is beyond suspicion, which
+        frees bands that were taken for others' faults and finds those that hid in the company of others.
         """
         test = self.spikes
         apart = np.where(np.isfinite(values) & ~bad, test.apart(test.known(values)), np.float32(0))

@@ -1,4 +1,6 @@
-"""Columns and lines that were taken for bad, judged again by all the values of their pixels that are beyond suspicion."""
+"""Columns and lines that were taken for bad, judged again by all the values of their pixels that are beyond
+suspicion.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Spikes: single values that neither the pixel's other bands nor the same band of the pixels around it let one expect."""
+"""Spikes: single values that neither the pixel's other bands nor the same band of the pixels around it let one
+expect.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ _LEAST_PIXELS = 36
 class SpikeTest:
     """Predicts every band from each of its most alike bands; bands, slope, offset (L, PREDICTORS), scale, least (L,).
 
-    middle (L,): stands for unknown values; scale: robust standard deviation of a band about its prediction; least: smallest deviation that
-    counts.
+    middle (L,): stands for unknown values; scale: robust standard deviation of a band about its prediction; least:
+    smallest deviation that counts.
     """
 
     bands: np.ndarray
@@ -79,7 +81,9 @@ class SpikeTest:
         return values - self.expected(values)
 
     def among(self, apart: np.ndarray, certain: bool = False) -> np.ndarray:
-        """Which of the deviations (L, h, w) are spikes; `certain`: only those that lie so far off that one of them is proof enough."""
+        """Which of the deviations (L, h, w) are spikes; `certain`: only those that lie so far off that one of them is
+        proof enough.
+        """
         size = np.abs(apart)
         limit = np.maximum(FAR * self.scale, self.least * (CERTAIN / LEAST if certain else 1.0)).astype(size.dtype)
         found = np.zeros(size.shape, bool)

@@ -17,7 +17,9 @@ LEAST_LINES = 16
 
 
 class Gains:
-    """Gains of each column and, for comparison, of each line of a scene: sums over windows that are given in any order."""
+    """Gains of each column and, for comparison, of each line of a scene: sums over windows that are given in
+    any order.
+    """
 
     def __init__(self, prediction: Prediction, scale: np.ndarray, rows: int, cols: int) -> None:
         """scale (L,): robust deviations of the bands from what the prediction expects."""
@@ -26,7 +28,9 @@ class Gains:
         self._columns, self._lines = np.zeros((2, bands, cols)), np.zeros((2, bands, rows))
 
     def add(self, values: np.ndarray, row: int, col: int) -> None:
-        """Take in values (L, rows, cols), NaN where unknown or not to be trusted, of the window that begins at (row, col)."""
+        """Take in values (L, rows, cols), NaN where unknown or not to be trusted, of the window that begins at (row,
+        col).
+        """
         bands, rows, cols = values.shape
         known = np.isfinite(values) & (2 * np.isfinite(values).sum(axis=0) > bands)
         whole = self.prediction.complete(np.where(known.any(axis=0), values, np.nan))
@@ -51,7 +55,9 @@ class Gains:
         return scene & (ratio > OF_BAND) & (_spread(_relative(self._columns)) < MOST_GAIN)
 
     def of_columns(self, striped: np.ndarray) -> np.ndarray:
-        """Gain of every column (L, cols), exactly 1 in bands that are not striped, and drawn towards 1 by the share that content may have."""
+        """Gain of every column (L, cols), exactly 1 in bands that are not striped, and drawn towards 1 by the share
+        that content may have.
+        """
         share = np.clip(1.0 - 1.0 / np.maximum(self._ratio(), 1e-30), 0.0, 1.0)
         return 1.0 + np.nan_to_num(np.where(striped, share, 0.0)[:, None] * _relative(self._columns))
 

@@ -1,4 +1,6 @@
-"""What tells fill from data, collected window by window: extremes with their counts, flat spectra, a sample of the pixels."""
+"""What tells fill from data, collected window by window: extremes with their counts, flat spectra, a sample of the
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,12 @@ class Tails:
 
 
 class Survey:
-    """Statistics of a raster of `bands` bands and `shape` (rows, cols), whose windows are given in any order, once each.
+    """Statistics of a raster of `bands` bands and `shape` (rows, cols), whose windows are given in any order, once
+    each.
 
-    flat: how many pixels hold one value in all their bands, by value; neighbours: how many of those have one to their right or below;
-    at_border: how many lie at the border of the raster. pixels: how many were seen; known: of them, with data, per band.
+    flat: how many pixels hold one value in all their bands, by value; neighbours: how many of those have one to their
+    right or below; at_border: how many lie at the border of the raster. pixels: how many were seen; known: of them,
+    with data, per band.
     """
 
     def __init__(self, bands: int, shape: tuple[int, int]) -> None:

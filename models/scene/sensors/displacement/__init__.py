@@ -1,4 +1,6 @@
-"""How the HSI is displaced against the MSI, from the pair alone: a search over shifts and turns, then shift, rotation, scale and local field."""
+"""How the HSI is displaced against the MSI, from the pair alone: a search over shifts and turns, then shift, rotation,
+scale and local field.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Levenberg's and Marquardt's descent on the misfit, in short steps that are taken back where it rises, the weights renewed on the way."""
+"""Levenberg's and Marquardt's descent on the misfit, in short steps that are taken back where it rises, the weights
+renewed on the way.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FIELD_PRIOR = 1.0  # std of a cosine's coefficient, in HSI pixels
 
 @dataclass(frozen=True)
 class Fit:
-    """sampling with the fitted values; weight (N,) of the compared pixels; slope there, and the basis (N, terms) it was made with."""
+    """sampling with the fitted values; weight (N,) of the compared pixels; slope there, and the basis (N, terms) it was
+    made with.
+    """
 
     free: Free
     sampling: Sampling

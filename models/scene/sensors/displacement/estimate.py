@@ -1,4 +1,6 @@
-"""Rotation, scale and local field of the HSI against the MSI, each only where HSI pixels that took no part in the fit gain by it."""
+"""Rotation, scale and local field of the HSI against the MSI, each only where HSI pixels that took no part in the fit
+gain by it.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ SEARCH_STEPS = 10  # of the descent, while sizes are compared
 class Found:
     """sampling: with widths, shift and displacement as fitted; free: what was fitted in the end.
 
-    held_out (before, after): mean misfit of the HSI pixels that took no part, without and with the displacement; agreed: share of the compared
-    pixels that the robust weights leave whole; shift_y, shift_x, turn, scale, fwhm_y, fwhm_x with their intervals. covariance (P, P) of the
-    fitted numbers: `spread` makes of it how sure the field is at a place.
+    held_out (before, after): mean misfit of the HSI pixels that took no part, without and with the displacement;
+    agreed: share of the compared pixels that the robust weights leave whole; shift_y, shift_x, turn, scale, fwhm_y,
+    fwhm_x with their intervals. covariance (P, P) of the fitted numbers: `spread` makes of it how sure the field is at
+    a place.
     """
 
     sampling: Sampling
@@ -54,7 +57,9 @@ class Found:
     covariance: np.ndarray
 
     def spread(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        """(2, m, n): standard deviation of the displacement along y and x, shift included, at places of the HSI's grid in MSI pixels."""
+        """(2, m, n): standard deviation of the displacement along y and x, shift included, at places of the HSI's grid
+        in MSI pixels.
+        """
         y, x = np.meshgrid(rows, cols, indexing="ij")
         places = np.column_stack([y.ravel(), x.ravel()])
         d = self.sampling.displacement
@@ -77,10 +82,11 @@ def find_displacement(
     starts: tuple[Sampling, ...] = (),
     check: Callable[[], None] = lambda: None,
 ) -> Found | None:
-    """The displacement beside `sampling`, whose shift is a start within an HSI pixel; None where a shift alone does as well.
+    """The displacement beside `sampling`, whose shift is a start within an HSI pixel; None where a shift alone does as
+    well.
 
-    widths, shift, as (y, x): what is not given; starts: samplings beside the first from which rotation and scale are sought.
-    Sizes are tried one after the other, each from the fit before.
+    widths, shift, as (y, x): what is not given; starts: samplings beside the first from which rotation and scale are
+    sought. Sizes are tried one after the other, each from the fit before.
     """
     misfit = Misfit(blocks, sampling, SLACK)
     if misfit.count < FEWEST:
@@ -126,7 +132,9 @@ def _sizes(plain: Free, count: int) -> list[Free]:
 
 
 def _held_out(numbers: np.ndarray) -> np.ndarray:
-    """(N,): number of the held-out block that an HSI pixel lies in, -1 for pixels that take part; every fourth block, spread evenly."""
+    """(N,): number of the held-out block that an HSI pixel lies in, -1 for pixels that take part; every fourth block,
+    spread evenly.
+    """
     block = (numbers // HELD).astype(int)
     chosen = (block[:, 0] + 2 * block[:, 1]) % 4 == 0
     _, number = np.unique(block, axis=0, return_inverse=True)
@@ -134,7 +142,9 @@ def _held_out(numbers: np.ndarray) -> np.ndarray:
 
 
 def _scores(misfit: Misfit, fit: Fit, held: np.ndarray) -> np.ndarray:
-    """Mean size of the residual in each held-out block, in units of the spread of D z, the fit's own regression used."""
+    """Mean size of the residual in each held-out block, in units of the spread of D z, the fit's own
+    regression used.
+    """
     left = misfit.residual(fit.low, fit.weight)
     used = fit.weight > 0
     spread = np.median(np.abs(left[used]), axis=0) + 1e-6
@@ -144,7 +154,9 @@ def _scores(misfit: Misfit, fit: Fit, held: np.ndarray) -> np.ndarray:
 
 
 def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Mean gain over the held-out blocks and its standard error, blocks that something else spoils counted no more than others."""
+    """Mean gain over the held-out blocks and its standard error, blocks that something else spoils counted no more than
+    others.
+    """
     change = before - after
     middle = np.median(change)
     limit = 4.0 * 1.4826 * np.median(np.abs(change - middle)) + 1e-12
@@ -153,7 +165,9 @@ def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 
 def _told(misfit: Misfit, fit: Fit, start: Sampling, held_out: tuple[float, float]) -> Found:
-    """Values with intervals; the mean of the field is part of the shift, so that what is left has mean zero over the scene."""
+    """Values with intervals; the mean of the field is part of the shift, so that what is left has mean zero over the
+    scene.
+    """
     free, spread = fit.free, covariance(misfit, fit)
     doubt = 1.0 if misfit.count >= LEAST_PIXELS else 2.0
     spread = spread * doubt**2

@@ -1,4 +1,5 @@
-"""D z of a displaced HSI with its derivatives by the PSF's widths and the shift, from which those by every other parameter follow.
+"""D z of a displaced HSI with its derivatives by the PSF's widths and the shift, from which those by every other
+parameter follow.
 
 Only the HSI pixels that are compared are made, all at once: each from the patch of the MSI around its displaced centre.
 """
@@ -21,9 +22,11 @@ VALUES_AT_ONCE = 2_000_000
 
 @dataclass(frozen=True)
 class Patches:
-    """What patches are taken from: the MSI of all blocks in one line, flat (l, M), and for each pixel (N,) where its block lies in it.
+    """What patches are taken from: the MSI of all blocks in one line, flat (l, M), and for each pixel (N,) where its
+    block lies in it.
 
-    places (N, 2): nominal centres in MSI pixels; start: of the block in the line; first (N, 2) and shape (N, 2): its fine window.
+    places (N, 2): nominal centres in MSI pixels; start: of the block in the line; first (N, 2) and shape (N, 2): its
+    fine window.
     """
 
     flat: np.ndarray
@@ -37,7 +40,9 @@ class Patches:
     def of(
         cls, blocks: Sequence[Block], images: Sequence[np.ndarray], counts: Sequence[int], places: np.ndarray
     ) -> Patches:
-        """images: the MSI (l, H, W) of each block; counts: how many of the pixels, which come in the blocks' order, each has."""
+        """images: the MSI (l, H, W) of each block; counts: how many of the pixels, which come in the blocks' order,
+        each has.
+        """
         sizes = [image[0].size for image in images]
         start = np.repeat(np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64), counts)
         first = np.repeat([(b.fine_rows.start, b.fine_cols.start) for b in blocks], counts, axis=0)
@@ -89,7 +94,9 @@ class Patches:
 
 @dataclass(frozen=True)
 class _Axis:
-    """index (N, T) of taps in the pixel's window; weights (N, 3, T): the PSF, its derivatives by log width and by shift."""
+    """index (N, T) of taps in the pixel's window; weights (N, 3, T): the PSF, its derivatives by log width and by
+    shift.
+    """
 
     index: np.ndarray
     weights: np.ndarray

@@ -11,7 +11,9 @@ PART = 4  # HSI pixels per axis of a part: neighbours see the same ground, and a
 
 
 def covariance(misfit: Misfit, fit: Fit) -> np.ndarray:
-    """(P, P) of the fitted numbers: H^-1 S H^-1, S from the scores of parts of the scene, so that texture and model error widen it."""
+    """(P, P) of the fitted numbers: H^-1 S H^-1, S from the scores of parts of the scene, so that texture and model
+    error widen it.
+    """
     free, slope = fit.free, fit.slope
     prior = np.zeros(free.count)
     prior[free.global_count :] = 2.0 / (misfit.count * (FIELD_PRIOR * fit.sampling.ratio) ** 2)

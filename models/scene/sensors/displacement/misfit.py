@@ -1,4 +1,6 @@
-"""How well D z of a displaced HSI matches the HSI, over the HSI pixels that are compared, with what a descent and an interval need."""
+"""How well D z of a displaced HSI matches the HSI, over the HSI pixels that are compared, with what a descent and an
+interval need.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ class Slope:
 
 
 class Misfit:
-    """Sum over bands of the log of the share of D z that no combination of the HSI's components explains, the HSI pixels weighted.
+    """Sum over bands of the log of the share of D z that no combination of the HSI's components explains, the HSI
+    pixels weighted.
 
-    The criterion of `sensors.psf_match` with weights; the regression is projected out of residual and Jacobian (variable projection).
+    The criterion of `sensors.psf_match` with weights; the regression is projected out of residual and Jacobian
+    (variable projection).
     """
 
     def __init__(self, blocks: list[Block], sampling: Sampling, slack: float) -> None:
-        """Compared are the HSI pixels that stay comparable while they move by `slack` MSI pixels from where `sampling` has them."""
+        """Compared are the HSI pixels that stay comparable while they move by `slack` MSI pixels from where `sampling`
+        has them.
+        """
         self.blocks = blocks
         self._pixels = [_compared(block, sampling, slack) for block in blocks]
         self.count = sum(int(good.sum()) for good in self._pixels)
@@ -72,7 +78,9 @@ class Misfit:
         return Images(sampling, stack[0], stack[1:])
 
     def residual(self, low: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """(N, l): what the regression on the weighted pixels leaves at every pixel, in units of the weighted std of D z."""
+        """(N, l): what the regression on the weighted pixels leaves at every pixel, in units of the weighted std of D
+        z.
+        """
         root = np.sqrt(weight)[:, None]
         solution, *_ = np.linalg.lstsq(root * self.regressors, root * low, rcond=None)
         mean = (weight[:, None] * low).sum(axis=0) / weight.sum()
@@ -126,7 +134,9 @@ def _standardised(blocks: list[Block]) -> list[np.ndarray]:
 
 
 def _compared(block: Block, sampling: Sampling, slack: float) -> np.ndarray:
-    """bool (h, w): HSI pixels whose PSF stays in the block and in the scene, on valid MSI pixels, if they move by `slack` MSI pixels."""
+    """bool (h, w): HSI pixels whose PSF stays in the block and in the scene, on valid MSI pixels, if they move by
+    `slack` MSI pixels.
+    """
     where = (block.fine_rows, block.fine_cols, block.coarse_rows, block.coarse_cols)
     wide = replace(
         sampling,

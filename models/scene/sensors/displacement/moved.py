@@ -11,7 +11,9 @@ LEAST = 0.5  # share of the interpolation's weight on known pixels
 
 
 def seen_by(sampling: Sampling, rows: np.ndarray, cols: np.ndarray, scene_shape: tuple[int, int]) -> np.ndarray:
-    """(2, m, n): number (row, column), a fraction, of the HSI pixel that sees the ground at rows x cols, places in MSI pixels of the scene."""
+    """(2, m, n): number (row, column), a fraction, of the HSI pixel that sees the ground at rows x cols, places in MSI
+    pixels of the scene.
+    """
     d = sampling.displacement or Displacement(scene_shape)
     wanted = np.stack(np.meshgrid(rows - sampling.shift_y, cols - sampling.shift_x, indexing="ij"))
     place = wanted
@@ -21,7 +23,9 @@ def seen_by(sampling: Sampling, rows: np.ndarray, cols: np.ndarray, scene_shape:
 
 
 def interpolated_at(y: np.ndarray, mask: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """y (L, h, w), mask (h, w) at numbers (2, m, n) of its pixels by cubic convolution: (L, m, n), NaN where too little is known."""
+    """y (L, h, w), mask (h, w) at numbers (2, m, n) of its pixels by cubic convolution: (L, m, n), NaN where too little
+    is known.
+    """
     (top, by_row), (left, by_col) = (cubic_weights(n) for n in numbers)
     values = np.zeros((len(y), *numbers.shape[1:]), np.float64)
     total = np.zeros(numbers.shape[1:])

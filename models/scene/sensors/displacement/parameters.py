@@ -16,7 +16,9 @@ LARGEST_SCALE = 0.1
 
 @dataclass(frozen=True)
 class Free:
-    """widths and shift, as (y, x): whether they are fitted; similarity: rotation and scale; order: cosines per axis of the field, 1 = none."""
+    """widths and shift, as (y, x): whether they are fitted; similarity: rotation and scale; order: cosines per axis of
+    the field, 1 = none.
+    """
 
     widths: tuple[bool, bool]
     shift: tuple[bool, bool]

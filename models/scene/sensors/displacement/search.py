@@ -1,7 +1,9 @@
-"""The start: every whole-pixel shift of the HSI's grid and a fan of turns, judged by how much of the MSI the HSI's components leave.
+"""The start: every whole-pixel shift of the HSI's grid and a fan of turns, judged by how much of the MSI the HSI's
+components leave.
 
-Nothing local is followed, so that no local optimum can catch it. All shifts of a turn are done at once: the sums of a regression over the pixels
-that both images hold are correlations of the two images' products, which the Fourier transform gives.
+Nothing local is followed, so that no local optimum can catch it. All shifts of a turn are done at once: the sums of a
+regression over the pixels that both images hold are correlations of the two images' products, which the Fourier
+transform gives.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ RELATED = -0.15  # ... and its value at most, for the images to have something i
 class Start:
     """shift (y, x): MSI pixels beside that of the given sampling, whole HSI pixels; turn: degrees clockwise.
 
-    certain: whether this place is better than every other beyond doubt; value, elsewhere: mean over bands of the log of the share of the MSI's
-    variance that the HSI leaves, here and at the best other place; at_limit: the place lies at the end of what is accepted.
+    certain: whether this place is better than every other beyond doubt; value, elsewhere: mean over bands of the log of
+    the share of the MSI's variance that the HSI leaves, here and at the best other place; at_limit: the place lies at
+    the end of what is accepted.
     """
 
     shift: tuple[float, float] = (0.0, 0.0)
@@ -80,7 +83,9 @@ def search(
 
 
 def _about_the_middle(blocks: list[Block]) -> list[Block]:
-    """The HSI pixels of each block within LARGEST of the scene's middle; a turn carries those beyond too far to tell."""
+    """The HSI pixels of each block within LARGEST of the scene's middle; a turn carries those beyond too far
+    to tell.
+    """
     span = [_span(blocks, name) for name in ("coarse_rows", "coarse_cols")]
     middle = [range(max(a, (a + b - LARGEST) // 2), min(b, (a + b + LARGEST) // 2)) for a, b in span]
     found = []
@@ -113,7 +118,9 @@ def _standard(blocks: list[Block]) -> tuple[np.ndarray, np.ndarray, list[int]]:
 def _msi_image(
     block: Block, sampling: Sampling, turn: float, mean: np.ndarray, scale: np.ndarray, bands: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """D z (l, h + 2 S, w + 2 S) on the HSI's grid, turned, and SEARCHED pixels around the block, with bool where it is known."""
+    """D z (l, h + 2 S, w + 2 S) on the HSI's grid, turned, and SEARCHED pixels around the block, with bool where it is
+    known.
+    """
     turned = replace(sampling, displacement=Displacement(block.scene_shape, turn=turn))
     rows, cols = (
         range(window.start - SEARCHED, window.stop + SEARCHED) for window in (block.coarse_rows, block.coarse_cols)
@@ -130,7 +137,9 @@ def _msi_image(
 
 @dataclass(frozen=True)
 class _HsiImage:
-    """The HSI's side of the correlations: transforms of its mask times 1 and components u (n, h, w), and times their products (n n, h, w)."""
+    """The HSI's side of the correlations: transforms of its mask times 1 and components u (n, h, w), and times their
+    products (n n, h, w).
+    """
 
     shape: tuple[int, int]
     count: int
@@ -148,7 +157,9 @@ class _HsiImage:
         return cls(shape, int(mask.sum()), single, products)  # type: ignore[arg-type]
 
     def sums(self, low: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For every shift (m, m): gram (m, m, n, n), cross (m, m, n, l) and power (m, m, l) of the regression of `low` on u."""
+        """For every shift (m, m): gram (m, m, n, n), cross (m, m, n, l) and power (m, m, l) of the regression of `low`
+        on u.
+        """
         weight = np.fft.rfft2(known.astype(np.float64))
         given = np.fft.rfft2(low * known)
         square = np.fft.rfft2(low**2 * known)
@@ -168,7 +179,9 @@ class _HsiImage:
 
 
 def _unexplained(gram: np.ndarray, cross: np.ndarray, power: np.ndarray, least: float) -> np.ndarray:
-    """(m, m): mean over bands of the log of the unexplained share, degrees of freedom taken off; infinite where too few pixels overlap."""
+    """(m, m): mean over bands of the log of the unexplained share, degrees of freedom taken off; infinite where too few
+    pixels overlap.
+    """
     count, n = gram[..., 0, 0], gram.shape[-1]
     few = count < max(least, 2 * n)
     ridge = 1e-8 * np.trace(gram, axis1=-2, axis2=-1)[..., None, None] * np.eye(n) + 1e-9 * np.eye(n)

@@ -1,4 +1,6 @@
-"""Connected areas that one image shows otherwise than the other: clouds, their shadows, changes. And which image holds them."""
+"""Connected areas that one image shows otherwise than the other: clouds, their shadows, changes. And which image holds
+them.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,9 @@ class Holder(IntEnum):
 class Areas:
     """holder: a Holder per cell, uint8 (h, w); size: HSI pixels along a cell's side.
 
-    expected (l, h, w): what the HSI lets one expect of the MSI in each cell; spread (l,): how far the MSI's pixels usually are from that;
-    usual: how far nearly all of them are, root mean square over bands in units of `spread`. With these single MSI pixels at the rim of an area,
-    of which a cell has both kinds, are told apart.
+    expected (l, h, w): what the HSI lets one expect of the MSI in each cell; spread (l,): how far the MSI's pixels
+    usually are from that; usual: how far nearly all of them are, root mean square over bands in units of `spread`. With
+    these single MSI pixels at the rim of an area, of which a cell has both kinds, are told apart.
     """
 
     holder: np.ndarray
@@ -56,7 +58,9 @@ class Areas:
         return self._at(*self._places(rows, cols, ratio, shift))
 
     def unusual(self, rest: np.ndarray) -> np.ndarray:
-        """How far MSI pixels are from what the HSI lets one expect, of the difference (l, ...) as `usual` is measured: (...)."""
+        """How far MSI pixels are from what the HSI lets one expect, of the difference (l, ...) as `usual` is measured:
+        (...).
+        """
         return np.sqrt(np.mean([(band / s) ** 2 for band, s in zip(rest, self.spread)], axis=0))
 
     def expected_at(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
@@ -82,7 +86,9 @@ class Areas:
 
 
 def find_areas(cells: Cells, residual: np.ndarray) -> Areas | None:
-    """Areas where the residual (N, l) of a robust fit is no scatter, if the other cells are told better without them; else None."""
+    """Areas where the residual (N, l) of a robust fit is no scatter, if the other cells are told better without them;
+    else None.
+    """
     scale = robust_scale(residual)
     far = distance(residual, scale)
     bad = cells.picture(far, 0.0)
@@ -109,7 +115,9 @@ def _expected(cells: Cells, residual: np.ndarray) -> np.ndarray:
 
 
 def _linear(place: np.ndarray, count: int) -> np.ndarray:
-    """(n, count) that interpolates between the middles of `count` cells at places in cells, and repeats the first and the last one."""
+    """(n, count) that interpolates between the middles of `count` cells at places in cells, and repeats the first and
+    the last one.
+    """
     at = np.clip(place - 0.5, 0, count - 1)
     low = np.minimum(at.astype(int), max(count - 2, 0))
     weights = np.zeros((len(place), count), np.float32)
@@ -139,8 +147,9 @@ def _gain(cells: Cells, inside: np.ndarray) -> float:
 def _holder(cells: Cells, area: np.ndarray, any_area: np.ndarray) -> Holder:
     """By what is unusual in which image: an area's spectra are compared with those of the cells outside all areas.
 
-    Unusual in the MSI alone, the MSI holds it; in the HSI alone, the HSI; in neither (a field that was harvested), nobody can tell. Unusual in
-    both it is a material that the scene has nowhere else, which a regression may well miss: no difference between the images.
+    Unusual in the MSI alone, the MSI holds it; in the HSI alone, the HSI; in neither (a field that was harvested),
+    nobody can tell. Unusual in both it is a material that the scene has nowhere else, which a regression may well miss:
+    no difference between the images.
     """
     inside = area[cells.index[:, 0], cells.index[:, 1]]
     outside = ~any_area[cells.index[:, 0], cells.index[:, 1]]
@@ -152,7 +161,9 @@ def _holder(cells: Cells, area: np.ndarray, any_area: np.ndarray) -> Holder:
 
 
 def _unusual(values: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> float:
-    """Share of the cells outside that lie closer to others than the median cell inside does: the distance to the third nearest."""
+    """Share of the cells outside that lie closer to others than the median cell inside does: the distance to the third
+    nearest.
+    """
     known = values[outside][:: max(1, int(outside.sum()) // MOST_COMPARED)]
     scale = np.maximum(known.std(axis=0), 1e-12)
     asked = values[inside][:: max(1, int(inside.sum()) // MOST_COMPARED)] / scale

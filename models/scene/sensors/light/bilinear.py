@@ -1,4 +1,6 @@
-"""Gain and offset that vary over the scene, together with the regression of the MSI on the HSI: z = (1 + F g) (A b) + F o."""
+"""Gain and offset that vary over the scene, together with the regression of the MSI on the HSI: z = (1 + F g) (A b) + F
+o.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ BLOCK = 3  # cells per axis that are left out together
 
 @dataclass(frozen=True)
 class BilinearFit:
-    """gain, offset (m, l): coefficients of the basis F; seen (N, l): A b, the MSI under one light; residual (N, l) and weights (N,) of all cells;
-    unknowns (l, K + 2 m): where another fit may start.
+    """gain, offset (m, l): coefficients of the basis F; seen (N, l): A b, the MSI under one light; residual (N, l) and
+    weights (N,) of all cells; unknowns (l, K + 2 m): where another fit may start.
     """
 
     gain: np.ndarray
@@ -44,8 +46,8 @@ def fit_bilinear(
 ) -> BilinearFit:
     """Gauss and Newton's steps, reweighted by Tukey's biweight.
 
-    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from; taking (N,): cells that take part, None = all;
-    start: a fit of the same basis.
+    predictors A (N, K), low (N, l), basis F (N, m), weights (N,) to start from; taking (N,): cells that take part, None
+    = all; start: a fit of the same basis.
     """
     taking, count = np.ones(len(low), bool) if taking is None else taking, basis.shape[1]
     a, z, f, w = predictors[taking], low[taking], basis[taking], weights[taking]
@@ -123,7 +125,9 @@ class HeldOut:
         self.scale = robust_scale(fit_bilinear(predictors, low, none, weights).residual)
 
     def misfit(self, basis: np.ndarray) -> float:
-        """Mean log of the square of what is left in the cells that were left out, in units of `scale`; no few cells can outweigh the rest."""
+        """Mean log of the square of what is left in the cells that were left out, in units of `scale`; no few cells can
+        outweigh the rest.
+        """
         rest = np.zeros_like(self._low)
         whole = fit_bilinear(self._predictors, self._low, basis, self._weights)
         for fold in range(FOLDS):  # from the whole fit it is two steps to each of these

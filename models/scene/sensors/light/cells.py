@@ -18,9 +18,9 @@ LEAST_VARIANCE = 1e-7  # share of the first component's variance below which a c
 class Cells:
     """Square cells of whole HSI pixels in which both images are known.
 
-    predictors (N, K + 1): one and the HSI's principal components, unit variance; low (N, l): D z; index (N, 2): row and column of each cell in
-    the grid of `shape` (h, w); place (N, 2): its centre in MSI pixels, from the scene's first corner; size: HSI pixels along a cell's side;
-    scene_shape: MSI pixels of the scene; ratio: MSI pixels per HSI pixel.
+    predictors (N, K + 1): one and the HSI's principal components, unit variance; low (N, l): D z; index (N, 2): row and
+    column of each cell in the grid of `shape` (h, w); place (N, 2): its centre in MSI pixels, from the scene's first
+    corner; size: HSI pixels along a cell's side; scene_shape: MSI pixels of the scene; ratio: MSI pixels per HSI pixel.
     """
 
     predictors: np.ndarray
@@ -57,7 +57,9 @@ class Cells:
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components of the HSI's spectra: mean (L,) and directions (K, L), scaled so that every component has unit variance."""
+    """Principal components of the HSI's spectra: mean (L,) and directions (K, L), scaled so that every component has
+    unit variance.
+    """
 
     mean: np.ndarray
     directions: np.ndarray
@@ -83,7 +85,9 @@ def seen_low(block: Block, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
 
 
 class CellSums:
-    """Gathers cells from blocks that together cover the scene; every block starts at a multiple of `size` HSI pixels."""
+    """Gathers cells from blocks that together cover the scene; every block starts at a multiple of `size` HSI
+    pixels.
+    """
 
     def __init__(
         self, components: Components, coarse_shape: tuple[int, int], size: int, scene_shape: tuple[int, int]

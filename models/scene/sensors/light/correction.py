@@ -19,9 +19,11 @@ USUAL = 0.98  # share of the MSI's pixels that are near enough to what the HSI l
 
 @dataclass(frozen=True)
 class Fields:
-    """Gain and offset of every MSI band over the scene: z = gain(place) z' + offset(place), z' being the MSI under one light.
+    """Gain and offset of every MSI band over the scene: z = gain(place) z' + offset(place), z' being the MSI under one
+    light.
 
-    order: of the cosines (`fields.orders`); gain, offset (m, l): coefficients of the cosines and, last, of the seam's far side where there is one.
+    order: of the cosines (`fields.orders`); gain, offset (m, l): coefficients of the cosines and, last, of the seam's
+    far side where there is one.
     """
 
     scene_shape: tuple[int, int]
@@ -31,7 +33,9 @@ class Fields:
     offset: np.ndarray
 
     def at(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gain and offset (l, H, W) at pixel centres rows (H,), cols (W,) in MSI pixels from the scene's first corner."""
+        """Gain and offset (l, H, W) at pixel centres rows (H,), cols (W,) in MSI pixels from the scene's first
+        corner.
+        """
         along = [cosines(max(self.order, 1), t, n) for t, n in zip((rows, cols), self.scene_shape)]
         count = len(orders(self.order))
         fields = []
@@ -50,10 +54,11 @@ class Fields:
 
 @dataclass(frozen=True)
 class Light:
-    """fields: gain and offset of the MSI over the scene, None = the same everywhere; areas: what only one image shows, None = nothing.
+    """fields: gain and offset of the MSI over the scene, None = the same everywhere; areas: what only one image shows,
+    None = nothing.
 
-    ratio: MSI pixels per HSI pixel; shift (y, x): of the HSI's grid in MSI pixels, where the areas' cells begin. tone: what makes the MSI linear
-    before anything else, None = it is.
+    ratio: MSI pixels per HSI pixel; shift (y, x): of the HSI's grid in MSI pixels, where the areas' cells begin. tone:
+    what makes the MSI linear before anything else, None = it is.
     """
 
     ratio: float
@@ -72,7 +77,9 @@ class Light:
         return ((z - offset) / gain).astype(np.float32)
 
     def msi(self, values: np.ndarray, mask: np.ndarray, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """A window of the MSI as it is read: values under one light, 0 where the mask is, which leaves out what only the MSI shows."""
+        """A window of the MSI as it is read: values under one light, 0 where the mask is, which leaves out what only
+        the MSI shows.
+        """
         if self.areas is not None:
             mask = np.where(self.left_out(rows, cols), np.float32(0), mask)
         return self.apply(values, rows, cols) * mask, mask
@@ -85,10 +92,11 @@ class Light:
         return values * mask, mask
 
     def filled(self, z: np.ndarray, rows: range, cols: range) -> tuple[np.ndarray, np.ndarray]:
-        """The MSI z (l, H, W), under one light, with what the HSI lets one expect where it is not believed, and where that is, bool (H, W).
+        """The MSI z (l, H, W), under one light, with what the HSI lets one expect where it is not believed, and where
+        that is, bool (H, W).
 
-        Of `left_out` these are the pixels that the HSI does not bear out: at the rim of an area a cell has both kinds. Filled, they spoil
-        neither their neighbours' low frequencies nor what a network sees.
+        Of `left_out` these are the pixels that the HSI does not bear out: at the rim of an area a cell has both kinds.
+        Filled, they spoil neither their neighbours' low frequencies nor what a network sees.
         """
         out = self.left_out(rows, cols)
         if not out.any():
@@ -98,7 +106,9 @@ class Light:
         return np.where(out, expected, z), out
 
     def measured(self, blocks: list[Block]) -> Light:
-        """The same, told by blocks under this light how far MSI pixels usually are from what the HSI lets one expect of them."""
+        """The same, told by blocks under this light how far MSI pixels usually are from what the HSI lets one expect of
+        them.
+        """
         if self.areas is None:
             return self
         areas, rest = self.areas, []

@@ -11,8 +11,8 @@ import numpy as np
 class Seam:
     """A line across the scene where another take begins, straight or bent.
 
-    angle: direction of its normal in radians, from the rows' axis towards the columns'; offsets: where the seam crosses the normal, in
-    MSI pixels from the scene's middle, at knots spread evenly along it; between them it is straight.
+    angle: direction of its normal in radians, from the rows' axis towards the columns'; offsets: where the seam crosses
+    the normal, in MSI pixels from the scene's middle, at knots spread evenly along it; between them it is straight.
     """
 
     scene_shape: tuple[int, int]
@@ -20,7 +20,9 @@ class Seam:
     offsets: tuple[float, ...]
 
     def distance(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        """MSI pixels from the seam along its normal, positive on the far side; rows and cols are pixel centres and broadcast."""
+        """MSI pixels from the seam along its normal, positive on the far side; rows and cols are pixel centres and
+        broadcast.
+        """
         height, width = self.scene_shape
         down, right = rows - height / 2, cols - width / 2
         across = np.cos(self.angle) * down + np.sin(self.angle) * right

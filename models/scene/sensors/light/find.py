@@ -1,4 +1,6 @@
-"""Which light a pair was taken under: chosen among none, smooth fields and a seam by HSI pixels that took no part in the fits."""
+"""Which light a pair was taken under: chosen among none, smooth fields and a seam by HSI pixels that took no part in
+the fits.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ EDGE = 0.1  # ... by a step beside smooth fields that might stand for it
 
 @dataclass(frozen=True)
 class FoundLight:
-    """light: None where both images are under one light and show the same; before, after: log of the held-out misfit, mean over bands;
-    apart: log of what the typical cell leaves unexplained, of the MSI's spread: the lower, the surer it is that both images lie on one another.
+    """light: None where both images are under one light and show the same; before, after: log of the held-out misfit,
+    mean over bands; apart: log of what the typical cell leaves unexplained, of the MSI's spread: the lower, the
+    surer it is that both images lie on one another.
     """
 
     light: Light | None
@@ -36,7 +39,9 @@ class FoundLight:
 
 
 def find_light(cells: Cells, shift: tuple[float, float], check: Callable[[], None] = lambda: None) -> FoundLight:
-    """The light of a pair; shift (y, x): of the HSI's grid in MSI pixels. `check` is called between the steps and may raise."""
+    """The light of a pair; shift (y, x): of the HSI's grid in MSI pixels. `check` is called between the steps and may
+    raise.
+    """
     if cells.count < LEAST_CELLS:
         return FoundLight(None)
     weights = robust_weights(cells.predictors, cells.low)
@@ -93,7 +98,9 @@ class _Choice:
         return replace(c, low=(c.low - basis @ fit.offset) / np.clip(1.0 + basis @ fit.gain, *GAINS))
 
     def _is_seam(self, seam: Seam | None, stepped: float, order: int, smooth: float) -> bool:
-        """Whether a step alone is clearly better than nothing, about as good as the best smooth light, and of use beside it."""
+        """Whether a step alone is clearly better than nothing, about as good as the best smooth light, and of use
+        beside it.
+        """
         if seam is None or stepped > min(self.none - LEAST_SEAM, smooth + EDGE):
             return False
         return order == 1 or self.misfit(order, seam) < smooth - EDGE

@@ -37,8 +37,8 @@ def weighted_fit(predictors: np.ndarray, values: np.ndarray, weights: np.ndarray
 def robust_weights(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
     """Weight (N,) of every cell in the regression of low (N, l) on predictors (N, K).
 
-    Random subsets with concentration steps (Rousseeuw and van Driessen 1999, FAST-LTS), the best by what KEPT of the cells leave, then Tukey's
-    biweight until it settles.
+    Random subsets with concentration steps (Rousseeuw and van Driessen 1999, FAST-LTS), the best by what KEPT of the
+    cells leave, then Tukey's biweight until it settles.
     """
     step = -(-len(low) // MOST_DRAWN)
     fit = _started(predictors[::step], low[::step])

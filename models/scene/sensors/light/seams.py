@@ -24,7 +24,8 @@ LEAST_BEND = 0.02  # by how much the misfit must fall for a seam to be bent
 
 
 def find_seam(cells: Cells, weights: np.ndarray) -> Seam | None:
-    """The line across which a step of gain and offset explains most; straight, or bent where that pays. None where no line explains much.
+    """The line across which a step of gain and offset explains most; straight, or bent where that pays. None where no
+    line explains much.
 
     weights (N,): where the robust fit starts. Whether there is a seam at all is for held-out cells to say.
     """
@@ -51,7 +52,9 @@ class _Search:
         self.scale = robust_scale(self.start.residual)
 
     def candidates(self) -> list[Seam]:
-        """The best line of each of the most promising directions: the residual, outliers clipped, on one and the prediction on either side."""
+        """The best line of each of the most promising directions: the residual, outliers clipped, on one and the
+        prediction on either side.
+        """
         cells, seen = self.cells, self.start.seen
         clipped = np.clip(self.start.residual / self.scale, -CAP, CAP)
         seen = (seen - seen.mean(axis=0)) / np.maximum(seen.std(axis=0), 1e-30)
@@ -87,7 +90,9 @@ class _Search:
         return fit_bilinear(self.cells.predictors, self.cells.low, share, self.weights, rounds=ROUNDS)
 
     def _moved(self, seam: Seam, fit: BilinearFit) -> Seam:
-        """Knots moved one at a time as long as that pays, in steps that are halved down to an eighth of an MSI pixel."""
+        """Knots moved one at a time as long as that pays, in steps that are halved down to an eighth of an MSI
+        pixel.
+        """
         step_there = fit.gain[0] * fit.seen + fit.offset[0]
 
         def misfit(offsets: list[float]) -> float:

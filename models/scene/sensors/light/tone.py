@@ -20,7 +20,9 @@ RUN = 40  # samples in a row that are left out together
 
 @dataclass(frozen=True)
 class Tone:
-    """z' = top (z / top)^exponent per MSI band (l,), which undoes z = top (z' / top)^(1 / exponent); below 0 it is 0."""
+    """z' = top (z / top)^exponent per MSI band (l,), which undoes z = top (z' / top)^(1 / exponent); below 0
+    it is 0.
+    """
 
     exponent: np.ndarray
     top: np.ndarray
@@ -36,7 +38,9 @@ class Tone:
 
 
 def find_tone(blocks: list[Block], sampling: Sampling) -> Tone | None:
-    """The exponent of every band at which HSI pixels left out of the regression are told best; None where 1 does as well."""
+    """The exponent of every band at which HSI pixels left out of the regression are told best; None where 1 does as
+    well.
+    """
     top = np.maximum(np.max([block.z.max(axis=(1, 2)) for block in blocks], axis=0), 1e-12).astype(np.float64)
     bands = len(top)
 
@@ -57,7 +61,9 @@ def find_tone(blocks: list[Block], sampling: Sampling) -> Tone | None:
 
 
 def _unexplained(blocks: list[Block], sampling: Sampling) -> np.ndarray:
-    """Per band (l,): log of what a regression on the HSI leaves of the MSI's spread in samples left out, of all and of the typical one."""
+    """Per band (l,): log of what a regression on the HSI leaves of the MSI's spread in samples left out, of all and of
+    the typical one.
+    """
     samples = coarse_samples(blocks, sampling)
     predictors = Components.of(samples.spectra).predictors(samples.spectra)
     spread = np.maximum(samples.low.std(axis=0), 1e-30)
