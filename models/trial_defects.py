@@ -16,13 +16,13 @@ def damaged(hsi: np.ndarray, defect: str, seed: int = 0) -> np.ndarray:
 
     Raises ValueError for a defect that is not one of DEFECTS.
     """
-    random, result = np.random.default_rng([seed, DEFECTS.index(defect)]), hsi.copy()
+    rng, result = np.random.default_rng([seed, DEFECTS.index(defect)]), hsi.copy()
     if defect == "dead column":
-        bands = random.random(len(hsi)) < SHARE_OF_BANDS
-        result[bands, :, random.integers(hsi.shape[2])] = 0
+        bands = rng.random(len(hsi)) < SHARE_OF_BANDS
+        result[bands, :, rng.integers(hsi.shape[2])] = 0
     elif defect == "spikes":
-        high = hsi.max(axis=(1, 2), keepdims=True) * random.uniform(1, 3, hsi.shape)
-        result = np.where(random.random(hsi.shape) < SPIKES, high, hsi)
+        high = hsi.max(axis=(1, 2), keepdims=True) * rng.uniform(1, 3, hsi.shape)
+        result = np.where(rng.random(hsi.shape) < SPIKES, high, hsi)
     else:
-        result = hsi * (1 + GAIN * random.normal(size=(len(hsi), 1, hsi.shape[2])))
+        result = hsi * (1 + GAIN * rng.normal(size=(len(hsi), 1, hsi.shape[2])))
     return result.astype(hsi.dtype)

@@ -172,7 +172,11 @@ def test_what_cannot_be_is_said(problem, tmp_path):
     ):
         with pytest.raises(HSFusionError, match="adaptation"):
             broken()
-    save_model(tmp_path / "ddrf.safetensors", {}, {**CARD, "spectral_mode": "full-band"})
+    save_model(
+        tmp_path / "ddrf.safetensors",
+        {},
+        {**CARD, "spectral_mode": "full-band", "bands": 8, "msi_bands": 3, "window": 32, "overlap": 8},
+    )
     with pytest.raises(HSFusionError, match="only models in mode 'subspace' can be adapted"):
         adapt(
             AdaptationRequest.from_message(tensors, plain),

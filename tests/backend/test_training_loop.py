@@ -97,7 +97,15 @@ def test_averages_of_one_run_are_averaged(trainer, tmp_path):
 
 
 def test_a_run_is_averaged_with_the_model_that_it_started_from(trainer, tmp_path):
-    card = {"name": "m", "architecture": "none", "spectral_mode": "subspace"}
+    card = {
+        "name": "m",
+        "architecture": "none",
+        "spectral_mode": "subspace",
+        "components": 2,
+        "settings": {},
+        "schedule": {"kind": "zero-terminal-cosine", "steps": 100},
+        "default_steps": 1,
+    }
     one, model = trainer(), tmp_path / "model.safetensors"
     start = {name: value.clone() for name, value in one.average.items()}
     save_model(model, start, card)

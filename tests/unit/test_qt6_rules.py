@@ -35,14 +35,16 @@ def complaints(source: str) -> list[str]:
             if name.split(".")[0].startswith(("PyQt", "PySide", "sip")) or name in GONE or name.startswith(COMPILED):
                 found.append(f"{node.lineno}: import of {name}")
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
             continue
         if node.attr in GONE:
             found.append(f"{node.lineno}: {node.attr}")
-        # Qt.UserRole ends at a class's member: only an enum's value is written so, and it lacks the enum's name.
+        # Qt.UserRole ends at a class's member: only an enum's value is written so, and it lacks the enum's name. What
+        # is called is a class within a class.
         owner = node.value.id if isinstance(node.value, ast.Name) else ""
-        if owner in classes and node.attr[0].isupper() and not node.attr.isupper() and id(node) not in inner:
+        if owner in classes and node.attr[0].isupper() and not node.attr.isupper() and id(node) not in inner | called:
             found.append(f"{node.lineno}: {owner}.{node.attr} is an enum's value without its scope")
     return found
 
@@ -76,6 +78,7 @@ def test_what_qt6_does_not_take_is_found(line):
         "from qgis.core import Qgis\nlevel, version = Qgis.MessageLevel.Warning, Qgis.QGIS_VERSION",
         "from qgis.core import QgsProcessingParameterNumber as Number\nkind = Number.Type.Double",
         "dialog.exec()",
+        "from qgis.core import QgsPalettedRasterRenderer as Renderer\nentry = Renderer.Class(1, colour, 'cloud')",
     ],
 )
 def test_what_both_take_is_left_alone(line):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hsfusion.models.errors import RunCancelled
+from hsfusion.models.listener import SILENT, Listener
 from hsfusion.models.observation import Degradation, Sampling, noise_std
 from hsfusion.models.scene.block import Samples, coarse_samples, whole_block
 from hsfusion.models.scene.subspace.outside import OutsideFit, fit_outside
@@ -28,7 +30,7 @@ def fitted(truth: np.ndarray, components: int, snr_db: float = 0.0) -> tuple[Sam
     samples = coarse_samples([whole_block(hsi.astype(np.float32), truth[[2, 9, 15]])], SAMPLING)
     low = (samples.low - samples.low.mean(axis=0)) / samples.low.std(axis=0)
     subspace = fit_subspace(samples.spectra, components)
-    return samples, subspace, fit_outside(samples, low, subspace, SAMPLING, lambda: None)
+    return samples, subspace, fit_outside(samples, low, subspace, SAMPLING, SILENT)
 
 
 def test_the_gate_lets_signal_through_and_keeps_noise_out(truth):
@@ -53,8 +55,9 @@ def test_a_larger_subspace_leaves_less_to_be_unsure_of(truth):
 def test_it_may_be_ended(truth):
     samples, subspace, _ = fitted(truth, 2)
 
-    def stop() -> None:
-        raise InterruptedError
+    class Cancelled(Listener):
+        def cancelled(self) -> bool:
+            return True
 
-    with pytest.raises(InterruptedError):
-        fit_outside(samples, samples.low, subspace, SAMPLING, stop)
+    with pytest.raises(RunCancelled):
+        fit_outside(samples, samples.low, subspace, SAMPLING, Cancelled())

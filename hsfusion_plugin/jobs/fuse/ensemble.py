@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any, Callable
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -40,8 +41,10 @@ def check_folder(folder: str, size: int = 0) -> Path:
         raise HSFusionError(
             f"ENSEMBLE: '{path}' cannot be made ({error.strerror or error}): choose another folder."
         ) from error
-    if any(path.glob("member_*.tif")) and not (path / SUMMARY).is_file():
-        raise HSFusionError(f"ENSEMBLE: '{path}' holds files named member_*.tif already: choose an empty folder.")
+    if {file.name for file in path.glob("member_*.tif")} - _members_of_earlier(path):
+        raise HSFusionError(
+            f"ENSEMBLE: '{path}' holds files named member_*.tif that are no ensemble's: choose an empty folder."
+        )
     if free < size:
         raise HSFusionError(
             f"ENSEMBLE: '{path}' has {free / 1e9:.2f} GB left and up to {size / 1e9:.2f} GB are needed: free some "
@@ -87,6 +90,7 @@ def open_ensemble(
     are whole.
     """
     path = check_folder(folder, draw.count * size)
+    earlier = _members_of_earlier(path)
     digits = len(str(draw.count))
     ensemble = Ensemble(path, draw, [], progress)
     try:
@@ -104,7 +108,8 @@ def open_ensemble(
     with ExitStack() as stack:
         for writer in reversed(ensemble.writers):
             stack.push(writer)
-    _remove_others(path, ensemble.writers)
+    for name in earlier - {writer.path.name for writer in ensemble.writers}:
+        (path / name).unlink(missing_ok=True)
 
 
 def write_summary(ensemble: Ensemble, bands: list[BandInfo], record: dict[str, Any]) -> None:
@@ -122,12 +127,13 @@ def write_summary(ensemble: Ensemble, bands: list[BandInfo], record: dict[str, A
     write_text(ensemble.folder / STACK, _vrt(ensemble.writers, bands), "ENSEMBLE")
 
 
-def _remove_others(folder: Path, writers: list[RasterWriter]) -> None:
-    """Members of an earlier ensemble that was larger."""
-    kept = {writer.path.name for writer in writers}
-    for old in folder.glob("member_*.tif"):
-        if old.name not in kept:
-            old.unlink()
+def _members_of_earlier(folder: Path) -> set[str]:
+    """Names of the members of an ensemble that was written here before, as its own summary lists them; no others."""
+    try:
+        files = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["files"]
+        return {name for name in files if re.fullmatch(r"member_\d+\.tif", name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _vrt(writers: list[RasterWriter], bands: list[BandInfo]) -> str:
@@ -147,7 +153,7 @@ def _vrt(writers: list[RasterWriter], bands: list[BandInfo]) -> str:
                 f"    <NoDataValue>{first.nodata}</NoDataValue>",
                 f"    <Scale>{first.scale:.17g}</Scale>",
                 "    <SimpleSource>",
-                f"      <SourceFilename relativeToVRT={quoteattr('1')}>{escape(writer.path.name)}</SourceFilename>",
+                f'      <SourceFilename relativeToVRT="1">{escape(writer.path.name)}</SourceFilename>',
                 f"      <SourceBand>{band + 1}</SourceBand>",
                 "    </SimpleSource>",
                 "  </VRTRasterBand>",

@@ -49,7 +49,7 @@ def say_estimates(pair: Pair, estimates: Estimates, progress: Progress) -> None:
         f"PSF: FWHM {sampling.fwhm_x:.2f} x {sampling.fwhm_y:.2f} HSI pixels (columns x rows, {estimates.psf_source}); "
         f"shift: {east:.2f} east, {south:.2f} south MSI pixels ({estimates.shift_source})."
     )
-    if estimates.geometry is not None and (said := displacement.sentence(estimates.geometry)):
+    if said := displacement.sentence(estimates.geometry):
         progress.info(said)
     bands = ", ".join(
         f"{number + 1}: {gain:.3g}, {100 * share:.1f} %"

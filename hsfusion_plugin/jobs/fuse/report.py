@@ -111,7 +111,7 @@ def _estimates(pair: Pair, estimates: Estimates) -> list[reports.Quantity]:
             "MSI pixels",
             estimates.shift_source,
         ),
-        *([] if estimates.geometry is None else displacement.quantities(estimates.geometry)),
+        *displacement.quantities(estimates.geometry),
         reports.Quantity("SNR of the HSI", round(estimates.snr_db, 1), "dB", "median over bands; estimated"),
         reports.Quantity("Spectral subspace", scene.subspace.components, "components", "noise-whitened"),
         *msi_quantities(pair, estimates),

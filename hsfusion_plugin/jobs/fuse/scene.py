@@ -148,7 +148,7 @@ def provenance(pair: Pair, estimates: Estimates, request: FusionRequest) -> dict
             "source": estimates.psf_source,
         },
         "shift": {**_axes(estimates.shift), "unit": "MSI pixels", "source": estimates.shift_source},
-        "displacement": None if estimates.geometry is None else displacement.record(estimates.geometry),
+        "displacement": displacement.record(estimates.geometry),
         "phase": {**_axes((pair.alignment.phase_y, pair.alignment.phase_x)), "unit": "MSI pixels"},
         "srf": {"response": scene.spectral_response, "offset": scene.spectral_offset},
         "gain": scene.spectral_response.sum(axis=1),

@@ -78,9 +78,9 @@ def quantities(geometry: Geometry) -> list[reports.Quantity]:
     ]
 
 
-def figure(pair: Pair, geometry: Geometry | None) -> reports.FieldFigure | None:
+def figure(pair: Pair, geometry: Geometry) -> reports.FieldFigure | None:
     """The arrows of a report; None where one shift does for all."""
-    if geometry is None or geometry.displacement is None or geometry.sampling.displacement is None:
+    if geometry.displacement is None or geometry.sampling.displacement is None:
         return None
     a, ratio, found = pair.alignment, geometry.sampling.ratio, geometry.displacement
     rows, cols = a.scene_shape

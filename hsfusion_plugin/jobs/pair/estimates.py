@@ -53,7 +53,7 @@ class Estimates:
     shift: tuple[float, float]
     shift_source: str
     warnings: list[str]
-    geometry: Geometry | None = None
+    geometry: Geometry
     nominal: bool = False
     largest: float = 0.0
     snr_db: float = float("nan")

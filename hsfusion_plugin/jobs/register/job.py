@@ -50,7 +50,6 @@ def run(request: RegisterRequest, progress: Progress) -> dict[str, Any]:
             check_writable(path, role=role, inputs=[one for one in inputs if one])
     pair = Pair.open(request, progress)
     estimates = estimate(pair, request, progress.part(0.0, 0.7))
-    assert estimates.geometry is not None
     if said := displacement.sentence(estimates.geometry):
         progress.info(said)
     if request.output:
@@ -121,7 +120,6 @@ def _geotransform(pair: Pair) -> tuple[float, ...]:
 
 def _record(request: RegisterRequest, estimates: Estimates) -> dict[str, Any]:
     south, east = estimates.shift
-    assert estimates.geometry is not None
     return {
         "version": VERSION,
         "method": "register",
@@ -133,7 +131,6 @@ def _record(request: RegisterRequest, estimates: Estimates) -> dict[str, Any]:
 
 
 def _report(request: RegisterRequest, pair: Pair, estimates: Estimates) -> reports.DisplacementReport:
-    assert estimates.geometry is not None
     south, east = estimates.shift
     shift = reports.Quantity("Shift", f"{east:.2f} east, {south:.2f} south", "MSI pixels", estimates.shift_source)
     parameters = request.parameters()

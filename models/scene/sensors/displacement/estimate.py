@@ -193,7 +193,6 @@ def _told(misfit: Misfit, fit: Fit, start: Sampling, held_out: tuple[float, floa
 def _similarity(fit: Fit, spread: np.ndarray) -> tuple[Estimate, Estimate]:
     """Turn and scale nearest to the whole displacement, with what the fitted numbers' covariance says of them."""
     d = fit.sampling.displacement
-    assert d is not None
     y, x = np.meshgrid(*(np.linspace(0, size - 1, 9) for size in d.scene_shape), indexing="ij")
     places = np.column_stack([y.ravel(), x.ravel()])
     basis, columns = fit.free.field_basis(places, d.scene_shape), []

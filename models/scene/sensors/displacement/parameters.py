@@ -105,7 +105,6 @@ class Free:
 def turned(places: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
     """How a radian of turn and a unit of log scale move each place (N, 2): two arrays (2, N)."""
     d = sampling.displacement
-    assert d is not None
     from_y, from_x = (places[:, axis] - (size - 1) / 2 for axis, size in enumerate(d.scene_shape))
     cos, sin = d.scale * np.cos(np.radians(d.turn)), d.scale * np.sin(np.radians(d.turn))
     longer = np.stack([cos * from_y + sin * from_x, cos * from_x - sin * from_y])

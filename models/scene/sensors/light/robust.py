@@ -51,11 +51,11 @@ def robust_weights(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
 
 def _started(predictors: np.ndarray, low: np.ndarray) -> np.ndarray:
     """The best (K, l) of the random starts."""
-    random = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     size = min(len(low), 4 * predictors.shape[1])
     best = (np.inf, np.zeros((predictors.shape[1], low.shape[1])))
     for _ in range(DRAWS):
-        chosen = random.choice(len(low), size, replace=False)
+        chosen = rng.choice(len(low), size, replace=False)
         fit = weighted_fit(predictors[chosen], low[chosen], np.ones(size))
         for _ in range(CONCENTRATIONS):
             rest = low - predictors @ fit
