@@ -34,7 +34,7 @@ def fused(pair, tmp_path_factory) -> str:
 
 
 def assess(pair: pairs.Pair, path, **more) -> dict:
-    return assessment.run(AssessmentRequest(str(path), str(pair.hsi), str(pair.msi), **more), Progress())
+    return assessment.run(AssessmentRequest(fused=str(path), hsi=str(pair.hsi), msi=str(pair.msi), **more), Progress())
 
 
 def write(path, cube, **more) -> str:

@@ -216,7 +216,7 @@ def wait_for(condition, seconds: float = 90.0):
 def long_run(qgis_process, backend, pair, out):
     """A fusion in the midst of a tile that takes minutes: (process, pid of its backend)."""
     process = qgis_process.start(
-        "hsfusion:fuse", backend, HSI=pair.hsi, MSI=pair.msi, GUARD="false", SAMPLES=64, STEPS=1000,
+        "hsfusion:fuse", backend, HSI=pair.hsi, MSI=pair.msi, GUARD="false", SAMPLES=48, STEPS=1000,
         OUTPUT=out / "fused.tif", REPORT=out / "report.html",
     )  # fmt: skip
     try:

@@ -59,14 +59,13 @@ def test_what_strips_take(tmp_path, options, expected):
 _THREADS = """
 import sys, types
 package = types.ModuleType("hsfusion"); package.__path__ = [sys.argv[1]]; sys.modules["hsfusion"] = package
-import ctypes, numpy
+import numpy
 numpy.ones((9, 9)) @ numpy.ones((9, 9))
-from hsfusion.hsfusion_plugin.jobs import bounds
+from hsfusion.hsfusion_plugin.jobs.run import linear_algebra, process_limits
 def threads():
-    return [f() for p in bounds._openblas() for l in [ctypes.CDLL(p)] for n in bounds._SETTERS
-            for f in [getattr(l, n.replace("_set_", "_get_"), None)] if f]
+    return [count() for _, count in linear_algebra._openblas()]
 before = threads()
-with bounds.bounded():
+with process_limits.bounded():
     inside = threads()
 print(all(n == 1 for n in inside), before == threads())
 """

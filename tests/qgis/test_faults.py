@@ -130,7 +130,7 @@ def surroundings(tmp_path, monkeypatch):
 
 def request(pair: pairs.Pair, folder: Path, **more) -> FusionRequest:
     given = {"guard": False, "psf_fwhm": 1.1, "shift_x": 0.0, "shift_y": 0.0, "tile_size": 64, "backend": "remote"}
-    return FusionRequest(str(pair.hsi), str(pair.msi), str(folder / "fused.tif"), **{**given, **more})
+    return FusionRequest(hsi=str(pair.hsi), msi=str(pair.msi), output=str(folder / "fused.tif"), **{**given, **more})
 
 
 def kept(tmp_path: Path) -> int:

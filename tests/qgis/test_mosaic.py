@@ -24,7 +24,9 @@ def wanted(tmp_path_factory) -> FusionRequest:
     """A mosaic in four windows."""
     folder = tmp_path_factory.mktemp("pair")
     made = make_pair(folder)
-    return FusionRequest(str(made.hsi), str(made.msi), output=str(folder / "mosaic.tif"), method="loc", tile_size=64)
+    return FusionRequest(
+        hsi=str(made.hsi), msi=str(made.msi), output=str(folder / "mosaic.tif"), method="loc", tile_size=64
+    )
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ def test_cancel_during_a_tile(qgis_process, pair, untrained, out):
     """SIGINT while the backend samples: < 2 s, exit code 1, no file, no process left over."""
     _, hsi, msi = pair
     process = qgis_process.start(
-        FUSE, HSI=hsi, MSI=msi, MODEL_FILE=untrained, GUARD="false", STEPS=1000, SAMPLES=64, OUTPUT=out / "fused.tif"
+        FUSE, HSI=hsi, MSI=msi, MODEL_FILE=untrained, GUARD="false", STEPS=1000, SAMPLES=48, OUTPUT=out / "fused.tif"
     )
     try:
         deadline = time.monotonic() + 120

@@ -193,7 +193,7 @@ def test_no_room_is_said_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     with (
-        pytest.raises(HSFusionError, match="0.00 GB left and up to 0.12 GB"),
+        pytest.raises(HSFusionError, match="1.00 MB left and up to 0.12 GB"),
         RasterWriter(tmp_path / "out.tif", 1000, 1000, 30, GRID),
     ):
         pytest.fail("the work must not begin")

@@ -34,7 +34,7 @@ def test_closed_forms_have_no_seam(tmp_path, method, provider):
     pair, images = pairs.make_pair(tmp_path), {}
     for size in (TILE, 512):
         out = tmp_path / f"{size}.tif"
-        request = FusionRequest(str(pair.hsi), str(pair.msi), str(out), method=method, tile_size=size)
+        request = FusionRequest(hsi=str(pair.hsi), msi=str(pair.msi), output=str(out), method=method, tile_size=size)
         result = classical.run(request, Progress())
         assert result["USED_METHOD"] == method
         images[size] = pairs.read(out)

@@ -67,7 +67,7 @@ def work(tmp_path, monkeypatch) -> Path:
 def request_(tmp_path) -> FusionRequest:
     for name in ("hsi", "msi"):
         (tmp_path / name).write_bytes(b"pixels")
-    return FusionRequest(str(tmp_path / "hsi"), str(tmp_path / "msi"), output=str(tmp_path / "out.tif"))
+    return FusionRequest(hsi=str(tmp_path / "hsi"), msi=str(tmp_path / "msi"), output=str(tmp_path / "out.tif"))
 
 
 def ask(client, number: int, model: str = "m"):

@@ -24,7 +24,7 @@ from hsfusion.tests.qgis import pairs
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     made = pairs.make_pair(tmp_path_factory.mktemp("pair"))
-    request = FusionRequest(str(made.hsi), str(made.msi), psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
+    request = FusionRequest(hsi=str(made.hsi), msi=str(made.msi), psf_fwhm=1.1, shift_x=0.0, shift_y=0.0)
     pair = Pair.open(request, Progress())
     return pair, estimate(pair, request, Progress()).scene
 

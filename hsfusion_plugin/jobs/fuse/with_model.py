@@ -16,7 +16,6 @@ from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, coming_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
-from ..diagnose.blas import one_thread
 from ..methods.card_line import card_line
 from ..methods.choice import (
     beyond_training,
@@ -34,6 +33,7 @@ from ..methods.method import Method
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair
 from ..request import FusionRequest, ModelRequest
+from ..run.linear_algebra import one_thread
 from ..run.progress import Progress
 from .log import say_backend, say_estimates, say_model, say_pair, say_times
 from .outputs import check_request

@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from osgeo import gdal
 
 from ....models.heap import libc
+from .linear_algebra import one_thread
 
-# Bytes; GDAL's own choice is a twentieth of the machine's memory. A tile reads a block once, and of all bands of its
-# own the next tile would find
-# none but in a cache of dozens of megabytes.
+# Bytes; GDAL's own choice is a twentieth of the machine's memory. A tile reads a block once, and the next tile would
+# find the blocks of all bands only in a cache of dozens of megabytes.
 BLOCK_CACHE = 4_000_000
 LARGEST_CACHE = 256_000_000  # where rasters in strips need more, see `make_room`
-_SETTERS = ("openblas_set_num_threads", "openblas_set_num_threads64_", "scipy_openblas_set_num_threads64_")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGE_ARRAY = 1 << 20  # bytes
 _lock = threading.Lock()
 _running = 0
-_restore: list[Callable[[], object]] = []
+_restore = ExitStack()
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Inside, GDAL keeps at most BLOCK_CACHE bytes of blocks, and linear algebra works on one thread: tiles overlap in
-    threads of our own, the backend has the other cores, and threads that spin while they wait for a core cost more
-    than they give. Jobs at the same time share it.
+    """Inside, GDAL keeps at most BLOCK_CACHE bytes of blocks, and linear algebra works on one thread. Jobs at the same
+    time share it.
     """
     global _running
     with _lock:
         _running += 1
         if _running == 1:
             _return_memory()
-            _restore[:] = [*_limit_cache(), *_limit_threads()]
+            _limit_cache()
+            _restore.enter_context(one_thread())
     try:
         yield
     finally:
         with _lock:
             _running -= 1
             if _running == 0:
-                for undo in _restore:
-                    undo()
-                _restore.clear()
+                _restore.close()
 
 
 def make_room(strips: int) -> None:
@@ -68,37 +62,7 @@ def _return_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 4 * _LARGE_ARRAY)
 
 
-def _limit_cache() -> list[Callable[[], object]]:
+def _limit_cache() -> None:
     before = gdal.GetCacheMax()
     gdal.SetCacheMax(min(before, BLOCK_CACHE))
-    return [lambda: gdal.SetCacheMax(before)]
-
-
-def _limit_threads() -> list[Callable[[], object]]:
-    """OpenBLAS alone can be told while it runs; where numpy uses another library nothing changes."""
-    undo: list[Callable[[], object]] = []
-    for path in _openblas():
-        try:
-            library = ctypes.CDLL(path)
-        except OSError:  # not a library after all
-            continue
-        for name in _SETTERS:
-            setter, getter = getattr(library, name, None), getattr(library, name.replace("_set_", "_get_"), None)
-            if setter is None or getter is None:
-                continue
-            before = int(getter())
-            if before > 1:
-                setter(1)
-                undo.append(lambda setter=setter, before=before: setter(before))
-            break
-    return undo
-
-
-def _openblas() -> list[str]:
-    """The OpenBLAS libraries in this process's memory; none where the system does not tell (Windows, macOS)."""
-    try:
-        loaded = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    paths = {path for path in re.findall(r"(/\S+)", loaded) if re.search(r"openblas|lib(c?blas|lapack)\.so", path)}
-    return sorted(paths)
+    _restore.callback(gdal.SetCacheMax, before)
