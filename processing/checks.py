@@ -117,7 +117,7 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
     if not _is_path(value, context):
         return None
     from ..hsfusion_plugin.jobs.products.inputs import names_product
-    from ..hsfusion_plugin.rasters.raster import Raster
+    from ..hsfusion_plugin.rasters.reading.raster import Raster
 
     try:
         if not names_product(value):
@@ -129,7 +129,7 @@ def _raster_problem(name: str, value: Any, context: QgsProcessingContext) -> str
 
 def _output_problem(algorithm: QgsProcessingAlgorithm, parameters: dict[str, Any]) -> str | None:
     """Outputs must be writable and must not fall on an input or on each other."""
-    from ..hsfusion_plugin.rasters.staging import check_outputs  # GDAL is not needed to list the algorithms
+    from ..hsfusion_plugin.rasters.writing.staging import check_outputs  # GDAL is not needed to list the algorithms
 
     inputs = [
         parameters[definition.name()]

@@ -15,8 +15,8 @@ from ...models.observation.response import gaussian_response, relative_curves
 from ...models.scene.block import coarse_samples
 from ...models.scene.sensors.registration import LEAST_PIXELS, Estimate
 from ..errors import HSFusionError
-from ..rasters.colour import colour_bands
-from ..rasters.staging import check_outputs, write_text
+from ..rasters.writing.colour import colour_bands
+from ..rasters.writing.staging import check_outputs, write_text
 from .fuse.outputs import msi_ranges
 from .pair import displacement
 from .pair.estimates import Estimates, estimate, nominal_response

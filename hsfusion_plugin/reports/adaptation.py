@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..rasters.staging import write_text
+from ..rasters.writing.staging import write_text
 from .contents import Origin, Quantity
 from .figures import curve_figure
 from .page import Charts, render

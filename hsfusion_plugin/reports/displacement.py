@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..rasters.staging import write_text
+from ..rasters.writing.staging import write_text
 from .contents import FieldFigure, Origin, Quantity
 from .field import draw_field
 from .page import Charts, render

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..rasters.colour import stretch
+from ..rasters.writing.colour import stretch
 from .contents import FieldFigure
 from .pictures import shrink
 from .png import data_uri, encode_rgba

@@ -15,8 +15,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ...models.metrics import CONVENTIONS
-from ..rasters.provenance import plain_json
-from ..rasters.staging import write_text
+from ..rasters.writing.provenance import plain_json
+from ..rasters.writing.staging import write_text
 from .contents import EvaluationReport, FusionReport, Map, PixelSpectra
 from .field import draw_field
 from .figures import band_figure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..rasters.colour import stretch
+from ..rasters.writing.colour import stretch
 from .contents import Map, Picture
 from .png import data_uri, encode_palette, encode_rgba
 

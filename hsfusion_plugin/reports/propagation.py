@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rasters.staging import write_text
+from ..rasters.writing.staging import write_text
 from .contents import Map, Origin
 from .figures import interval_figure
 from .page import Charts, render

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..rasters.staging import write_text
+from ..rasters.writing.staging import write_text
 from .contents import FieldFigure, Origin, Picture, Quantity
 from .field import draw_field
 from .figures import band_figure

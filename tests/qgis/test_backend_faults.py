@@ -14,7 +14,7 @@ import pytest
 
 from hsfusion.hsfusion_plugin.backend.local.interpreter import find_python
 from hsfusion.hsfusion_plugin.backend.settings import Settings
-from hsfusion.hsfusion_plugin.rasters.staging import write_text
+from hsfusion.hsfusion_plugin.rasters.writing.staging import write_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.pair.soft_bands import own_sizes
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.tests.qgis import pairs

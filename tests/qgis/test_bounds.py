@@ -10,7 +10,7 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.jobs.run.process_limits import BLOCK_CACHE, LARGEST_CACHE, bounded, make_room
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 
 ROOT = Path(__file__).resolve().parents[2]
 

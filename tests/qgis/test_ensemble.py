@@ -12,7 +12,7 @@ from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.fuse import ensemble, with_model
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 

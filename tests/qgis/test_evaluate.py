@@ -16,9 +16,9 @@ from hsfusion.hsfusion_plugin.jobs.evaluate import job as evaluation
 from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evaluate_rasters
 from hsfusion.hsfusion_plugin.jobs.run import memory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.metrics import NUMBERS, evaluate
 

@@ -20,9 +20,9 @@ from hsfusion.hsfusion_plugin.jobs.products.inputs import open_pair, open_single
 from hsfusion.hsfusion_plugin.jobs.products.job import ProductRequest, run
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.align import align
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.warp import mask_on_grid_of
+from hsfusion.hsfusion_plugin.rasters.grids.align import align
+from hsfusion.hsfusion_plugin.rasters.grids.warp import mask_on_grid_of
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import pairs, products
 from hsfusion.tests.qgis.miniatures import commercial, dlr, envi, hdf, tiles
 from hsfusion.tests.qgis.miniatures.truth import Truth, write_tiff

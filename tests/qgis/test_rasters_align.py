@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal, osr
 
-from hsfusion.hsfusion_plugin.rasters.align import align, same_crs
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.grids.align import align, same_crs
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import coarse_shape
 

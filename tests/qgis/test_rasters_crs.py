@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osgeo import gdal, osr
 
-from hsfusion.hsfusion_plugin.rasters.align import align
-from hsfusion.hsfusion_plugin.rasters.crs import same_crs, same_there
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.warp import on_grid_of
+from hsfusion.hsfusion_plugin.rasters.grids.align import align
+from hsfusion.hsfusion_plugin.rasters.grids.crs import same_crs, same_there
+from hsfusion.hsfusion_plugin.rasters.grids.warp import on_grid_of
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import products
 
 BANDS = 5

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo, full_description
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.wavelengths import unit_in_nm, wavelength_in_text
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo, full_description
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.reading.wavelengths import unit_in_nm, wavelength_in_text
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
 
 UTM = 'LOCAL_CS["grid",UNIT["metre",1]]'
 GRID = (500000.0, 30.0, 0.0, 5800000.0, 0.0, -30.0)

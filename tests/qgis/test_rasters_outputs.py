@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.rasters.files_behind import files_behind, identity
-from hsfusion.hsfusion_plugin.rasters.provenance import write_provenance
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.sidecars import written_sidecar
-from hsfusion.hsfusion_plugin.rasters.staging import check_outputs, check_writable, write_text
-from hsfusion.hsfusion_plugin.rasters.style import write_style
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.reading.files_behind import files_behind, identity
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.writing.provenance import write_provenance
+from hsfusion.hsfusion_plugin.rasters.writing.sidecars import written_sidecar
+from hsfusion.hsfusion_plugin.rasters.writing.staging import check_outputs, check_writable, write_text
+from hsfusion.hsfusion_plugin.rasters.writing.style import write_style
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
 from hsfusion.models.errors import HSFusionError
 
 GRID = (500000.0, 10.0, 0.0, 5800000.0, 0.0, -10.0)

@@ -9,10 +9,10 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.align import align
-from hsfusion.hsfusion_plugin.rasters.bands import band_report, usable_bands
-from hsfusion.hsfusion_plugin.rasters.masks import read_mask
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.grids.align import align
+from hsfusion.hsfusion_plugin.rasters.reading.bands import band_report, usable_bands
+from hsfusion.hsfusion_plugin.rasters.reading.masks import read_mask
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.models.errors import HSFusionError
 
 GRID = (1000.0, 10.0, 0.0, 2000.0, 0.0, -10.0)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from qgis.core import QgsProject, QgsRasterLayer
 
-from hsfusion.hsfusion_plugin.rasters.colour import colour_bands, stretch
-from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.style import write_ramp_style, write_style
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.writing.colour import colour_bands, stretch
+from hsfusion.hsfusion_plugin.rasters.writing.style import write_ramp_style, write_style
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
 
 VISIBLE = [2100.0, 470.0, 900.0, 660.0, 1600.0, 550.0]
 
@@ -145,7 +145,7 @@ def test_without_a_qgis_application_nothing_breaks(make):
     path = make(VISIBLE)
     code = (
         "import sys\n"
-        "from hsfusion.hsfusion_plugin.rasters.style import write_style\n"
+        "from hsfusion.hsfusion_plugin.rasters.writing.style import write_style\n"
         "sys.exit(0 if write_style(sys.argv[1]) in (True, False) else 1)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True).returncode == 0

@@ -12,7 +12,7 @@ from hsfusion.hsfusion_plugin.errors import HSFusionError
 from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import foreign_grids, pairs, products
 from hsfusion.tests.qgis.test_rasters_warp import GRIDS, fused
 

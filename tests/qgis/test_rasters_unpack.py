@@ -12,9 +12,9 @@ from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import Cancelled, HSFusionError
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters import unpack
 from hsfusion.hsfusion_plugin.rasters.products.reading import subdatasets as cubes
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.reading import unpack
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import pairs, products
 
 pytestmark = pytest.mark.skipif(gdal.GetDriverByName("netCDF") is None, reason="this GDAL reads no netCDF")

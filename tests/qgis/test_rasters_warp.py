@@ -10,8 +10,8 @@ from hsfusion.hsfusion_plugin.jobs.fuse import with_closed_form as classical
 from hsfusion.hsfusion_plugin.jobs.pair.pair import Pair
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.warp import on_grid_of
+from hsfusion.hsfusion_plugin.rasters.grids.warp import on_grid_of
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import foreign_grids, pairs
 
 TURN = np.deg2rad(12.0)

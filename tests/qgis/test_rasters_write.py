@@ -15,13 +15,13 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import Cancelled
-from hsfusion.hsfusion_plugin.rasters import staging
-from hsfusion.hsfusion_plugin.rasters.metadata import BandInfo
-from hsfusion.hsfusion_plugin.rasters.provenance import metadata_items, write_provenance
-from hsfusion.hsfusion_plugin.rasters.quicklook import quicklook_png
-from hsfusion.hsfusion_plugin.rasters.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.staging import check_writable, staged, write_text
-from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter, int16_scale
+from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
+from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
+from hsfusion.hsfusion_plugin.rasters.writing import staging
+from hsfusion.hsfusion_plugin.rasters.writing.provenance import metadata_items, write_provenance
+from hsfusion.hsfusion_plugin.rasters.writing.quicklook import quicklook_png
+from hsfusion.hsfusion_plugin.rasters.writing.staging import check_writable, staged, write_text
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, int16_scale
 from hsfusion.models.errors import HSFusionError
 
 GRID = (4e5, 10.0, 0.0, 5.8e6, 0.0, -10.0)
@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     script.write_text(
         "import resource, signal, sys\n"
         "import numpy as np\n"
-        "from hsfusion.hsfusion_plugin.rasters.writer import RasterWriter\n"
+        "from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter\n"
         "from hsfusion.models.errors import HSFusionError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
@@ -334,7 +334,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_what_a_living_one
     script = (
         "import sys, time, types, pathlib\n"
         "package = types.ModuleType('hsfusion'); package.__path__ = [sys.argv[1]]; sys.modules['hsfusion'] = package\n"
-        "from hsfusion.hsfusion_plugin.rasters.staging import staged\n"
+        "from hsfusion.hsfusion_plugin.rasters.writing.staging import staged\n"
         "with staged(pathlib.Path(sys.argv[2]) / 'big.tif') as inside:\n"
         "    inside.write_bytes(b'half'); print('there', flush=True); time.sleep(60)\n"
     )

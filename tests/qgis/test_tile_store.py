@@ -15,7 +15,7 @@ from hsfusion.hsfusion_plugin.jobs.methods import kept_tiles as tile_store
 from hsfusion.hsfusion_plugin.jobs.methods.kept_tiles import TileStore, kept_tiles, tile_key
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
-from hsfusion.hsfusion_plugin.rasters.staging import amount, check_writable
+from hsfusion.hsfusion_plugin.rasters.writing.staging import amount, check_writable
 from hsfusion.models.errors import HSFusionError
 
 TILE = {"y": np.arange(6, dtype=np.float32).reshape(1, 2, 3)}

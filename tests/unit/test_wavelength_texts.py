@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsfusion.hsfusion_plugin.rasters.wavelengths import number, number_list, spectral_text, wavelengths_in_names
+from hsfusion.hsfusion_plugin.rasters.reading.wavelengths import (
+    number,
+    number_list,
+    spectral_text,
+    wavelengths_in_names,
+)
 
 UNITS = {"nm": 1.0, "Nanometers": 1.0, "nanometres": 1.0, "um": 1e3, "µm": 1e3, "Micrometers": 1e3, "microns": 1e3}
 CENTRES = st.integers(4000, 140000).map(lambda tenths: tenths / 10)

@@ -19,7 +19,7 @@ from ...backend.client.client import Client
 from ...backend.local.session import backend_kind, open_backend
 from ...backend.settings import Settings
 from ...errors import HSFusionError
-from ...rasters.staging import check_outputs, staged
+from ...rasters.writing.staging import check_outputs, staged
 from ..fuse.log import say_backend, say_estimates, say_model, say_pair
 from ..methods.choice import check_card, chosen_name, is_closed_form, local_card, remote_card
 from ..pair.estimates import Estimates, estimate

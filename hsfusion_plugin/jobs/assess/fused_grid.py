@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...errors import HSFusionError
-from ...rasters.crs import same_there
-from ...rasters.raster import Raster
+from ...rasters.grids.crs import same_there
+from ...rasters.reading.raster import Raster
 from ..pair.pair import Pair
 
 SAME_PLACE = 0.02  # pixels by which the grids may differ

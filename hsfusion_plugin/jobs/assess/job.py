@@ -22,8 +22,8 @@ from ....models.scene.methods.subspace import Place
 from ....models.scene.tiles.plan import place_of
 from ....models.scene.window import Window
 from ...errors import HSFusionError
-from ...rasters.raster import Raster
-from ...rasters.staging import check_outputs
+from ...rasters.reading.raster import Raster
+from ...rasters.writing.staging import check_outputs
 from ..evaluate.table import check_table_name
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair

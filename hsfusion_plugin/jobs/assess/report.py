@@ -14,13 +14,13 @@ import numpy as np
 
 from ....hsfusion_plugin import reports
 from ....models.observation import Sampling, Upsampling
-from ...rasters.colour import colour_bands
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import plain_json
-from ...rasters.raster import Raster
-from ...rasters.staging import write_text
-from ...rasters.style import write_ramp_style
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.reading.raster import Raster
+from ...rasters.writing.colour import colour_bands
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
+from ...rasters.writing.style import write_ramp_style
+from ...rasters.writing.writer import RasterWriter
 from ..estimate_sensor import sensor_quantities
 from ..fuse.outputs import msi_ranges
 from ..pair.estimates import Estimates

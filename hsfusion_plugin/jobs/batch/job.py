@@ -11,7 +11,7 @@ from typing import Any
 
 from ...backend.local.session import one_backend
 from ...errors import Cancelled, HSFusionError
-from ...rasters.staging import check_writable
+from ...rasters.writing.staging import check_writable
 from ..fuse import with_model
 from ..request import FusionRequest
 from ..run.progress import Progress

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ....models.version import VERSION
-from ...rasters.provenance import plain_json
-from ...rasters.staging import write_text
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
 from ..request import FusionRequest
 
 NAME = "hsfusion-batch.json"

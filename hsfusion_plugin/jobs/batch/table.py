@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...rasters.staging import write_text
+from ...rasters.writing.staging import write_text
 from .pairs import PairLine
 
 NUMBERS = ("PSF_FWHM_USED", "SHIFT_X_USED", "SHIFT_Y_USED", "HSI_CONSISTENCY", "MSI_CONSISTENCY", "GUARD_GAIN")

@@ -13,8 +13,8 @@ from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
 from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
-from ...rasters.colour import colour_bands
-from ...rasters.staging import check_outputs
+from ...rasters.writing.colour import colour_bands
+from ...rasters.writing.staging import check_outputs
 from ...reports import pick_pixels
 from ..evaluate.table import check_table_name
 from ..methods.classical import FULL_BAND

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....hsfusion_plugin import reports
-from ...rasters.provenance import plain_json
-from ...rasters.staging import write_text
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
 from ..estimate_sensor import sensor_quantities
 from ..fuse.outputs import msi_ranges
 from ..pair.estimates import Estimates

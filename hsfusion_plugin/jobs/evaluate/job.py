@@ -12,14 +12,14 @@ import numpy as np
 from ....hsfusion_plugin import reports
 from ....models.metrics import Scores, evaluate
 from ...errors import HSFusionError
-from ...rasters.colour import colour_bands
-from ...rasters.metadata import BandInfo
-from ...rasters.raster import Raster
-from ...rasters.sidecars import written_sidecar
-from ...rasters.staging import check_outputs
-from ...rasters.style import write_ramp_style
-from ...rasters.unpack import unpacked
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.reading.raster import Raster
+from ...rasters.reading.unpack import unpacked
+from ...rasters.writing.colour import colour_bands
+from ...rasters.writing.sidecars import written_sidecar
+from ...rasters.writing.staging import check_outputs
+from ...rasters.writing.style import write_ramp_style
+from ...rasters.writing.writer import RasterWriter
 from ..run.memory import available_memory
 from ..run.progress import Progress
 from ..run.temporary import LARGEST_IN_MEMORY, large_array

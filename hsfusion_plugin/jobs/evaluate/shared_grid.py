@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.crs import same_there
-from ...rasters.raster import Raster
+from ...rasters.grids.crs import same_there
+from ...rasters.reading.raster import Raster
 
 _SAME_PLACE = 0.01  # pixels by which two grids may differ at any corner
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ....models.metrics import CONVENTIONS, Scores
 from ...errors import HSFusionError
-from ...rasters.provenance import plain_json
-from ...rasters.staging import write_text
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
 from ...reports import software_versions
 
 _ALL = "all"

@@ -14,10 +14,10 @@ from typing import Any, Callable
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import plain_json
-from ...rasters.staging import write_text
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
+from ...rasters.writing.writer import RasterWriter
 from ..methods.draw import FEWEST, Draw
 from ..run.progress import Progress
 from .tiles import FusedTile

@@ -25,9 +25,9 @@ from ....models.scene.tiles.plan import Tile, plan_tiles
 from ....models.scene.window import Window
 from ....models.version import VERSION
 from ...errors import HSFusionError
-from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_outputs
-from ...rasters.writer import RasterWriter, stored_scale
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.staging import check_outputs
+from ...rasters.writing.writer import RasterWriter, stored_scale
 from ..methods.classical import Classical
 from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..methods.kept_tiles import TileStore, is_ours, run_name

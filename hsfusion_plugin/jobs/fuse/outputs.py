@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_outputs
-from ...rasters.style import write_ramp_style, write_style
-from ...rasters.writer import RasterWriter, stored_scale
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.staging import check_outputs
+from ...rasters.writing.style import write_ramp_style, write_style
+from ...rasters.writing.writer import RasterWriter, stored_scale
 from ..methods.draw import FEWEST, Draw
 from ..pair.pair import Pair
 from ..request import FusionRequest

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ....models.scene.quality import LABELS, Flag, Flags, label
-from ...rasters.align import Alignment
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import write_provenance
-from ...rasters.style import write_flag_style
-from ...rasters.writer import RasterWriter
+from ...rasters.grids.align import Alignment
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.style import write_flag_style
+from ...rasters.writing.writer import RasterWriter
 from ..request import FusionRequest
 from .tiles import FusedTile
 

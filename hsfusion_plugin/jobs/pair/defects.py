@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.scene.sensors.defects.find import Found, find_defects
 from ....models.scene.sensors.defects.prediction import Prediction
 from ....models.scene.sensors.defects.repair import Repair
-from ... import reports
-from ...rasters.align import Alignment
-from ...rasters.fill import percent, windows
-from ...rasters.raster import Raster
+from ...rasters.grids.align import Alignment
+from ...rasters.reading.fill import percent, windows
+from ...rasters.reading.raster import Raster
 from ..run.progress import Progress
 
 KEPT = 40_000_000  # values of an HSI that is small enough to be read once for all looks at it

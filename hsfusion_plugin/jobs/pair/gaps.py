@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ....models.scene.sensors.defects.gaps import Gaps
-from ...rasters.align import Alignment
-from ...rasters.fill import percent, windows
-from ...rasters.raster import Raster
+from ...rasters.grids.align import Alignment
+from ...rasters.reading.fill import percent, windows
+from ...rasters.reading.raster import Raster
 from ..run.progress import Progress
 
 MOST_MISSING = 0.9  # of an HSI band that is predicted where it lacks pixels; one that lacks more is left out

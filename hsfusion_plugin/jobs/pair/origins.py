@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from ...rasters.raster import Raster
+from ...rasters.reading.raster import Raster
 
 MOST_DAYS = 30
 

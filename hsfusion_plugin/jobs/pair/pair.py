@@ -12,14 +12,14 @@ from ....models.scene.sensors.defects.find import Found
 from ....models.scene.sensors.defects.repair import Repair, Repaired
 from ....models.scene.sensors.light.correction import Light
 from ....models.scene.sensors.soft_bands import Sharpening
-from ...rasters.align import Alignment, align, check_bands
-from ...rasters.bands import usable_bands
-from ...rasters.fill import copied_without_fill, find_unnamed_fill
-from ...rasters.masks import read_mask
-from ...rasters.palette import with_colours
-from ...rasters.raster import Raster
-from ...rasters.unpack import unpacked
-from ...rasters.warp import mask_on_grid_of, on_grid_of
+from ...rasters.grids.align import Alignment, align, check_bands
+from ...rasters.grids.warp import mask_on_grid_of, on_grid_of
+from ...rasters.reading.bands import usable_bands
+from ...rasters.reading.fill import copied_without_fill, find_unnamed_fill
+from ...rasters.reading.masks import read_mask
+from ...rasters.reading.palette import with_colours
+from ...rasters.reading.raster import Raster
+from ...rasters.reading.unpack import unpacked
 from ..products.inputs import open_pair
 from ..request import PairRequest
 from ..run.progress import Progress

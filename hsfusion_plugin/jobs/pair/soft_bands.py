@@ -12,7 +12,7 @@ from ....models.errors import HSFusionError
 from ....models.scene.block import Block
 from ....models.scene.sensors.placing import spread
 from ....models.scene.sensors.soft_bands import SHARP, Sharpening, fit_sharpening, softness
-from ...rasters.raster import Raster
+from ...rasters.reading.raster import Raster
 from ..run.progress import Progress
 
 if TYPE_CHECKING:

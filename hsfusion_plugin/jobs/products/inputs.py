@@ -25,7 +25,7 @@ from ...rasters.products.reading.source import Source
 from ...rasters.products.reading.structure import largest_cube
 from ...rasters.products.writing.selection import masked_classes
 from ...rasters.products.writing.vrt import readable_in_place
-from ...rasters.raster import Raster
+from ...rasters.reading.raster import Raster
 from ..run.progress import Progress
 from .folder import work_folder
 from .job import tell

@@ -15,8 +15,8 @@ from ...rasters.products.writing.files import ProductFiles
 from ...rasters.products.writing.selection import masked_classes, selected_bands
 from ...rasters.products.writing.storage import Storage
 from ...rasters.products.writing.vrt import readable_in_place, virtual_raster
-from ...rasters.staging import check_outputs, write_text
-from ...rasters.style import write_style
+from ...rasters.writing.staging import check_outputs, write_text
+from ...rasters.writing.style import write_style
 from ..run.progress import Progress
 from .folder import work_folder
 

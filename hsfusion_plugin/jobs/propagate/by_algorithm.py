@@ -21,8 +21,8 @@ from qgis.core import (
 )
 
 from ...errors import HSFusionError
-from ...rasters.metadata import BandInfo
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.writing.writer import RasterWriter
 from ..run.progress import Progress
 from .request import PropagateRequest
 from .source import FolderMembers, Members

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.layout import BLOCK
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_outputs
-from ...rasters.style import write_ramp_style
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.layout import BLOCK
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.staging import check_outputs
+from ...rasters.writing.style import write_ramp_style
+from ...rasters.writing.writer import RasterWriter
 from ..run.progress import Progress
 from .by_algorithm import results_of
 from .choice import check_quantiles, check_request, quantity_of

@@ -16,8 +16,8 @@ import numpy as np
 from ....models.scene.tiles.plan import plan_tiles
 from ....models.scene.window import Window
 from ...errors import HSFusionError
-from ...rasters.layout import BLOCK
-from ...rasters.raster import Raster
+from ...rasters.reading.layout import BLOCK
+from ...rasters.reading.raster import Raster
 from ..fuse.call_times import CallTimes
 from ..fuse.ensemble import SUMMARY
 from ..fuse.tiles import FusedTile, fused_tiles, member_reach

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.provenance import plain_json
-from ...rasters.staging import write_text
+from ...rasters.writing.provenance import plain_json
+from ...rasters.writing.staging import write_text
 from .polygons import Grid, Tally
 from .quantities import interval
 from .request import PropagateRequest

@@ -14,7 +14,7 @@ from ....models.observation import Displacement
 from ....models.observation.axis import coarse_centres
 from ...errors import HSFusionError
 from ...rasters.gdal_calls import collected_errors
-from ...rasters.staging import write_text
+from ...rasters.writing.staging import write_text
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
 

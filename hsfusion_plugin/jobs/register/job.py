@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ....hsfusion_plugin import reports
 from ....models.observation.axis import coarse_centres
 from ....models.scene.sensors.displacement.moved import interpolated_at, seen_by
 from ....models.version import VERSION
-from ... import reports
-from ...rasters.provenance import write_provenance
-from ...rasters.staging import check_writable
-from ...rasters.style import write_style
-from ...rasters.writer import RasterWriter
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.staging import check_writable
+from ...rasters.writing.style import write_style
+from ...rasters.writing.writer import RasterWriter
 from ..pair import displacement
 from ..pair.estimates import Estimates, estimate
 from ..pair.pair import Pair

@@ -9,8 +9,8 @@ import numpy as np
 from ....models.errors import HSFusionError
 from ....models.observation import covered_bands, gaussian_response, load_sensors, read_response
 from ....models.observation.response_table import read_response_table
-from ...rasters.metadata import BandInfo
-from ...rasters.raster import Raster
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.reading.raster import Raster
 from ..request import SimulationRequest
 from ..run.progress import Progress
 

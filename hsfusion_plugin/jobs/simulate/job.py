@@ -13,14 +13,14 @@ from ....models.errors import HSFusionError
 from ....models.observation import Degradation, Sampling, gaussian_field, noise_std
 from ....models.observation.axis import coarse_centres, gaussian_reach
 from ....models.version import VERSION
-from ...rasters.bands import usable_bands
-from ...rasters.metadata import BandInfo
-from ...rasters.provenance import write_provenance
-from ...rasters.raster import Raster
-from ...rasters.staging import check_outputs
-from ...rasters.style import write_style
-from ...rasters.unpack import unpacked
-from ...rasters.writer import RasterWriter
+from ...rasters.reading.bands import usable_bands
+from ...rasters.reading.metadata import BandInfo
+from ...rasters.reading.raster import Raster
+from ...rasters.reading.unpack import unpacked
+from ...rasters.writing.provenance import write_provenance
+from ...rasters.writing.staging import check_outputs
+from ...rasters.writing.style import write_style
+from ...rasters.writing.writer import RasterWriter
 from ..request import SimulationRequest
 from ..run.progress import Progress
 from .bands import simulated_bands

@@ -5,7 +5,7 @@ docs/formats/desis.md.
 from __future__ import annotations
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.dlr_product import DlrFiles, band_list, dlr_files, layer_of
 from .reading.product import Grid, Product, QualityClass, Wanted, utc
 from .reading.source import Source, missing

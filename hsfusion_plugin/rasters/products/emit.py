@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.cube import Cube, LookedUp, degrees, with_places
 from .reading.hdf import Hdf
 from .reading.product import Grid, Layer, Product, QualityClass, Wanted, utc

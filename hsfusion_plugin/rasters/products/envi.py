@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import describe_bands
+from ..reading.metadata import describe_bands
 from .reading.cube import ArrayPlaces, LookedUp, degrees
 from .reading.envi_header import envi_file, envi_header
 from .reading.product import Grid, Layer, Product, Wanted, utc

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.cube import Joined
 from .reading.product import Layer, Product, Wanted, utc
 from .reading.responses import described

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.product import Product, Wanted, utc
 from .reading.responses import described
 from .reading.source import Source, missing

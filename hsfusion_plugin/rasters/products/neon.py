@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
-from ..wavelengths import unit_in_nm
+from ..reading.metadata import BandInfo
+from ..reading.wavelengths import unit_in_nm
 from .reading.cube import Cube, plane
 from .reading.hdf import Array, Hdf
 from .reading.product import Grid, Product, QualityClass, Wanted, crs_of_epsg, utc

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.cube import Cube, plane, with_places
 from .reading.hdf import Hdf
 from .reading.product import Grid, Product, QualityClass, Wanted, utc

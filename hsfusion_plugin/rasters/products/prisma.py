@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.cube import Cube, Joined, plane, with_places
 from .reading.hdf import Hdf
 from .reading.product import Grid, Product, QualityClass, Wanted, crs_of_epsg, utc

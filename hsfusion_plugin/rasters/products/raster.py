@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ....models.errors import HSFusionError
 from ..gdal_calls import open_dataset
-from ..metadata import describe_bands
+from ..reading.metadata import describe_bands
 from .reading.product import Product, Wanted, utc
 from .reading.source import Source
 from .reading.stack import opened_file

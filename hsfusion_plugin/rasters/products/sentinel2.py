@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.product import Grid, Product, QualityClass, Transform, Wanted, crs_of_epsg, utc
 from .reading.responses import described
 from .reading.source import Source, missing

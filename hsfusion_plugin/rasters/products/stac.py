@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo, describe_bands
+from ..reading.metadata import BandInfo, describe_bands
 from .reading.product import Product, QualityClass, Wanted, utc
 from .reading.source import Source, missing
 from .reading.stack import opened_file, single

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import numpy as np
 
 from ....models.errors import HSFusionError
-from ..metadata import BandInfo
+from ..reading.metadata import BandInfo
 from .reading.cube import Cube, plane, with_places
 from .reading.hdf import Array, Hdf
 from .reading.product import Grid, Product, QualityClass, Wanted, crs_of_epsg, utc

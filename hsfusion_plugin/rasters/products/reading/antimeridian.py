@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 from osgeo import gdal, osr
 
-from ...crs import is_geographic, transformed
+from ...grids.crs import is_geographic, transformed
 from .moved import with_places_beside
 from .places import write_places
 

@@ -11,7 +11,7 @@ from typing import Callable
 import numpy as np
 from osgeo import osr
 
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 from .hdf import Array
 from .product import Grid, Layer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .....models.errors import HSFusionError
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 from .dlr import SideCar, parse_sidecar
 from .product import Grid, same_size
 from .source import Source, missing

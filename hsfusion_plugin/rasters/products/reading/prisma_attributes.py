@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from osgeo import gdal, osr
 
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 
 _CUBE_PIXEL, _PAN_PIXEL = 30.0, 5.0  # metres
 

@@ -11,7 +11,7 @@ import numpy as np
 from osgeo import osr
 
 from .....models.errors import HSFusionError
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 
 DEFAULT_CLASSES = ("fill", "cloud", "shadow", "cirrus", "saturated")
 Transform = tuple[float, float, float, float, float, float]

@@ -6,7 +6,7 @@ import csv
 from functools import cache
 from pathlib import Path
 
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 
 _TABLE = Path(__file__).resolve().parents[4] / "resources" / "sensors.csv"
 

@@ -13,7 +13,7 @@ from osgeo import gdal
 
 from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors, open_dataset
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 from .product import Grid
 
 _NUMPY = {

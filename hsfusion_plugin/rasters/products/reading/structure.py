@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...metadata import BandInfo
-from ...wavelengths import PLAUSIBLE_NM, guessed_unit, unit_in_nm
+from ...reading.metadata import BandInfo
+from ...reading.wavelengths import PLAUSIBLE_NM, guessed_unit, unit_in_nm
 from .cube import Cube, degrees, with_places
 from .hdf import Array, Hdf
 from .product import Grid, crs_of_epsg

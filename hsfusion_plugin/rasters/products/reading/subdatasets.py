@@ -18,8 +18,8 @@ import numpy as np
 from osgeo import gdal
 
 from .....models.errors import HSFusionError
-from ...metadata import BandInfo, write_band_info
-from ...wavelengths import guessed_unit, unit_in_nm
+from ...reading.metadata import BandInfo, write_band_info
+from ...reading.wavelengths import guessed_unit, unit_in_nm
 from ..reading import prisma_attributes as prisma
 from .hdf import Hdf, library
 from .structure import structure_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .....models.errors import HSFusionError
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 from .product import Grid
 from .rpc import RpcPlaces
 from .stack import FileBand, Stack, opened_file

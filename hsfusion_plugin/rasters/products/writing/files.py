@@ -11,10 +11,10 @@ from osgeo import gdal
 
 from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
-from ...layout import BLOCK, Layout
-from ...metadata import BandInfo, write_band_info
-from ...sidecars import mark_raster
-from ...staging import staged
+from ...reading.layout import BLOCK, Layout
+from ...reading.metadata import BandInfo, write_band_info
+from ...writing.sidecars import mark_raster
+from ...writing.staging import staged
 from ..reading.product import Grid, Places, Product
 from .storage import Storage
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from osgeo import gdal
 
-from ...metadata import BandInfo
+from ...reading.metadata import BandInfo
 from ..reading.product import Product
 
 _GDAL = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from ...metadata import BandInfo, full_description
+from ...reading.metadata import BandInfo, full_description
 from ..reading.product import Grid, Product
 from ..reading.stack import FileBand, Stack, opened_file
 

@@ -14,13 +14,13 @@ import math
 import numpy as np
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors, scratch_files
+from ..products.reading.subdatasets import one_at_a_time
+from ..products.reading.swath import places_of
+from ..reading.raster import Raster
 from .align import check_both_have_crs, check_grid, ratios, same_ratio
 from .crs import crs_name, is_geographic, same_crs, transformed, wrapped
-from .gdal_calls import collected_errors, scratch_files
-from .products.reading.subdatasets import one_at_a_time
-from .products.reading.swath import places_of
-from .raster import Raster
 from .regrid import in_crs_of
 
 AS_GOOD_AS_WHOLE = 0.02  # relative distance to a whole ratio at which the warped HSI gets that ratio

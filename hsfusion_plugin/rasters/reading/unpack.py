@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors
-from .products.reading.subdatasets import Cube, cube_behind, one_at_a_time
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors
+from ..products.reading.subdatasets import Cube, cube_behind, one_at_a_time
 from .raster import Raster
 
 if TYPE_CHECKING:
-    from ..jobs.run.progress import Progress
+    from ...jobs.run.progress import Progress
 
 
 def unpacked(raster: Raster, progress: Progress) -> Raster:

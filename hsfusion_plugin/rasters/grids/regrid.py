@@ -8,10 +8,10 @@ import copy
 
 import numpy as np
 
-from ...models.errors import HSFusionError
+from ....models.errors import HSFusionError
+from ..reading.raster import Raster
 from .align import apart
 from .crs import UNMOVED, crs_name, is_geographic, points_over, same_crs, transformed, wrapped
-from .raster import Raster
 
 FEWEST_POINTS = 9  # of those that the raster holds, or the scene is too small a part of the MSI to look closely
 STRAIGHT = 0.02  # MSI pixels by which a grid that is moved as a whole may miss the true places

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .raster import Raster
+from ..reading.raster import Raster
 
 _TRUE_COLOUR_NM = (660.0, 555.0, 475.0)
 _FARTHEST_NM = 60.0

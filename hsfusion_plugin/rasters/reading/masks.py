@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .align import Alignment
+from ..grids.align import Alignment
 from .raster import Raster
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from osgeo import gdal
 
+from ..gdal_calls import decoded, described, item
+from ..products.reading.dlr import SideCar, read_sidecar
 from .alpha import behaves_as_mask
 from .band_sources import (
     from_imagery,
@@ -26,8 +28,6 @@ from .band_sources import (
     not_rounded,
     own_names,
 )
-from .gdal_calls import decoded, described, item
-from .products.reading.dlr import SideCar, read_sidecar
 from .wavelengths import PLAUSIBLE_NM, number, number_list, plausible, wavelength_in_text
 
 _DERIVED = re.compile(r"(AOT|WVP|SCL|CLD|SNW)\b")  # GDAL describes AOT as "... map (at 550nm)"

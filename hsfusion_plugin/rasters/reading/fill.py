@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
-from ...models.scene.sensors.defects.fill import Fill
-from ...models.scene.sensors.defects.find_fill import find_fill
-from ...models.scene.sensors.defects.survey import Survey
-from .gdal_calls import collected_errors
+from ....models.errors import HSFusionError
+from ....models.scene.sensors.defects.fill import Fill
+from ....models.scene.sensors.defects.find_fill import find_fill
+from ....models.scene.sensors.defects.survey import Survey
+from ..gdal_calls import collected_errors
 from .raster import Raster
 
 if TYPE_CHECKING:
-    from ..jobs.run.progress import Progress
+    from ...jobs.run.progress import Progress
 
 AT_ONCE = 2_000_000  # values of a window
 MOST_VALUES = 500_000_000  # of a larger raster, windows spread over it are surveyed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors
 from .raster import Raster
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from osgeo import gdal
 
-from .gdal_calls import described, item
+from ..gdal_calls import described, item
 from .wavelengths import guessed_unit, list_length, number, number_list, spectral_text, unit_in_nm, wavelengths_in_names
 
 Columns = tuple[np.ndarray, np.ndarray]  # wavelength and FWHM of every band in nm, NaN = unknown

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors, open_dataset
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors, open_dataset
 from .sidecars import mark
 from .staging import write_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from osgeo import osr
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors
 
 UNMOVED = 0.01  # pixels by which a transformation may move points between two CRS that count as one
 _POINTS = 9  # per axis of the grid of test points

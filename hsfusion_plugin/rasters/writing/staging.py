@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from ...models.errors import HSFusionError
-from ..locks import locked
-from .files_behind import files_behind, identity
-from .layout import Layout
+from ....models.errors import HSFusionError
+from ...locks import locked
+from ..reading.files_behind import files_behind, identity
+from ..reading.layout import Layout
 from .sidecars import SUFFIXES, raster_is_ours, sidecar_of
 
 LONGEST_NAME = 220  # bytes, so that what is laid beside a file has a name too: file systems take 255

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...models.errors import HSFusionError
+from ....models.errors import HSFusionError
 from .raster import Raster
 
 if TYPE_CHECKING:
-    from ..jobs.run.progress import Progress
+    from ...jobs.run.progress import Progress
 
 _WINDOW = 128
 _VALUES_AT_ONCE = 4_000_000

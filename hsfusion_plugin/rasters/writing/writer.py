@@ -13,10 +13,10 @@ from typing import Callable, NamedTuple
 import numpy as np
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors
-from .layout import BLOCK, Layout
-from .metadata import BandInfo, write_band_info
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors
+from ..reading.layout import BLOCK, Layout
+from ..reading.metadata import BandInfo, write_band_info
 from .sidecars import mark_raster
 from .staging import staged
 

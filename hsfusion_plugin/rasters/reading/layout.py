@@ -8,8 +8,8 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
-from .gdal_calls import collected_errors, open_dataset
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors, open_dataset
 
 BLOCK = 128  # pixels; tiles of a job are multiples of it, so that no block is compressed twice
 SMALLEST_OVERVIEW = 256

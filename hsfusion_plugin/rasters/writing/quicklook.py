@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from osgeo import gdal
 
-from ...models.errors import HSFusionError
+from ....models.errors import HSFusionError
+from ..gdal_calls import collected_errors
+from ..reading.raster import Raster
 from .colour import view_of
-from .gdal_calls import collected_errors
-from .raster import Raster
 from .staging import staged
 
 

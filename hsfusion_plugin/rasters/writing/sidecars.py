@@ -9,7 +9,7 @@ from pathlib import Path
 
 from osgeo import gdal
 
-from .gdal_calls import collected_errors, item, open_dataset
+from ..gdal_calls import collected_errors, item, open_dataset
 
 SUFFIXES = (".json", ".qml")
 SOFTWARE = "HSFusion"

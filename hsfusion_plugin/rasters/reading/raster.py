@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from osgeo import gdal, osr
 
-from ...models.errors import HSFusionError
-from ...models.scene.sensors.defects.fill import Fill
-from .gdal_calls import collected_errors, open_dataset
+from ....models.errors import HSFusionError
+from ....models.scene.sensors.defects.fill import Fill
+from ..gdal_calls import collected_errors, open_dataset
+from ..products.reading.antimeridian import in_one_piece
+from ..products.reading.subdatasets import cube_behind, one_at_a_time
 from .metadata import BandInfo, describe_bands
-from .products.reading.antimeridian import in_one_piece
-from .products.reading.subdatasets import cube_behind, one_at_a_time
 
 if TYPE_CHECKING:
-    from ..jobs.run.progress import Progress
+    from ...jobs.run.progress import Progress
 
 _FEWEST_ROWS = 32  # of a window, so that something can be said of its columns
 _EXACT_IN_FLOAT32 = (gdal.GDT_Byte, gdal.GDT_UInt16, gdal.GDT_Int16, gdal.GDT_Float32)

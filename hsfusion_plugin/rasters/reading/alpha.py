@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from osgeo import gdal
 
-from .gdal_calls import collected_errors
+from ..gdal_calls import collected_errors
 
 _PLACES = 8  # per axis, at which the band is looked at
 _SIDE = 64  # pixels, of each look

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ...models.errors import HSFusionError
+from ....models.errors import HSFusionError
+from ..edit_advice import edit_advice
+from ..reading.raster import Raster
 from .crs import crs_name, same_crs
-from .edit_advice import edit_advice
-from .raster import Raster
 
 RATIO_TOLERANCE = 1e-3
 # MSI pixels by which a ratio that is not quite whole may carry the grids apart between middle and edge.

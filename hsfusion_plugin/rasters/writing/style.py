@@ -29,8 +29,8 @@ from qgis.core import (
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor
 
+from ..reading.raster import Raster
 from .colour import View, colour_bands, stretch, view_of
-from .raster import Raster
 from .sidecars import mark
 from .staging import staged
 

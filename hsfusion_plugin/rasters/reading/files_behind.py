@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .gdal_calls import collected_errors, open_dataset
+from ..gdal_calls import collected_errors, open_dataset
 
 _SEPARATORS = re.compile(r"""[:,|"'?&{}<>]|(?<=vsi)\w+/""")
 _DEEPEST = 8  # virtual rasters of virtual rasters

@@ -1,0 +1,1 @@
+"""Where a raster's pixels lie, and what brings two grids together."""

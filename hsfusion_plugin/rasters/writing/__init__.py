@@ -1,0 +1,1 @@
+"""Rasters and what lies beside them, written whole or not at all."""
