@@ -23,7 +23,7 @@ from hsfusion.models.scene.reduced.scene import ReducedScene
 from hsfusion.tests.qgis import pairs
 
 NO_BACKEND = {"HSFUSION_PYTHON": "/nonexistent/python", "HSFUSION_BACKEND": "local"}
-EVERY = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure")
+EVERY = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cnmf", "hysure")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""hsfusion:fuseclassical with the methods that work on all bands: gsa, sfim-hs, cnmf, hysure."""
+"""hsfusion:fuseclassical with the methods that work on all bands: gsa, sfim-hs, sylvester, cnmf, hysure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 
-METHODS = ("gsa", "sfim-hs", "cnmf", "hysure")
+METHODS = ("gsa", "sfim-hs", "sylvester", "cnmf", "hysure")
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,9 @@ INTERFACE = {
 ENUMS = {
     ("fuse", "BACKEND"): ["auto", "local", "remote"],
     ("fuse", "DATA_TYPE"): ["Float32", "Int16"],
-    ("fuseclassical", "METHOD"): ["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "cnmf", "hysure"],
+    ("fuseclassical", "METHOD"): [
+        *["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cnmf", "hysure"]
+    ],
     ("setupbackend", "BUILD"): ["auto", "cpu", "cuda"],
     ("simulate", "PSF"): ["gaussian", "block-mean"],
 }

@@ -111,7 +111,8 @@ def _method(name: str, estimates: Estimates) -> Method:
     def whole() -> Any:  # asked for by the methods that METHODS leaves out
         raise HSFusionError(f"{name} needs the whole scene at once.")
 
-    return Classical(name, fit_full_band(name, estimates.blocks, estimates.scene, whole))
+    found = fit_full_band(name, estimates.blocks, estimates.scene, whole)
+    return Classical(name, found, found.halo)
 
 
 class Windows:

@@ -1,6 +1,4 @@
-"""gsa, sfim-hs, cnmf and hysure as methods of a job: fitted to the pair's scene, the global ones within the memory
-there is.
-"""
+"""The classical methods of a job: fitted to the pair's scene, the global ones within the memory there is."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ def full_band_method(name: str, pair: Pair, estimates: Estimates, progress: Prog
         _check_memory(name, pair)
         progress.phase(f"Solving {name} for the whole scene")
     found = fit_full_band(name, estimates.blocks, estimates.scene, lambda: _whole(pair, estimates), progress)
-    return Classical(name, found)
+    return Classical(name, found, found.halo)
 
 
 def _check_memory(name: str, pair: Pair) -> None:

@@ -145,7 +145,7 @@ def given_hsi(x: Any, y: Any, y_mask: Any, down: Degradation, covariance: np.nda
     y_mask = down.within(y_mask)
     residual = (y - down(x)) * y_mask
     rotated = mix(axes.T / y_std, residual)
-    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *_grams(down, rotated))
+    dual = chebyshev(rotated, column(np.maximum(mu, 0.0), rotated), y_mask, *grams(down, rotated))
     return x + mix(covariance @ (axes / y_std[:, None]), down.adjoint(dual))
 
 
@@ -172,7 +172,7 @@ def map_kernel(
     down = Degradation(centred, (size, size), range(size), range(size), range(count), range(count))
     impulse = np.zeros((1, count, count))
     impulse[0, reach, reach] = 1.0
-    kernel = np.abs(chebyshev(impulse, column(mu, impulse), np.ones((count, count)), *_grams(down, impulse))[0])
+    kernel = np.abs(chebyshev(impulse, column(mu, impulse), np.ones((count, count)), *grams(down, impulse))[0])
     return kernel / kernel.max()
 
 
@@ -199,7 +199,7 @@ def chebyshev(rhs: Any, mu: Any, mask: Any, gram_rows: Any, gram_cols: Any, boun
     return u
 
 
-def _grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
+def grams(down: Degradation, like_this: Any) -> tuple[Any, Any, tuple[float, float]]:
     """D D^T along rows and columns in the kind of array that `like_this` is, and bounds on its eigenvalues.
 
     A displaced D D^T is no product of two matrices; that of pixels at even distances stands for it, from which a field

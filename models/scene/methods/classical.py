@@ -42,7 +42,8 @@ def fit_full_band(
     The listener hears the share of the work that is done and may end it.
     """
     if name in TILED:
-        return FullBand(name, _module(TILED[name]).fit(blocks, scene))
+        window = _module(TILED[name]).fit(blocks, scene, listener)
+        return FullBand(name, window, getattr(window, "halo", 0))
     block, module = whole(), _module(GLOBAL[name])
     found = module.solve(
         block, scene.coefficients.sampling, scene.spectral_response, scene.spectral_offset, listener=listener

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ..block import Block, coarse_samples
 from ..laws.closed_forms import column, mix
 from ..model import SceneModel
@@ -67,7 +68,7 @@ def gsa_window(block: Block, scene: SceneModel, fit: GsaFit, core: Window) -> np
     return np.where(known, gsa(y_up, block.z[(slice(None), *there)], fit), y_up)
 
 
-def fit(blocks: list[Block], scene: SceneModel) -> Callable[[Block, Window], np.ndarray]:
+def fit(blocks: list[Block], scene: SceneModel, listener: Listener = SILENT) -> Callable[[Block, Window], np.ndarray]:
     """window(block, core) of a scene: the method's door (see `names`)."""
     fitted = fit_gsa(blocks, scene)
     return lambda block, core: gsa_window(block, scene, fitted, core)

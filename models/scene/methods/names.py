@@ -1,6 +1,7 @@
 """The names of all methods that need no weights; no numpy, so that the Toolbox can list them when QGIS starts.
 
-A classical method is a module of this folder. One of TILED has fit(blocks, scene), which gives window(block, core). One
+A classical method is a module of this folder. One of TILED has fit(blocks, scene, listener), which
+gives window(block, core); that may have an attribute `halo`, fine pixels that it needs around a core. One
 of GLOBAL has solve(block, sampling, response, offset, listener), which gives a LowRank, and memory(fine_pixels,
 coarse_pixels) in bytes.
 """
@@ -8,7 +9,7 @@ coarse_pixels) in bytes.
 from __future__ import annotations
 
 CLOSED_FORMS = ("glp-hs", "loc", "map", "average")  # in spectral coefficients
-TILED = {"gsa": "gsa", "sfim-hs": "sfim"}  # name -> module
+TILED = {"gsa": "gsa", "sfim-hs": "sfim", "sylvester": "sylvester"}  # name -> module
 GLOBAL = {"cnmf": "cnmf", "hysure": "hysure"}  # need the whole scene at once
 FULL_BAND = (*TILED, *GLOBAL)
 CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)

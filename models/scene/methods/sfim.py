@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ..block import Block, coarse_samples
 from ..laws.closed_forms import column, mix
 from ..model import SceneModel
@@ -66,7 +67,7 @@ def sfim_window(block: Block, scene: SceneModel, fit: SfimFit, core: Window) -> 
     return np.where(block.z_mask[there] > 0, sfim(y_up, sharp, low, fit.floor), y_up)
 
 
-def fit(blocks: list[Block], scene: SceneModel) -> Callable[[Block, Window], np.ndarray]:
+def fit(blocks: list[Block], scene: SceneModel, listener: Listener = SILENT) -> Callable[[Block, Window], np.ndarray]:
     """window(block, core) of a scene: the method's door (see `names`)."""
     fitted = fit_sfim(blocks, scene)
     return lambda block, core: sfim_window(block, scene, fitted, core)

@@ -148,7 +148,7 @@ class ReducedScene:
         return self._fitted(self.full, self.full_blocks, pairs, subspace, self.known, listener)
 
     def full_band(self, name: str, listener: Listener) -> list[np.ndarray]:
-        """Spectra (L, H, W) of each block by gsa, sfim-hs, cnmf or hysure; the last two solve each block on its own."""
+        """Spectra (L, H, W) of each block by one of FULL_BAND; those of GLOBAL solve each block on its own."""
         fused = []
         if name not in GLOBAL:
             method = fit_full_band(name, [reduced.block for reduced in self.blocks], self.scene, _no_whole, listener)
