@@ -11,6 +11,12 @@ for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# The same examples in every run: whether a commit passes must not hang on luck. HYPOTHESIS_PROFILE=default looks for
+# new ones.
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def fractal(rng: np.random.Generator, rows: int, cols: int, slope: float = 1.4) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..networks.subspace_unet import MULTIPLE
 from ..observation import gaussian_field
-from ..scene.laws.closed_forms import maximum_a_posteriori
+from ..scene.laws.observation import Observation
 from ..scene.methods.subspace import ClosedForms, agreed
 from ..scene.model import CoefficientModel
 from ..scene.window import Place, Window
@@ -36,10 +36,9 @@ class TilePixels:
 
     def consistent(self, x: Tensor) -> Tensor:
         """Soft, noise-weighted data consistency: the MAP estimate around coefficients x (K, H, W)."""
-        m, down = self.model, self.place.degradation(self.model)
-        spread = CONSISTENCY_SPREAD * m.target_std
-        images = (self.y, self.z, self.y_mask, self.z_mask)
-        return maximum_a_posteriori(x, *images, down, m.response, m.offset, m.y_std, m.z_std, spread).float()
+        down = self.place.degradation(self.model)
+        seen = Observation(self.y, self.z, self.y_mask, self.z_mask, down, self.model)
+        return seen.map(x, CONSISTENCY_SPREAD * self.model.target_std).float()
 
     def agreed(self, x: Tensor) -> Tensor:
         """Coefficients with as much of their detail as both images agree on."""

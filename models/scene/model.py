@@ -10,9 +10,10 @@ from ..errors import HSFusionError
 from ..listener import SILENT, Listener
 from ..observation import Degradation, Sampling, Upsampling
 from .block import WHOLE_SUPPORT, Block, Samples, coarse_samples, windows
-from .laws.closed_forms import LOC_WINDOW, column, detail_image, given_msi, loc_gain, mix
+from .laws.closed_forms import LOC_WINDOW, column, detail_image, loc_gain, mix
 from .laws.denoising import Denoising, fit_denoising
 from .laws.nonlinear import KernelFit, Window, fit_kernel
+from .laws.observation import given_msi
 from .laws.slopes import SlopesFit, fit_slopes
 from .laws.unmixing import Unmixing, fit_unmixing
 from .pixels.moments import parts

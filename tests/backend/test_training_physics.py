@@ -8,7 +8,7 @@ import torch
 
 from hsfusion.models.networks.inputs import target_scale
 from hsfusion.models.runners.tile import CONSISTENCY_SPREAD
-from hsfusion.models.scene.laws.closed_forms import maximum_a_posteriori
+from hsfusion.models.scene.laws.observation import Observation
 from hsfusion.models.training.subspace.config import Sensors
 from hsfusion.models.training.subspace.physics import consistent, stacked
 from hsfusion.models.training.subspace.simulation import Observed, example, observe
@@ -29,17 +29,8 @@ def test_on_a_whole_scene_it_is_the_maximum_a_posteriori_estimate(observed: Obse
 
     block = torch.ones(12, 12), torch.ones(48, 48)
     average, y, z = (torch.from_numpy(a) for a in _images(observed, drawn))
-    x = maximum_a_posteriori(
-        average + target_scale(model, y) * residual[0],
-        y,
-        z,
-        *block,
-        scene.down,
-        model.response,
-        model.offset,
-        model.y_std,
-        model.z_std,
-        CONSISTENCY_SPREAD * model.target_std,
+    x = Observation(y, z, *block, scene.down, model).map(
+        average + target_scale(model, y) * residual[0], CONSISTENCY_SPREAD * model.target_std
     )
     expected = (x - average) / target_scale(model, y)
     assert torch.allclose(found[0], expected, atol=2e-3 * float(expected.abs().max()))

@@ -16,9 +16,10 @@ from hsfusion.hsfusion_plugin.jobs.evaluate import job as evaluation
 from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evaluate_rasters
 from hsfusion.hsfusion_plugin.jobs.run import memory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
+from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid
 from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
-from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, Stored
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.metrics import NUMBERS, evaluate
 
@@ -45,8 +46,8 @@ def cubes(rows: int = 44, cols: int = 52) -> tuple[np.ndarray, np.ndarray]:
 
 def write(path: Path, cube: np.ndarray, bad=(), grid=GRID, code=UTM33, wavelengths=WAVELENGTHS, **options) -> str:
     infos = [BandInfo(wavelength_nm=w, bad=i in bad) for i, w in enumerate(wavelengths[: len(cube)])]
-    count, rows, cols = cube.shape
-    with RasterWriter(path, rows, cols, count, grid, wkt(code) if code else "", bands=infos, **options) as writer:
+    place = Grid(*cube.shape[1:], grid, wkt(code) if code else "")
+    with RasterWriter(path, place, infos, Stored(**options)) as writer:
         writer.write(0, 0, cube)
     return str(path)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid
 from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo, full_description
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.reading.wavelengths import unit_in_nm, wavelength_in_text
-from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, Stored
 
 UTM = 'LOCAL_CS["grid",UNIT["metre",1]]'
 GRID = (500000.0, 30.0, 0.0, 5800000.0, 0.0, -30.0)
@@ -178,7 +179,7 @@ def test_alpha_is_a_mask_not_a_band(bare):
 def written(tmp_path):
     infos = [BandInfo(nm, 6.5 + i, f"B{i + 1}", bad=i == 3) for i, nm in enumerate(UNORDERED)]
     path = tmp_path / "written.tif"
-    with RasterWriter(path, 8, 9, len(infos), GRID, UTM, bands=infos, metadata={"HSFUSION_METHOD": "test"}) as writer:
+    with RasterWriter(path, Grid(8, 9, GRID, UTM), infos, metadata={"HSFUSION_METHOD": "test"}) as writer:
         writer.write(0, 0, np.ones((len(infos), 8, 9), np.float32))
     return path
 
@@ -219,7 +220,7 @@ def test_scale_offset_unit_and_nodata_go_through_gdal(tmp_path):
     """What EnMAP and PRISMA need: stored integers, reflectance through scale and offset."""
     info = BandInfo(600.0, 7.0, "B1", scale=1e-4, offset=-0.1, unit="reflectance")
     path, result = tmp_path / "written.tif", tmp_path / "result.tif"
-    with RasterWriter(path, 4, 5, 1, GRID, UTM, dtype="Int16", bands=[info]) as writer:
+    with RasterWriter(path, Grid(4, 5, GRID, UTM), [info], Stored("Int16")) as writer:
         values = np.full((1, 4, 5), 2500.0, np.float32)
         values[0, 0, 0] = np.nan
         writer.write(0, 0, values)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
+from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid
 from hsfusion.hsfusion_plugin.rasters.reading.files_behind import files_behind, identity
+from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.writing.provenance import write_provenance
 from hsfusion.hsfusion_plugin.rasters.writing.sidecars import written_sidecar
@@ -39,7 +41,7 @@ def ours(path, value=1.0):
         write_style(inside)
         write_provenance(inside, {"value": value})
 
-    with RasterWriter(path, 12, 16, 2, GRID, finish=finish) as writer:
+    with RasterWriter(path, Grid(12, 16, GRID), [BandInfo()] * 2, finish=finish) as writer:
         writer.write(0, 0, np.full((2, 12, 16), value, np.float32) + np.arange(16, dtype=np.float32))
     return path
 

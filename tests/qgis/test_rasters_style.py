@@ -9,24 +9,25 @@ import numpy as np
 import pytest
 from qgis.core import QgsProject, QgsRasterLayer
 
+from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid
 from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.writing.colour import colour_bands, stretch
 from hsfusion.hsfusion_plugin.rasters.writing.style import write_ramp_style, write_style
-from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, Stored
 
 VISIBLE = [2100.0, 470.0, 900.0, 660.0, 1600.0, 550.0]
 
 
 @pytest.fixture
 def make(tmp_path):
-    def make(wavelengths, count=None, name="out.tif", blank=(), bad=(), low=0.0, unit="", **arguments):
+    def make(wavelengths, count=None, name="out.tif", blank=(), bad=(), low=0.0, unit="", finish=None, **stored):
         count = count or len(wavelengths)
         array = np.random.default_rng(0).uniform(low, low + 1000, (count, 60, 70))
         array[list(blank)] = np.nan
         infos = [BandInfo(wavelengths[i] if wavelengths else None, bad=i in bad, unit=unit) for i in range(count)]
-        path = tmp_path / name
-        with RasterWriter(path, 60, 70, count, (0.0, 1.0, 0.0, 60.0, 0.0, -1.0), bands=infos, **arguments) as writer:
+        path, grid = tmp_path / name, Grid(60, 70, (0.0, 1.0, 0.0, 60.0, 0.0, -1.0))
+        with RasterWriter(path, grid, infos, Stored(**stored), finish=finish) as writer:
             writer.write(0, 0, array)
         return path
 

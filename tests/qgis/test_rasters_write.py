@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from hsfusion.hsfusion_plugin.errors import Cancelled
+from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid
 from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.hsfusion_plugin.rasters.writing import staging
 from hsfusion.hsfusion_plugin.rasters.writing.provenance import metadata_items, write_provenance
 from hsfusion.hsfusion_plugin.rasters.writing.quicklook import quicklook_png
 from hsfusion.hsfusion_plugin.rasters.writing.staging import check_writable, staged, write_text
-from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, int16_scale
-from hsfusion.models.errors import HSFusionError
+from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter, Stored, int16_scale
+from hsfusion.models.errors import HSFusionError, RunCancelled
+from hsfusion.models.listener import SILENT, Listener
 
 GRID = (4e5, 10.0, 0.0, 5.8e6, 0.0, -10.0)
 
@@ -31,8 +32,15 @@ def cube(bands=3, rows=40, cols=50):
     return np.random.default_rng(3).normal(1000, 300, (bands, rows, cols)).astype(np.float32)
 
 
-def write(path, array, **arguments):
-    with RasterWriter(path, array.shape[1], array.shape[2], array.shape[0], GRID, **arguments) as writer:
+def opened(path, shape, finish=None, listener=SILENT, bands=None, **stored):
+    count, rows, cols = shape
+    return RasterWriter(
+        path, Grid(rows, cols, GRID), bands or [BandInfo()] * count, Stored(**stored), finish=finish, listener=listener
+    )
+
+
+def write(path, array, **how):
+    with opened(path, array.shape, **how) as writer:
         writer.write(0, 0, array)
     return Raster.open(path)
 
@@ -50,7 +58,7 @@ def test_windows_make_the_whole(tmp_path):
     array[2, 280:, 500:] = np.nan
     array[:, 5, 5] = np.nan
     path = tmp_path / "out.tif"
-    with RasterWriter(path, 300, 520, 4, GRID, nodata=-9999) as writer:
+    with opened(path, array.shape, nodata=-9999) as writer:
         for row in range(0, 300, 100):
             for col in range(0, 520, 256):
                 assert not path.exists()
@@ -71,14 +79,14 @@ def test_windows_make_the_whole(tmp_path):
 )
 def test_blocks_are_as_asked_for(tmp_path, size, options, wanted):
     path = tmp_path / "out.tif"
-    with RasterWriter(path, *size, 1, GRID, options=options, block=(128, 256)) as writer:
+    with opened(path, (1, *size), options=options, block=(128, 256)) as writer:
         writer.write(0, 0, np.ones((1, *size)))
     assert gdal.Open(str(path)).GetRasterBand(1).GetBlockSize() == wanted
 
 
 def test_what_is_never_written_is_nodata(tmp_path):
     path = tmp_path / "out.tif"
-    with RasterWriter(path, 300, 300, 2, GRID) as writer:
+    with opened(path, (2, 300, 300)) as writer:
         writer.write(0, 0, np.ones((2, 10, 10)))
     values = whole(Raster.open(path))
     assert np.isfinite(values).sum() == 200
@@ -106,7 +114,7 @@ def test_int16_keeps_counts_and_the_files_own_scale(tmp_path):
 
 
 def test_int16_counts_what_does_not_fit(tmp_path):
-    with RasterWriter(tmp_path / "out.tif", 1, 3, 1, GRID, dtype="Int16") as writer:
+    with opened(tmp_path / "out.tif", (1, 1, 3), dtype="Int16") as writer:
         writer.write(0, 0, np.array([[[1.0, 40000.0, -1e6]]]))
     assert writer.clipped == 2
     assert whole(Raster.open(tmp_path / "out.tif")).ravel().tolist() == [1, 32767, -32767]
@@ -135,20 +143,21 @@ def test_overviews_and_cogs_for_those_who_want_them(tmp_path):
         raster = Raster.open(tmp_path / f"{name}.tif")
         np.testing.assert_array_equal(whole(raster), array)
         assert raster.wavelengths.tolist() == [500.0, 501.0]
-    opened = {path.stem: gdal.Open(str(path)) for path in tmp_path.glob("*.tif")}
-    counts = {name: dataset.GetRasterBand(1).GetOverviewCount() for name, dataset in opened.items()}
+    found = {path.stem: gdal.Open(str(path)) for path in tmp_path.glob("*.tif")}
+    counts = {name: dataset.GetRasterBand(1).GetOverviewCount() for name, dataset in found.items()}
     assert counts["plain"] == 0 and counts["ovr"] >= 2 and counts["cog"] >= 2
-    structure = opened["cog"].GetMetadata("IMAGE_STRUCTURE")
+    structure = found["cog"].GetMetadata("IMAGE_STRUCTURE")
     assert structure["LAYOUT"] == "COG" and structure["COMPRESSION"] == "DEFLATE"
     assert names(tmp_path) == ["cog.tif", "ovr.tif", "plain.tif"]
 
 
 def test_a_cancel_while_overviews_are_made_leaves_nothing(tmp_path):
-    def cancel():
-        raise Cancelled("no more")
+    class Impatient(Listener):
+        def cancelled(self) -> bool:
+            return True
 
-    with pytest.raises(Cancelled):
-        write(tmp_path / "out.tif", cube(2, 600, 700), options="OVERVIEWS=YES", check=cancel)
+    with pytest.raises(RunCancelled):
+        write(tmp_path / "out.tif", cube(2, 600, 700), options="OVERVIEWS=YES", listener=Impatient())
     assert names(tmp_path) == []
 
 
@@ -168,7 +177,7 @@ def test_outputs_that_cannot_be(tmp_path, name, arguments, words):
     (tmp_path / "file").touch()
     (tmp_path / "folder.tif").mkdir()
     before = names(tmp_path)
-    with pytest.raises(HSFusionError, match=words), RasterWriter(tmp_path / name, 8, 8, 1, GRID, **arguments):
+    with pytest.raises(HSFusionError, match=words), opened(tmp_path / name, (1, 8, 8), **arguments):
         pytest.fail("the work must not begin")
     assert names(tmp_path) == before
 
@@ -194,7 +203,7 @@ def test_no_room_is_said_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     with (
         pytest.raises(HSFusionError, match="1.00 MB left and up to 0.12 GB"),
-        RasterWriter(tmp_path / "out.tif", 1000, 1000, 30, GRID),
+        opened(tmp_path / "out.tif", (30, 1000, 1000)),
     ):
         pytest.fail("the work must not begin")
     assert names(tmp_path) == []
@@ -207,12 +216,14 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     script.write_text(
         "import resource, signal, sys\n"
         "import numpy as np\n"
+        "from hsfusion.hsfusion_plugin.rasters.grids.grid import Grid\n"
+        "from hsfusion.hsfusion_plugin.rasters.reading.metadata import BandInfo\n"
         "from hsfusion.hsfusion_plugin.rasters.writing.writer import RasterWriter\n"
         "from hsfusion.models.errors import HSFusionError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "try:\n"
-        "    with RasterWriter(sys.argv[1], 512, 512, 4, (0, 1, 0, 0, 0, -1)) as writer:\n"
+        "    with RasterWriter(sys.argv[1], Grid(512, 512, (0, 1, 0, 0, 0, -1)), [BandInfo()] * 4) as writer:\n"
         "        for row in (0, 256):\n"
         "            writer.write(row, 0, np.random.default_rng(row).normal(size=(4, 256, 512)))\n"
         "except HSFusionError as error:\n"
@@ -236,7 +247,7 @@ def test_a_crash_leaves_the_old_file_or_nothing(tmp_path, error, where):
         raise error("stop")
 
     def crash(path):
-        with RasterWriter(path, 40, 50, 3, GRID, finish=finish if where == "finishing" else None) as writer:
+        with opened(path, (3, 40, 50), finish=finish if where == "finishing" else None) as writer:
             writer.write(0, 0, cube())
             if where == "writing":
                 raise error("stop")

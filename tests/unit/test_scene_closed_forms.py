@@ -4,11 +4,14 @@ relations for GLP-HS.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling
 from hsfusion.models.scene.laws import closed_forms as cf
+from hsfusion.models.scene.laws.observation import Observation, gram_bounds
 
 RNG = np.random.default_rng(0)
 LOC_REACH, LOC_WINDOW = 6, 1.5  # DESIGN: a Gaussian window of about 1.5 HSI pixels
@@ -26,6 +29,25 @@ def test_glp_recovers_a_scene_that_is_linear_in_the_msi():
     x = np.einsum("kl,lhw->khw", matrix, z)
     _, _, detail = cf.detail_image(z, np.ones((48, 40)), down, up)
     np.testing.assert_allclose(cf.glp(up(down(x)), detail, matrix), x, atol=1e-10)
+
+
+class Seen(NamedTuple):
+    """The sensors of a problem."""
+
+    response: np.ndarray
+    offset: np.ndarray
+    y_std: np.ndarray
+    z_std: np.ndarray
+
+
+def solved(prior, y, z, y_mask, z_mask, down, response, offset, y_std, z_std, prior_std):
+    """MAP."""
+    return Observation(y, z, y_mask, z_mask, down, Seen(response, offset, y_std, z_std)).map(prior, prior_std)
+
+
+def local(y, low, mask, detail, regression, intercept, ridge, up):
+    """What LOC adds to a global regression."""
+    return cf.loc(y - cf.mix(regression, low) - cf.column(intercept, y), low, mask, detail, ridge, up)
 
 
 def loc_by_loops(y, low, mask, regression, intercept, ridge):
@@ -64,7 +86,7 @@ def test_loc_is_a_weighted_ridge_at_every_pixel(masked):
     base = cf.glp(up(y), detail, regression)
     slopes = loc_by_loops(y, low, mask, regression, intercept, ridge)
     expected = base + sum(up(np.moveaxis(slopes[:, :, b], -1, 0)) * detail[b] for b in range(2))
-    found = cf.loc(base, y, low, mask, detail, regression, intercept, ridge, up)
+    found = base + local(y, low, mask, detail, regression, intercept, ridge, up)
     np.testing.assert_allclose(
         found, expected, atol=1e-5 * np.ptp(expected)
     )  # the weights' floor of 1e-6 is all that differs
@@ -79,7 +101,7 @@ def test_loc_finds_a_relation_that_changes_over_the_scene():
     y, mask = down(x), np.ones((24, 24))
     low, _, detail = cf.detail_image(z, np.ones(shape), down, up)
     base = cf.glp(up(y), detail, np.zeros((1, 1)))
-    found = cf.loc(base, y, low, mask, detail, np.zeros((1, 1)), np.zeros(1), 0.01, up)
+    found = base + cf.loc(y, low, mask, detail, 0.01, up)
     assert np.std(found - x) < 0.3 * np.std(base - x)
 
 
@@ -147,7 +169,7 @@ def test_map_is_the_dense_solution(sampling, noise, tolerance):
     problem = map_problem(
         sampling, (20, 20) if sampling.ratio == 2.5 else (18, 24) if sampling.ratio == 3 else (16, 20), noise
     )
-    expected, found = dense_map(*problem), cf.maximum_a_posteriori(*problem)
+    expected, found = dense_map(*problem), solved(*problem)
     assert np.abs(found - expected).max() < tolerance * np.abs(expected - problem[0]).max()
 
 
@@ -155,7 +177,7 @@ def test_map_with_masked_coarse_pixels_is_the_dense_solution():
     problem = map_problem(Sampling(3, 1.0, 1.0), (18, 24), 0.1)
     problem[3][2:4, 1:5] = 0.0
     problem[1][:, 2:4, 1:5] = 1e6
-    expected, found = dense_map(*problem), cf.maximum_a_posteriori(*problem)
+    expected, found = dense_map(*problem), solved(*problem)
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected - problem[0]).max()
 
 
@@ -165,9 +187,9 @@ def test_map_lowers_its_own_cost_where_msi_pixels_are_masked():
     """
     problem = map_problem(Sampling(3, 1.0, 1.0), (18, 24), 0.1)
     problem[4][4:9, 6:14] = 0.0
-    clean = cf.maximum_a_posteriori(*problem)
+    clean = solved(*problem)
     problem[2][:, problem[4] == 0] = 1e6
-    np.testing.assert_array_equal(cf.maximum_a_posteriori(*problem), clean)
+    np.testing.assert_array_equal(solved(*problem), clean)
     prior, y, z, y_mask, z_mask, down, response, offset, y_std, z_std, prior_std = problem
 
     def cost(x):
@@ -186,7 +208,7 @@ def test_gram_bounds_hold_the_whole_spectrum():
         Sampling(3.3, 2.0, 2.0, 0.7, -1.1),
         Sampling(8, psf="block-mean"),
     ):
-        low, high = cf.gram_bounds(sampling)
+        low, high = gram_bounds(sampling)
         shape = tuple(int(np.ceil(30 * sampling.ratio)) for _ in range(2))
         down = Degradation.whole(sampling, shape)
         rows, cols = (np.linalg.eigvalsh(m @ m.T) for m in (down.rows, down.cols))
@@ -203,11 +225,9 @@ def test_batches_equal_single_tiles():
     def run(y, z):
         low, _, detail = cf.detail_image(z, ones, down, up)
         base = cf.glp(up(y), detail, regression)
-        local = cf.loc(base, y, low, coarse_ones, detail, regression, intercept, 0.1, up)
+        by_loc = base + local(y, low, coarse_ones, detail, regression, intercept, 0.1, up)
         stds = np.full(3, 0.1), np.full(2, 0.1), np.full(3, 0.5)
-        return np.stack(
-            [local, cf.maximum_a_posteriori(base, y, z, coarse_ones, ones, down, regression.T, np.zeros(2), *stds)]
-        )
+        return np.stack([by_loc, solved(base, y, z, coarse_ones, ones, down, regression.T, np.zeros(2), *stds)])
 
     both = run(y, z)
     for i in range(2):
@@ -224,8 +244,8 @@ def test_numpy_equals_torch(dtype):
     y_mask[2, 3], z_mask[10:14, 5] = 0.0, 0.0
     tensors = [torch.from_numpy(a) for a in (prior, y, z, y_mask, z_mask)]
     posterior, other = (
-        cf.maximum_a_posteriori(prior, y, z, y_mask, z_mask, *problem[5:]),
-        cf.maximum_a_posteriori(*tensors, *problem[5:]),
+        solved(prior, y, z, y_mask, z_mask, *problem[5:]),
+        solved(*tensors, *problem[5:]),
     )
     np.testing.assert_allclose(other.numpy(), posterior, atol=tolerance)
     assert posterior.dtype == dtype and other.numpy().dtype == dtype
@@ -236,6 +256,18 @@ def test_numpy_equals_torch(dtype):
     )
     np.testing.assert_allclose(detail_t.numpy(), detail, atol=tolerance)
     assert detail.dtype == dtype and detail_t.numpy().dtype == dtype
-    found = cf.loc(prior, y, low, y_mask, detail, regression, intercept, 0.1, up)
-    other = cf.loc(tensors[0], tensors[1], low_t, tensors[3], detail_t, regression, intercept, 0.1, up)
+    found = prior + local(y, low, y_mask, detail, regression, intercept, 0.1, up)
+    other = tensors[0] + local(tensors[1], low_t, tensors[3], detail_t, regression, intercept, 0.1, up)
     np.testing.assert_allclose(other.numpy(), found, atol=10 * tolerance)
+
+
+def test_what_is_predicted_leaves_no_residual_and_gaps_none_either():
+    """An observation made of x has no residual at x; where an image is unknown nothing counts."""
+    prior, _, _, y_mask, z_mask, down, *sensors, _ = map_problem(Sampling(3, 1.0, 1.0), (18, 24), 0.1)
+    seen = Seen(*sensors)
+    y, z = Observation(None, None, y_mask, z_mask, down, seen).predicted(prior)
+    for rest in Observation(y, z, y_mask, z_mask, down, seen).residuals(prior):
+        assert np.abs(rest).max() < 1e-12
+    y_mask[:], z_mask[:] = 0.0, 0.0
+    for rest in Observation(y + 5.0, z + 5.0, y_mask, z_mask, down, seen).residuals(prior):
+        assert not rest.any()

@@ -7,7 +7,7 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Sampling, Upsampling, noise_std
 from hsfusion.models.scene.block import whole_block
-from hsfusion.models.scene.laws.closed_forms import given_msi
+from hsfusion.models.scene.laws.observation import given_msi
 from hsfusion.models.scene.methods.subspace import ClosedForms
 from hsfusion.models.scene.model import fit_scene
 from hsfusion.models.scene.tiles.plan import plan_tiles

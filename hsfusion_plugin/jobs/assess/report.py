@@ -14,6 +14,7 @@ import numpy as np
 
 from ....hsfusion_plugin import reports
 from ....models.observation import Sampling, Upsampling
+from ...rasters.grids.grid import Grid
 from ...rasters.reading.metadata import BandInfo
 from ...rasters.reading.raster import Raster
 from ...rasters.writing.colour import colour_bands
@@ -122,17 +123,12 @@ def write_map(path: str, found: Assessment, fused: Raster, window: tuple[range, 
         BandInfo(description="RMS over bands of D X - Y (HSI units)"),
         BandInfo(description="RMS over bands of R X + o - Z (MSI units)"),
     ]
-    rows, cols = of_hsi.shape
     writer = RasterWriter(
         path,
-        rows,
-        cols,
-        2,
-        fused.geotransform,
-        fused.crs_wkt,
-        bands=bands,
-        finish=write_ramp_style,
+        Grid(*of_hsi.shape, tuple(fused.geotransform), fused.crs_wkt),
+        bands,
         role="INCONSISTENCY",
+        finish=write_ramp_style,
     )
     with writer:
         writer.write(0, 0, np.stack([of_hsi, found.msi_inconsistency]).astype(np.float32))

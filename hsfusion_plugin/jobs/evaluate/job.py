@@ -12,6 +12,7 @@ import numpy as np
 from ....hsfusion_plugin import reports
 from ....models.metrics import Scores, evaluate
 from ...errors import HSFusionError
+from ...rasters.grids.grid import Grid
 from ...rasters.reading.metadata import BandInfo
 from ...rasters.reading.raster import Raster
 from ...rasters.reading.unpack import unpacked
@@ -164,11 +165,9 @@ def _doubts(scores: Scores, pair: _Pair) -> list[str]:
 
 
 def _write_map(path: str, values: np.ndarray, description: str, unit: str, grid: SharedGrid, role: str) -> None:
-    rows, cols = values.shape
     info = [BandInfo(description=description, unit=unit)]
-    with RasterWriter(
-        path, rows, cols, 1, grid.geotransform, grid.crs_wkt, bands=info, finish=write_ramp_style, role=role
-    ) as writer:
+    place = Grid(*values.shape, grid.geotransform, grid.crs_wkt)
+    with RasterWriter(path, place, info, role=role, finish=write_ramp_style) as writer:
         writer.write(0, 0, values[None].astype(np.float32))
 
 

@@ -139,11 +139,11 @@ def _members_of_earlier(folder: Path) -> set[str]:
 def _vrt(writers: list[RasterWriter], bands: list[BandInfo]) -> str:
     """All bands of all members, one member after the other."""
     first = writers[0]
-    geotransform, crs = first.grid
-    lines = [f'<VRTDataset rasterXSize="{first.cols}" rasterYSize="{first.rows}">']
-    if crs:
-        lines.append(f"  <SRS>{escape(crs)}</SRS>")
-    lines.append(f"  <GeoTransform>{', '.join(f'{value:.17g}' for value in geotransform)}</GeoTransform>")
+    grid = first.grid
+    lines = [f'<VRTDataset rasterXSize="{grid.cols}" rasterYSize="{grid.rows}">']
+    if grid.crs_wkt:
+        lines.append(f"  <SRS>{escape(grid.crs_wkt)}</SRS>")
+    lines.append(f"  <GeoTransform>{', '.join(f'{value:.17g}' for value in grid.geotransform)}</GeoTransform>")
     for number, writer in enumerate(writers):
         for band, info in enumerate(bands):
             name = escape(f"member {number + 1}: {info.description or f'band {band + 1}'}")

@@ -27,7 +27,7 @@ from ....models.version import VERSION
 from ...errors import HSFusionError
 from ...rasters.writing.provenance import write_provenance
 from ...rasters.writing.staging import check_outputs
-from ...rasters.writing.writer import RasterWriter, stored_scale
+from ...rasters.writing.writer import RasterWriter, Stored, stored_scale
 from ..methods.classical import Classical
 from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..methods.kept_tiles import TileStore, is_ours, run_name
@@ -193,15 +193,9 @@ def join(mosaic: Mosaic, pair: Pair, tiles: list[Tile], numbers: Iterable[int], 
     consistency = Consistency(mosaic.scene)
     with RasterWriter(
         request.output,
-        len(rows),
-        len(cols),
-        pair.hsi.count,
-        alignment.geotransform_of(rows, cols),
-        alignment.crs_wkt,
-        dtype=request.data_type,
-        options=request.options,
-        bands=bands,
-        scale=stored_scale(mosaic.largest),
+        alignment.output_grid,
+        bands,
+        Stored(request.data_type, stored_scale(mosaic.largest), options=request.options),
         finish=lambda path: write_provenance(path, record),
     ) as writer:
         for number in numbers:

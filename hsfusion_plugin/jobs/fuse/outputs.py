@@ -15,7 +15,7 @@ from ...rasters.reading.metadata import BandInfo
 from ...rasters.writing.provenance import write_provenance
 from ...rasters.writing.staging import check_outputs
 from ...rasters.writing.style import write_ramp_style, write_style
-from ...rasters.writing.writer import RasterWriter, stored_scale
+from ...rasters.writing.writer import RasterWriter, Stored, stored_scale
 from ..methods.draw import FEWEST, Draw
 from ..pair.pair import Pair
 from ..request import FusionRequest
@@ -92,9 +92,7 @@ def open_outputs(
     time; draw: of the members that ENSEMBLE is to hold, if any.
     """
     alignment = pair.alignment
-    rows, cols = alignment.output_rows, alignment.output_cols
     bands = [replace(info, bad=number not in pair.hsi_bands) for number, info in enumerate(pair.hsi.bands)]
-    scale = stored_scale(largest)
 
     def provenance(path: Path) -> None:
         write_style(path)
@@ -107,19 +105,12 @@ def open_outputs(
     def writer(path: str, role: str, infos: list[BandInfo], finish: Any) -> RasterWriter:
         return RasterWriter(
             path,
-            len(rows),
-            len(cols),
-            pair.hsi.count,
-            alignment.geotransform_of(rows, cols),
-            alignment.crs_wkt,
-            dtype=request.data_type,
-            options=request.options,
-            bands=infos,
-            scale=scale,
-            finish=finish,
+            alignment.output_grid,
+            infos,
+            Stored(request.data_type, stored_scale(largest), options=request.options, block=block),
             role=role,
-            check=progress.check,
-            block=block,
+            finish=finish,
+            listener=progress,
         )
 
     with ExitStack() as stack:
@@ -133,10 +124,10 @@ def open_outputs(
             uncertainty = stack.enter_context(writer(request.uncertainty, "UNCERTAINTY", named, ramp))
         flags = None
         if request.quality:
-            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, progress.check))
+            flags = stack.enter_context(flag_writer(request, alignment, quality, record, block, progress))
         ensemble = None
         if draw is not None and request.ensemble:
-            size = len(rows) * len(cols) * pair.hsi.count * (4 if request.data_type == "Float32" else 2)
+            size = alignment.output_pixels * pair.hsi.count * (4 if request.data_type == "Float32" else 2)
             made = open_ensemble(
                 request.ensemble, draw, lambda path, done: writer(str(path), "ENSEMBLE", bands, done), size, progress
             )

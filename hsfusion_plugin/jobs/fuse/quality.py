@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ....models.listener import Listener
 from ....models.scene.quality import LABELS, Flag, Flags, label
 from ...rasters.grids.align import Alignment
 from ...rasters.reading.metadata import BandInfo
 from ...rasters.writing.provenance import write_provenance
 from ...rasters.writing.style import write_flag_style
-from ...rasters.writing.writer import RasterWriter
+from ...rasters.writing.writer import RasterWriter, Stored
 from ..request import FusionRequest
 from .tiles import FusedTile
 
@@ -71,7 +71,7 @@ def flag_writer(
     quality: Quality,
     record: dict[str, Any],
     block: tuple[int, int],
-    check: Callable[[], None],
+    listener: Listener,
 ) -> RasterWriter:
     """The QUALITY raster: one band of bytes, which says in its metadata what its bits mean, and has a style of
     its own.
@@ -85,19 +85,13 @@ def flag_writer(
     described = BandInfo(description="quality flags: " + ", ".join(f"{int(f)} {text}" for f, text in LABELS.items()))
     return RasterWriter(
         request.quality or "",
-        len(alignment.output_rows),
-        len(alignment.output_cols),
-        1,
-        alignment.geotransform_of(alignment.output_rows, alignment.output_cols),
-        alignment.crs_wkt,
-        dtype="Byte",
-        options=request.options,
-        bands=[described],
+        alignment.output_grid,
+        [described],
+        Stored("Byte", options=request.options, block=block),
+        role="QUALITY",
         metadata=bits,
         finish=finish,
-        role="QUALITY",
-        check=check,
-        block=block,
+        listener=listener,
     )
 
 

@@ -16,8 +16,8 @@ from ....models.heap import give_back
 from ....models.scene.tiles.plan import plan_tiles
 from ....models.scene.window import Window
 from ....models.version import VERSION
-from ...rasters.reading.layout import BLOCK
 from ...rasters.writing.colour import colour_bands
+from ...rasters.writing.layout import BLOCK
 from ..methods.draw import Draw, correlation, law_of
 from ..methods.method import Method
 from ..pair import displacement

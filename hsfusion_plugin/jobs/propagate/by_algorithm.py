@@ -104,7 +104,7 @@ def _files(members: Members, folder: Path, progress: Progress) -> list[Path]:
     """The members as rasters: those of a folder as they are, others written for the while."""
     if isinstance(members, FolderMembers):
         return [Path(raster.path) for raster in members.rasters]
-    grid, wavelengths = members.grid, members.wavelengths
+    wavelengths = members.wavelengths
     infos = [
         BandInfo(None if wavelengths is None else float(wavelengths[n]), description=name)
         for n, name in enumerate(members.names)
@@ -112,13 +112,10 @@ def _files(members: Members, folder: Path, progress: Progress) -> list[Path]:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
-                RasterWriter(
-                    folder / f"member_{number + 1:04d}.tif", grid.rows, grid.cols, len(infos), grid.geotransform,
-                    grid.crs_wkt, bands=infos, role="ALGORITHM",
-                )
+                RasterWriter(folder / f"member_{number + 1:04d}.tif", members.grid, infos, role="ALGORITHM")
             )
             for number in range(members.count)
-        ]  # fmt: skip
+        ]
         for part in members.parts(progress):
             for number, writer in enumerate(writers):
                 writer.write(part.row, part.col, np.asarray(part.member(number)))

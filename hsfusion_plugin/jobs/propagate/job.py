@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import HSFusionError
-from ...rasters.reading.layout import BLOCK
+from ...rasters.grids.grid import Grid
 from ...rasters.reading.metadata import BandInfo
 from ...rasters.writing.provenance import write_provenance
 from ...rasters.writing.staging import check_outputs
@@ -22,7 +22,7 @@ from ...rasters.writing.writer import RasterWriter
 from ..run.progress import Progress
 from .by_algorithm import results_of
 from .choice import check_quantiles, check_request, quantity_of
-from .polygons import Grid, areas_of, tallies
+from .polygons import areas_of, tallies
 from .quantities import Quantity, interval
 from .report import Summary, write_report
 from .request import PropagateRequest
@@ -136,12 +136,7 @@ def _writers(request: PropagateRequest, quantity: Quantity, grid: Grid, record: 
             path = getattr(request, role.lower())
             if path:
                 infos = [BandInfo(description=name, unit=quantity.unit) for name in bands]
-                writers.open[role] = stack.enter_context(
-                    RasterWriter(
-                        path, grid.rows, grid.cols, len(bands), grid.geotransform, grid.crs_wkt,
-                        bands=infos, finish=finish, role=role, block=(BLOCK, BLOCK),
-                    )
-                )  # fmt: skip
+                writers.open[role] = stack.enter_context(RasterWriter(path, grid, infos, role=role, finish=finish))
         yield writers
 
 

@@ -8,25 +8,10 @@ import numpy as np
 from osgeo import gdal, ogr, osr
 
 from ...errors import HSFusionError
+from ...rasters.grids.grid import Grid
 from .request import Polygons
 
 MOST_VALUES = 30_000_000  # of all members that are kept for quantiles within polygons
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Rows and columns of a raster, GDAL's geotransform, and its CRS as WKT."""
-
-    rows: int
-    cols: int
-    geotransform: tuple[float, ...]
-    crs_wkt: str
-
-    @property
-    def pixel_area(self) -> float:
-        """In the square of the CRS's unit."""
-        g = self.geotransform
-        return abs(g[1] * g[5] - g[2] * g[4])
 
 
 @dataclass(frozen=True)

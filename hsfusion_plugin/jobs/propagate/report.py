@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ....hsfusion_plugin import reports
+from ...rasters.grids.grid import Grid
 from ...reports.propagation import PropagationReport, write_propagation_report
-from .polygons import Grid
 from .quantities import Quantity
 from .request import PropagateRequest
 from .table import METHOD, Row

@@ -16,8 +16,9 @@ import numpy as np
 from ....models.scene.tiles.plan import plan_tiles
 from ....models.scene.window import Window
 from ...errors import HSFusionError
-from ...rasters.reading.layout import BLOCK
+from ...rasters.grids.grid import Grid
 from ...rasters.reading.raster import Raster
+from ...rasters.writing.layout import BLOCK
 from ..fuse.call_times import CallTimes
 from ..fuse.ensemble import SUMMARY
 from ..fuse.tiles import FusedTile, fused_tiles, member_reach
@@ -25,7 +26,6 @@ from ..fuse.with_model import Fusion, prepared
 from ..methods.draw import FEWEST, Draw
 from ..run.memory import CLOSED_FORM_TILE, tile_size
 from ..run.progress import Progress
-from .polygons import Grid
 from .request import PropagateRequest
 
 BACKGROUND = 20_000  # pixels that a scene's statistics are taken of
@@ -93,8 +93,7 @@ class PairMembers:
         """Around the method that the fusion ships."""
         pair, scene = fusion.pair, fusion.estimates.scene
         draw = Draw.of(request.samples, request.drawn_by, request.seed, fusion.method, scene)
-        rows, cols = pair.alignment.output_rows, pair.alignment.output_cols
-        grid = Grid(len(rows), len(cols), tuple(pair.alignment.geotransform_of(rows, cols)), pair.alignment.crs_wkt)
+        grid = pair.alignment.output_grid
         names = [pair.hsi.descriptions[b] for b in pair.hsi_bands]
         about = {**fusion.about, "method": fusion.method.name, "ensemble": draw.record()}
         used = list(pair.hsi_bands)

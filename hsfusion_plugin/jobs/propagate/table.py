@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import HSFusionError
+from ...rasters.grids.grid import Grid
 from ...rasters.writing.provenance import plain_json
 from ...rasters.writing.staging import write_text
-from .polygons import Grid, Tally
+from .polygons import Tally
 from .quantities import interval
 from .request import PropagateRequest
 

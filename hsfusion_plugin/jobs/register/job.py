@@ -13,6 +13,7 @@ from ....hsfusion_plugin import reports
 from ....models.observation.axis import coarse_centres
 from ....models.scene.sensors.displacement.moved import interpolated_at, seen_by
 from ....models.version import VERSION
+from ...rasters.grids.grid import Grid
 from ...rasters.writing.provenance import write_provenance
 from ...rasters.writing.staging import check_writable
 from ...rasters.writing.style import write_style
@@ -80,17 +81,13 @@ def _write_moved(request: RegisterRequest, pair: Pair, estimates: Estimates, pro
         write_style(path)
         write_provenance(path, record)
 
-    rows, cols = a.coarse_shape
+    rows = a.coarse_shape[0]
     with RasterWriter(
         request.output or "",
-        rows,
-        cols,
-        len(bands),
-        _geotransform(pair),
-        a.crs_wkt,
-        bands=bands,
+        Grid(*a.coarse_shape, _geotransform(pair), a.crs_wkt),
+        bands,
         finish=finish,
-        check=progress.check,
+        listener=progress,
     ) as writer:
         for done, (strip, values) in enumerate(_strips(pair, estimates)):
             progress.check()

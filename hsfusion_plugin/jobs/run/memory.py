@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ...backend.settings import memory_budget
-from ...rasters.reading.layout import BLOCK
+from ...rasters.writing.layout import BLOCK
 
 _UNKNOWN = 4_000_000_000
 USUAL_BUDGET = 1_500_000_000  # bytes, of the QGIS process, where the user sets none

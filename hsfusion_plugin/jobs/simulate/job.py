@@ -13,6 +13,7 @@ from ....models.errors import HSFusionError
 from ....models.observation import Degradation, Sampling, gaussian_field, noise_std
 from ....models.observation.axis import coarse_centres, gaussian_reach
 from ....models.version import VERSION
+from ...rasters.grids.grid import Grid
 from ...rasters.reading.bands import usable_bands
 from ...rasters.reading.metadata import BandInfo
 from ...rasters.reading.raster import Raster
@@ -151,23 +152,17 @@ def run(request: SimulationRequest, progress: Progress) -> dict[str, Any]:
     crs = simulator.raster.crs_wkt
     hsi_writer = RasterWriter(
         request.output_hsi,
-        *simulator.coarse_shape,
-        simulator.raster.count,
-        simulator.geotransform(request.ratio),
-        crs,
-        bands=simulator.hsi_bands(),
-        finish=finish,
+        Grid(*simulator.coarse_shape, simulator.geotransform(request.ratio), crs),
+        simulator.hsi_bands(),
         role="OUTPUT_HSI",
+        finish=finish,
     )
     msi_writer = RasterWriter(
         request.output_msi,
-        *simulator.fine_shape,
-        len(simulator.msi_bands),
-        simulator.geotransform(1.0),
-        crs,
-        bands=simulator.msi_bands,
-        finish=finish,
+        Grid(*simulator.fine_shape, simulator.geotransform(1.0), crs),
+        simulator.msi_bands,
         role="OUTPUT_MSI",
+        finish=finish,
     )
     with hsi_writer, msi_writer:
         for tile in _with_noise(simulator, request, progress):

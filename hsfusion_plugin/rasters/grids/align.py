@@ -9,6 +9,7 @@ from ....models.errors import HSFusionError
 from ..edit_advice import edit_advice
 from ..reading.raster import Raster
 from .crs import crs_name, same_crs
+from .grid import Grid
 
 RATIO_TOLERANCE = 1e-3
 # MSI pixels by which a ratio that is not quite whole may carry the grids apart between middle and edge.
@@ -53,6 +54,12 @@ class Alignment:
     def output_pixels(self) -> int:
         """Number of fine pixels that are written."""
         return len(self.output_rows) * len(self.output_cols)
+
+    @property
+    def output_grid(self) -> Grid:
+        """Of the raster that is written."""
+        rows, cols = self.output_rows, self.output_cols
+        return Grid(len(rows), len(cols), self.geotransform_of(rows, cols), self.crs_wkt)
 
     def geotransform_of(self, rows: range, cols: range) -> tuple[float, float, float, float, float, float]:
         """GDAL geotransform of a window of the scene, given in its fine pixels."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from ....models.errors import HSFusionError
 from ...locks import locked
 from ..reading.files_behind import files_behind, identity
-from ..reading.layout import Layout
+from .layout import Layout
 from .sidecars import SUFFIXES, raster_is_ours, sidecar_of
 
 LONGEST_NAME = 220  # bytes, so that what is laid beside a file has a name too: file systems take 255

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Callable, NamedTuple
@@ -14,9 +15,11 @@ import numpy as np
 from osgeo import gdal
 
 from ....models.errors import HSFusionError
+from ....models.listener import SILENT, Listener
 from ..gdal_calls import collected_errors
-from ..reading.layout import BLOCK, Layout
+from ..grids.grid import Grid
 from ..reading.metadata import BandInfo, write_band_info
+from .layout import BLOCK, Layout
 from .sidecars import mark_raster
 from .staging import staged
 
@@ -37,63 +40,64 @@ _TYPES = {
 _PART_VALUES = 250_000  # that are brought into the file's type at a time, in half a dozen copies
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How values lie in the file.
+
+    dtype "Float32", "Int16", which stores round(value / scale), or "Byte", for flags; nodata: default NaN, -32768 and
+    none; options: GDAL creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and OVERVIEWS=YES, COG=YES;
+    block: rows and columns of the file's blocks, where `options` say nothing else.
+    """
+
+    dtype: str = "Float32"
+    scale: float = 1.0
+    nodata: float | None = None
+    options: str = ""
+    block: tuple[int, int] = (BLOCK, BLOCK)
+
+
 class RasterWriter:
     """Context manager; `write` windows inside it.
 
-    path: a .tif; rows, cols, count: size; geotransform and crs_wkt as GDAL's ("" = no CRS); dtype "Float32", "Int16",
-    which stores round(value / scale), or "Byte", for flags; nodata: default NaN, -32768 and none; options: GDAL
-    creation options as QGIS writes them ("COMPRESS=LZW|TILED=NO"), and OVERVIEWS=YES, COG=YES; bands: a BandInfo per
-    band; metadata: items of the data set (add more any time with `metadata.update`); finish: called with the path of
-    the closed raster before it gets its final name, so that sidecars written beside that path (write_style,
-    write_provenance) appear together with it; check: called while overviews are made, may raise to end that; block:
-    rows and columns of the file's blocks, where `options` say nothing else. HSFusionError when the folder cannot be
-    written or has no room.
+    path: a .tif; bands: one BandInfo each; role: the parameter that errors name; metadata: items of the data set (add
+    more any time with `metadata.update`); finish: called with the path of the closed raster before it gets its final
+    name, so that sidecars written beside that path (write_style, write_provenance) appear together with it; listener:
+    may end the making of overviews. HSFusionError when the folder cannot be written or has no room.
     """
 
     def __init__(
         self,
         path: str | Path,
-        rows: int,
-        cols: int,
-        count: int,
-        geotransform: Sequence[float],
-        crs_wkt: str = "",
-        dtype: str = "Float32",
-        nodata: float | None = None,
-        options: str = "",
-        bands: Sequence[BandInfo] | None = None,
-        metadata: Mapping[str, str] | None = None,
-        scale: float = 1.0,
-        finish: Callable[[Path], None] | None = None,
+        grid: Grid,
+        bands: Sequence[BandInfo],
+        stored: Stored = Stored(),
         role: str = "OUTPUT",
-        check: Callable[[], None] = lambda: None,
-        block: tuple[int, int] = (BLOCK, BLOCK),
+        metadata: Mapping[str, str] | None = None,
+        finish: Callable[[Path], None] | None = None,
+        listener: Listener = SILENT,
     ) -> None:
-        if dtype not in _TYPES:
-            raise HSFusionError(f"{role}: data type {dtype} is not offered; choose Float32 or Int16.")
+        if stored.dtype not in _TYPES:
+            raise HSFusionError(f"{role}: data type {stored.dtype} is not offered; choose Float32 or Int16.")
         if Path(path).suffix.lower() not in (".tif", ".tiff") or str(path).startswith("/vsi"):
             raise HSFusionError(f"{role}: '{path}' is not the name of a GeoTIFF file; end it in .tif.")
-        self.path, self.rows, self.cols, self.count, self.dtype, self.role = Path(path), rows, cols, count, dtype, role
-        self.nodata = nodata if nodata is not None else _TYPES[dtype].nodata
-        self.scale = scale if dtype == "Int16" else 1.0
+        self.path, self.grid, self.dtype, self.role = Path(path), grid, stored.dtype, role
+        self.nodata = stored.nodata if stored.nodata is not None else _TYPES[stored.dtype].nodata
+        self.scale = stored.scale if stored.dtype == "Int16" else 1.0
         self.metadata = dict(metadata or {})
         self.clipped = 0  # values that did not fit into Int16
-        self._grid = (tuple(geotransform), crs_wkt)
-        self._bands = list(bands) if bands is not None else [BandInfo() for _ in range(count)]
-        if len(self._bands) != count:
-            raise ValueError(f"{len(self._bands)} band descriptions for {count} bands")
-        self._layout = Layout.parse(options, rows, cols, block)
-        self._finish, self._check = finish, check
+        self._bands = list(bands)
+        self._layout = Layout.parse(stored.options, grid.rows, grid.cols, stored.block)
+        self._finish, self._listener = finish, listener
         self._stack = ExitStack()
         self._dataset: gdal.Dataset | None = None
 
     @property
-    def grid(self) -> tuple[tuple[float, ...], str]:
-        """GDAL's geotransform, and the CRS as WKT."""
-        return self._grid
+    def count(self) -> int:
+        """Number of bands."""
+        return len(self._bands)
 
     def __enter__(self) -> RasterWriter:
-        size = self.rows * self.cols * self.count * _TYPES[self.dtype].size
+        size = self.grid.rows * self.grid.cols * self.count * _TYPES[self.dtype].size
         with ExitStack() as stack:
             self._staged = stack.enter_context(staged(self.path, size, self.role))
             self._create()
@@ -138,7 +142,7 @@ class RasterWriter:
                 self._dataset = None
             if kind is None:
                 self._refuse(failures)
-                self._layout.finish(self._staged, self.role, self._check)
+                self._layout.finish(self._staged, self.role, self._listener)
                 if self._finish is not None:
                     self._finish(self._staged)
         except BaseException:
@@ -151,16 +155,20 @@ class RasterWriter:
         with collected_errors(gdal.CE_Warning) as failures:  # GDAL only warns of an option that it does not know
             driver = gdal.GetDriverByName("GTiff")
             dataset = driver.Create(
-                str(self._staged), self.cols, self.rows, self.count, _TYPES[self.dtype].gdal, self._layout.as_list()
+                str(self._staged),
+                self.grid.cols,
+                self.grid.rows,
+                self.count,
+                _TYPES[self.dtype].gdal,
+                self._layout.as_list(),
             )
         if dataset is None or failures:
             raise HSFusionError(
                 f"{self.role}: GDAL cannot create '{self.path}' ({_first(failures)}); check OPTIONS and the disk."
             )
-        geotransform, crs_wkt = self._grid
-        dataset.SetGeoTransform(geotransform)
-        if crs_wkt:
-            dataset.SetProjection(crs_wkt)
+        dataset.SetGeoTransform(self.grid.geotransform)
+        if self.grid.crs_wkt:
+            dataset.SetProjection(self.grid.crs_wkt)
         for i, info in enumerate(self._bands):
             band = dataset.GetRasterBand(i + 1)
             if self.nodata is not None:
@@ -192,7 +200,7 @@ class RasterWriter:
 
     def _whole_blocks(self, row: int, col: int, height: int, width: int) -> bool:
         across, down = self._dataset.GetRasterBand(1).GetBlockSize()
-        ends = (row + height, self.rows, down), (col + width, self.cols, across)
+        ends = (row + height, self.grid.rows, down), (col + width, self.grid.cols, across)
         return (
             row % down == 0 and col % across == 0 and all(end == size or end % block == 0 for end, size, block in ends)
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..block import WHOLE_SUPPORT, Block
 from ..laws import closed_forms as cf
+from ..laws.observation import Observation
 from ..model import CoefficientModel
 from ..window import Place
 
@@ -73,8 +74,9 @@ class ClosedForms:
     def loc(self) -> Any:
         """GLP-HS, the scene's own laws and a local regression of what they leave."""
         law, low = self._laws
-        m, rest = self._model, self._y - low
-        return cf.loc(law, rest, self._low, self._both, self._detail, m.regression, m.intercept, m.loc_ridge, self._up)
+        m = self._model
+        rest = self._y - low - cf.mix(m.regression, self._low) - cf.column(m.intercept, self._y)
+        return law + cf.loc(rest, self._low, self._both, self._detail, m.loc_ridge, self._up)
 
     @cached_property
     def map(self) -> Any:
@@ -125,5 +127,5 @@ class ClosedForms:
         return mixtures + self._up(left), left
 
     def _map(self, prior: Any) -> Any:
-        m, images = self._model, (self._y, self._z, self._y_mask, self._z_mask)
-        return cf.maximum_a_posteriori(prior, *images, self._down, m.response, m.offset, m.y_std, m.z_std, m.prior_std)
+        seen = Observation(self._y, self._z, self._y_mask, self._z_mask, self._down, self._model)
+        return seen.map(prior, self._model.prior_std)

@@ -28,7 +28,8 @@ from ...listener import SILENT, Listener
 from ...observation import Degradation
 from ...observation.axis import separable
 from ..block import WHOLE_SUPPORT, Block
-from ..laws.closed_forms import column, detail_image, grams, mix
+from ..laws.closed_forms import column, detail_image, mix
+from ..laws.observation import grams
 from ..model import CoefficientModel, SceneModel
 from ..tiles.spectra import fused_spectra
 from ..window import Window

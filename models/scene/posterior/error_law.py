@@ -10,7 +10,7 @@ import numpy as np
 
 from ...observation import Degradation, Sampling, Upsampling, gaussian_field
 from ...observation.axis import filter_axis, separable
-from ..laws.closed_forms import given_hsi, given_msi
+from ..laws.observation import given_hsi, given_msi
 from ..model import MODEL_ERROR, SceneModel
 from ..subspace.hidden_detail import UNSURE
 

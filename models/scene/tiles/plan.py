@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...observation import Sampling, coarse_seen
-from ..laws.closed_forms import LOC_REACH, map_kernel
+from ..laws.closed_forms import LOC_REACH
 from ..laws.denoising import REACH
+from ..laws.observation import map_kernel
 from ..model import CoefficientModel
 from ..window import Place, Window
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from ...networks.inputs import target_scale
 from ...observation import Degradation
 from ...runners.tile import CONSISTENCY_SPREAD
-from ...scene.laws.closed_forms import chebyshev, given_msi, gram_bounds, mix
+from ...scene.laws.closed_forms import mix
+from ...scene.laws.observation import chebyshev, given_msi, gram_bounds
 from ...scene.methods.subspace import ClosedForms
 from ...scene.model import CoefficientModel
 

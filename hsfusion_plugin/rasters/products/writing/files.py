@@ -11,8 +11,8 @@ from osgeo import gdal
 
 from .....models.errors import HSFusionError
 from ...gdal_calls import collected_errors
-from ...reading.layout import BLOCK, Layout
 from ...reading.metadata import BandInfo, write_band_info
+from ...writing.layout import BLOCK, Layout
 from ...writing.sidecars import mark_raster
 from ...writing.staging import staged
 from ..reading.product import Grid, Places, Product

@@ -9,6 +9,7 @@ from pathlib import Path
 from osgeo import gdal
 
 from ....models.errors import HSFusionError
+from ....models.listener import SILENT, Listener
 from ..gdal_calls import collected_errors, open_dataset
 
 BLOCK = 128  # pixels; tiles of a job are multiples of it, so that no block is compressed twice
@@ -49,8 +50,8 @@ class Layout:
         """NAME=VALUE, as GDAL takes them."""
         return [f"{key}={value}" for key, value in self.options.items()]
 
-    def finish(self, path: Path, role: str, check: Callable[[], None] = lambda: None) -> None:
-        """Give the closed raster its overviews and its form. `check` is called often and may raise to end it."""
+    def finish(self, path: Path, role: str, listener: Listener = SILENT) -> None:
+        """Give the closed raster its overviews and its form. `listener` may end it."""
         if not self.overviews:
             return
         with collected_errors() as failures:
@@ -59,13 +60,13 @@ class Layout:
             for key in ("COMPRESS", "PREDICTOR", "ZSTD_LEVEL"):
                 gdal.SetConfigOption(f"{key}_OVERVIEW", self.options.get(key))
             try:
-                dataset.BuildOverviews("AVERAGE", _levels(dataset), callback=_callback(check, raised))
+                dataset.BuildOverviews("AVERAGE", _levels(dataset), callback=_callback(listener, raised))
             finally:
                 for key in ("COMPRESS", "PREDICTOR", "ZSTD_LEVEL"):
                     gdal.SetConfigOption(f"{key}_OVERVIEW", None)
                 dataset = None
             if self.cog and not raised:
-                _make_cog(path, self.options, _callback(check, raised))
+                _make_cog(path, self.options, _callback(listener, raised))
         if raised:
             raise raised[0]
         if failures:
@@ -137,12 +138,12 @@ def _make_cog(path: Path, options: Mapping[str, str], callback: Callable[[float,
         other.unlink(missing_ok=True)
 
 
-def _callback(check: Callable[[], None], raised: list[BaseException]) -> Callable[[float, str, object], int]:
-    """For GDAL: 0 ends its work; what `check` raised is kept for the caller."""
+def _callback(listener: Listener, raised: list[BaseException]) -> Callable[[float, str, object], int]:
+    """For GDAL: 0 ends its work; what the listener raised is kept for the caller."""
 
     def tick(_share: float, _text: str, _data: object) -> int:
         try:
-            check()
+            listener.check()
         except BaseException as error:
             raised.append(error)
             return 0
