@@ -247,7 +247,7 @@ def fit_scene(
         msi_noise=noise,
         unexplained_bands=unexplained_bands(samples.spectra, low),
         activity=Activity.of((detail_image(w.z, w.z_mask, w.down, _back(w.down))[2], w.z_mask) for w in seen),
-        bounds=Bounds.of(samples.spectra, subspace.band_noise),
+        bounds=Bounds.of(samples.spectra, samples.low, subspace.band_noise),
     )
 
 

@@ -9,12 +9,13 @@ from hsfusion.models.observation import Sampling, coarse_shape
 from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.methods.names import CLOSED_FORMS
 from hsfusion.models.scene.model import fit_scene
-from hsfusion.models.scene.pixels.bounds import REACH_STD, Bounds, cell_reach
+from hsfusion.models.scene.pixels.bounds import REACH_STD, Bounds, Span, cell_reach
 from hsfusion.models.scene.tiles.spectra import bounded_tile, expand_tile, outside_part
 from hsfusion.models.scene.window import Window
 from hsfusion.models.trials import Case, Fitted, Scene, simulate
 
-WIDE = Bounds(np.float32([-100, -100]), np.float32([100, 100]), True)
+ONE, TWO, DARK = (np.full(n, v, np.float32) for n, v in ((2, 1), (2, 2), (1, 0)))
+WIDE = Bounds(Span(-TWO, TWO, 30 * ONE), Span(DARK, DARK, DARK + 1), True)
 
 
 def made(ratio: float, shift: float = 0.0) -> tuple:
@@ -77,22 +78,28 @@ def test_a_window_with_whole_cells_gives_what_the_whole_gives():
 
 def test_values_far_outside_the_range_come_back_to_it_and_nan_stays():
     block, values, sampling = made(4.0)
-    bounds = Bounds(np.float32([-1, -1]), np.float32([2, 2]), False)
+    bounds = Bounds(Span(0 * ONE, TWO, 0.1 * ONE), Span(DARK, DARK + 1, DARK + 0.5), False)
     values[:, 9, 9], values[:, 30:34, 8] = 50.0, np.nan
-    missing = np.isnan(values)
+    missing, least, most = np.isnan(values), -0.1 * REACH_STD - 1e-6, 2 + 0.1 * REACH_STD + 1e-6
     bounds.apply(values, block.place.fine, block, sampling)
     assert np.array_equal(np.isnan(values), missing)
-    assert np.nanmin(values) >= -1 and np.nanmax(values) <= 2
+    assert np.nanmin(values) >= least and np.nanmax(values) <= most
+
+
+def test_a_pixel_that_the_msi_shows_brighter_than_its_range_may_be_so_in_every_band():
+    block, values, sampling = made(4.0)
+    bounds = Bounds(Span(0 * ONE, TWO, 0.1 * ONE), Span(DARK, DARK + 1, DARK + 0.5), False)
+    block.z[0, 9, 9], values[:, 9, 9] = 1 + 0.5 * 20, 3.5  # the MSI 20 std beyond, the value 15
+    bounds.apply(values, block.place.fine, block, sampling)
+    assert values[:, 9, 9] == pytest.approx(3.5, abs=0.2) and (values[:, 9, 9] > 3).all()
 
 
 def test_a_quantity_that_may_be_negative_has_no_bound_at_zero():
     random = np.random.default_rng(1)
     decibels = random.normal(-2, 3, (500, 4))
-    bounds = Bounds.of(decibels, np.full(4, 0.1))
-    assert not bounds.positive
-    assert bounds.low == pytest.approx(decibels.min(axis=0) - REACH_STD * decibels.std(axis=0), rel=1e-5)
+    assert not Bounds.of(decibels, decibels[:, :1], np.full(4, 0.1)).positive
     noisy = np.abs(decibels) + random.normal(0, 0.5, decibels.shape)
-    assert (noisy < 0).mean() > 0.01 and Bounds.of(noisy, np.full(4, 0.5)).positive
+    assert (noisy < 0).mean() > 0.01 and Bounds.of(noisy, noisy[:, :1], np.full(4, 0.5)).positive
 
 
 def test_a_small_dark_scene_with_few_hsi_pixels_stays_physical(make_scene):
@@ -111,7 +118,8 @@ def test_a_small_dark_scene_with_few_hsi_pixels_stays_physical(make_scene):
         fused, free = fitted.expand(x), expand_tile(fitted.scene, x, outside_part(fitted.scene, fitted.block))
         assert (free < 0).mean() > below + 1e-4, "the scene does not ask for a bound"
         assert (fused < 0).mean() <= below + 1e-4
-        assert (fused >= low - 3 * spread).all() and (fused <= high + 3 * spread).all()
+        far = ((fused < low - 3 * spread) | (fused > high + 3 * spread)).any(axis=0)
+        assert not (far & (fitted.scene.bounds.msi.beyond(pair.msi) < REACH_STD)).any()
         assert np.mean((fused - pair.truth) ** 2) <= np.mean((free - pair.truth) ** 2)
 
 
@@ -120,7 +128,7 @@ def test_the_bounds_are_part_of_the_scene(make_scene):
     hsi = truth.reshape(12, 12, 4, 12, 4).mean(axis=(2, 4))
     block = whole_block(hsi, truth[[2, 6, 10]])
     scene = fit_scene([block], Sampling(4, psf="block-mean"))
-    assert scene.bounds.positive and (scene.bounds.high > hsi.max(axis=(1, 2))).all()
+    assert scene.bounds.positive and scene.bounds.hsi.high == pytest.approx(hsi.max(axis=(1, 2)))
     assert (
         bounded_tile(
             scene, np.zeros((scene.subspace.components, 48, 48), np.float32), whole_block(hsi, truth[[2, 6, 10]])
