@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
+from ....models.scene.reduced.ranking import TOGETHER, others, ranked
 from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
@@ -26,7 +27,6 @@ from ..request import ModelRequest
 from ..run.memory import available_memory
 from ..run.progress import Progress
 from .models import Models, open_models
-from .ranking import TOGETHER, others, ranked
 from .report import write_report, write_table
 
 CALIBRATION = "interpolation"  # always compared, never recommended
