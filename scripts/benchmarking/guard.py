@@ -76,7 +76,7 @@ def row(name: str, scene: Scene, case: Case, runner: SubspaceRunner, card: dict[
 def summary(rows: list[dict[str, Any]]) -> list[str]:
     """Markdown: a line per case."""
     lines = [
-        "| case | best closed form | model | worst | shipped | worst | guard's cost PSNR | SAM | closed forms shipped |",
+        "| case | best closed form | model | worst | shipped | worst | guard's cost PSNR | SAM | replaced |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for case in dict.fromkeys(r["case"] for r in rows):

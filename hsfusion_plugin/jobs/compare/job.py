@@ -139,8 +139,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} "
             "HSI pixels in one piece "
-            "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and "
-            "MAP."
+            "and more where the ratio is large: fuse with MODEL auto, or with MODEL average where no backend runs."
         )
     stage = _Compared(pair, estimates, reduced, progress)
     names = list(dict.fromkeys(request.methods))
