@@ -14,7 +14,7 @@ from .parameters import advanced, choice, choices, file_output, integer, pair, p
 from .strings import tr
 
 BASE = "hsfusion-base"
-SLOW = ("cnmf", "hysure")
+SLOW = ("cstf", "nssr", "cnmf", "hysure")
 PUBLISHED = ("ddpm-fus", "ddrf", "hsr-diff")
 PRESETS = {"quick": (*SLOW, *PUBLISHED), "review": PUBLISHED, "all": ()}  # what each leaves out
 CRITERIA = ("together", "rmse", "sam", "q2n")

@@ -23,7 +23,7 @@ from hsfusion.models.scene.reduced.scene import ReducedScene
 from hsfusion.tests.qgis import pairs
 
 NO_BACKEND = {"HSFUSION_PYTHON": "/nonexistent/python", "HSFUSION_BACKEND": "local"}
-EVERY = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cnmf", "hysure")
+EVERY = ("glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cstf", "nssr", "cnmf", "hysure")
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
     result = qgis_process("hsfusion:compare", env=backend, HSI=pair.hsi, MSI=pair.msi, TABLE=table)
     record = json.loads(table.read_text(encoding="utf-8"))
     scored = {m["method"]: m["psnr"] for m in record["methods"]}
-    assert set(scored) == {"interpolation", "hsfusion-base", *EVERY} - {"cnmf", "hysure"}
+    assert set(scored) == {"interpolation", "hsfusion-base", *EVERY} - {"cstf", "nssr", "cnmf", "hysure"}
     assert None not in scored.values()
     assert len(record["models"]["hsfusion-base"]["sha256"]) == 64
     assert result.outputs["BEST"] == record["best"] == max(scored, key=scored.get)

@@ -9,7 +9,7 @@ coarse_pixels) in bytes.
 from __future__ import annotations
 
 CLOSED_FORMS = ("glp-hs", "loc", "map", "average")  # in spectral coefficients
-TILED = {"gsa": "gsa", "sfim-hs": "sfim", "sylvester": "sylvester"}  # name -> module
+TILED = {"gsa": "gsa", "sfim-hs": "sfim", "sylvester": "sylvester", "cstf": "cstf", "nssr": "nssr"}  # name -> module
 GLOBAL = {"cnmf": "cnmf", "hysure": "hysure"}  # need the whole scene at once
 FULL_BAND = (*TILED, *GLOBAL)
 CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)
