@@ -12,7 +12,6 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import Cancelled
 from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
 from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
-from hsfusion.hsfusion_plugin.jobs.compare.ranking import CRITERIA, others, ranked
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.pair import blocks as pair_blocks
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
@@ -20,6 +19,7 @@ from hsfusion.hsfusion_plugin.jobs.run.peak import PeakMemory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.models.scene.reduced.ranking import CRITERIA, others, ranked
 from hsfusion.models.scene.reduced.scene import ReducedScene
 from hsfusion.tests.qgis import pairs
 
@@ -229,20 +229,20 @@ def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
 
 
 def rows_with(**scores) -> list:
-    """Rows of methods with (PSNR, SAM, Q2n)."""
-    names = ("PSNR", "SAM", "Q2N")
+    """Rows of methods with (RMSE in units of the bands' spread, SAM, Q2n)."""
+    names = ("NRMSE", "SAM", "Q2N")
     return [comparison.Row(name, SimpleNamespace(**dict(zip(names, numbers)))) for name, numbers in scores.items()]
 
 
 def test_criteria_rank_and_say_where_they_disagree():
-    rows = [*rows_with(a=(40.0, 2.7, 0.90), b=(39.7, 1.6, 0.94), c=(30.0, 9.0, 0.50)), comparison.Row("d", reason="no")]
+    rows = [*rows_with(a=(0.10, 2.7, 0.90), b=(0.12, 1.6, 0.94), c=(0.50, 9.0, 0.50)), comparison.Row("d", reason="no")]
     best = {criterion: [row.method for row in ranked(rows, criterion)] for criterion in CRITERIA}
     assert best["rmse"] == ["a", "b", "c", "d"] and best["sam"][0] == best["q2n"][0] == best["together"][0] == "b"
     assert others(rows, "a") == {"sam": "b", "q2n": "b"} and others(rows, "b") == {"rmse": "a"}
 
 
 def test_a_score_that_is_not_known_does_not_decide():
-    rows = rows_with(a=(40.0, 2.0, float("nan")), b=(35.0, 3.0, float("nan")))
+    rows = rows_with(a=(0.1, 2.0, float("nan")), b=(0.2, 3.0, float("nan")))
     assert [row.method for row in ranked(rows, "together")] == ["a", "b"]
 
 

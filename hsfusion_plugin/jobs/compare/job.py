@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
+from ....models.scene.reduced.ranking import TOGETHER, others, ranked
 from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
@@ -27,7 +28,6 @@ from ..run.memory import available_memory
 from ..run.peak import PeakMemory
 from ..run.progress import Progress
 from .models import Models, open_models
-from .ranking import TOGETHER, others, ranked
 from .report import write_report, write_table
 
 CALIBRATION = "interpolation"  # always compared, never recommended
@@ -143,8 +143,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} "
             "HSI pixels in one piece "
-            "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and "
-            "MAP."
+            "and more where the ratio is large: fuse with MODEL auto, or with MODEL average where no backend runs."
         )
     stage = _Compared(pair, estimates, reduced, progress)
     names = list(dict.fromkeys(request.methods))
