@@ -110,3 +110,11 @@ def _positive(peak: float) -> float:
     if not (peak > 0 and np.isfinite(peak)):
         raise HSFusionError(f"The peak for PSNR is {peak:g}; it must be positive: give PEAK in the raster's own units.")
     return float(peak)
+
+
+def nrmse(mse: np.ndarray, std: np.ndarray) -> float:
+    """RMSE over bands in units of each band's standard deviation in the reference, from mean squares (L,) and std (L,);
+    constant bands are left out, NaN if all are.
+    """
+    varied = std > 0
+    return float(np.sqrt(np.mean(mse[varied] / std[varied] ** 2))) if varied.any() else float("nan")

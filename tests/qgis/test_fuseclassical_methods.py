@@ -1,4 +1,4 @@
-"""hsfusion:fuseclassical with the methods that work on all bands: gsa, sfim-hs, sylvester, cnmf, hysure."""
+"""hsfusion:fuseclassical with the methods that work on all bands: gsa, sfim-hs, sylvester, cstf, nssr, cnmf, hysure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.tests.qgis import pairs
 from hsfusion.tests.qgis.pairs import read
 
-METHODS = ("gsa", "sfim-hs", "sylvester", "cnmf", "hysure")
+QUICK = ("gsa", "sfim-hs", "sylvester", "cnmf", "hysure")
+METHODS = ("gsa", "sfim-hs", "sylvester", "cstf", "nssr", "cnmf", "hysure")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_through_qgis_process(qgis_process, pair, tmp_path, method):
     assert error_against_nearest(tmp_path / "fused.tif", pair) < 0.3
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUICK)
 def test_a_part_equals_that_part_of_the_whole(pair, tmp_path, method):
     run(pair, tmp_path / "whole.tif", method=method)
     x, y = pairs.CORNER
@@ -55,7 +56,7 @@ def test_a_part_equals_that_part_of_the_whole(pair, tmp_path, method):
     np.testing.assert_allclose(read(tmp_path / "part.tif"), read(tmp_path / "whole.tif")[:, 30:70, 20:90], rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUICK)
 def test_clouds_come_out_as_nodata_and_change_nothing_far_away(pair, tmp_path, method):
     clear, cloudy = read(pair.msi), read(pair.msi)
     cloudy[:, 40:52, 60:76] = np.nan
@@ -66,7 +67,7 @@ def test_clouds_come_out_as_nodata_and_change_nothing_far_away(pair, tmp_path, m
     assert np.isfinite(clear).all() and error_against_nearest(tmp_path / "fused.tif", pair) < 0.3
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUICK)
 def test_panchromatic(pair, tmp_path, method):
     grey = pairs.write(tmp_path / "pan.tif", pair.truth.mean(axis=0, keepdims=True), pairs.PIXEL)
     run(pairs.Pair(pair.hsi, grey, pair.truth), tmp_path / "fused.tif", method=method)

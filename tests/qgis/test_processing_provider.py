@@ -113,7 +113,7 @@ ENUMS = {
     ("fuse", "BACKEND"): ["auto", "local", "remote"],
     ("fuse", "DATA_TYPE"): ["Float32", "Int16"],
     ("fuseclassical", "METHOD"): [
-        *["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cnmf", "hysure"]
+        *["glp-hs", "loc", "map", "average", "gsa", "sfim-hs", "sylvester", "cstf", "nssr", "cnmf", "hysure"]
     ],
     ("setupbackend", "BUILD"): ["auto", "cpu", "cuda"],
     ("simulate", "PSF"): ["gaussian", "block-mean"],

@@ -70,13 +70,13 @@ def solve(
     return LowRank(w * size, maps, OUTER)
 
 
-def check_nonnegative(spectra: np.ndarray) -> None:
+def check_nonnegative(spectra: np.ndarray, method: str = "cnmf") -> None:
     """A factorisation into nonnegative parts needs radiance or reflectance; a few values below zero are noise."""
     share = float((spectra < -1e-3 * np.abs(spectra).max()).mean())
     if share > 0.05:
         raise HSFusionError(
-            f"METHOD cnmf needs radiance or reflectance, and {100 * share:.0f} % of the HSI's values are below zero: "
-            "choose another method."
+            f"METHOD {method} needs radiance or reflectance, and {100 * share:.0f} % of the HSI's values are below "
+            "zero: choose another method."
         )
 
 

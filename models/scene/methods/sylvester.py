@@ -5,8 +5,8 @@ Wei, Dobigeon and Tourneret, Fast fusion of multi-band images based on solving a
 
     Y = D U + noise of covariance N_y,   Z = A U + o + noise of covariance N_z,   U_i ~ N(mu_i, S) in each pixel i
 
-solves  C1 U + U C2 = C3  with  C1 = N_y (A' N_z^-1 A + S^-1),  C2 = D' D  (paper, equations 15 to 19). Diagonalising C1
-gives K equations, one per component, which the eigenvectors of D D' solve without an iteration (section III-B).
+solves the Sylvester equation  C1 U + U C2 = C3  with  C1 = N_y (A' N_z^-1 A + S^-1)  and  C2 = D' D. Diagonalising C1
+gives K equations, one per component, which the eigenvectors of D D' solve without an iteration.
 
 What differs from the paper. There D is a circular blur and an integer decimation, so that the Fourier transform
 diagonalises it. Here D is the house's own: any ratio and phase, a Gaussian or block PSF, a reflecting border. It is a
