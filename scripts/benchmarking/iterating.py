@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from hsfusion.models.runners.full_band import FullBandRunner
 from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.training.distributed import World
 from hsfusion.models.training.full_band.config import FullBandConfig
-from hsfusion.models.training.full_band.data import Reference, observe, response_of
+from hsfusion.models.training.full_band.data import Observed, Reference, observe, response_of
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.trials import scores
@@ -56,6 +57,30 @@ class Comparison:
     cpu_seconds: float
 
 
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes of a configuration, read once for all runs and only where a run is missing."""
+
+    config: FullBandConfig
+    data: Path
+
+    @cached_property
+    def pairs(self) -> list[Observed]:
+        """To train on."""
+        return observed_scenes(self.config, self.data, "train")
+
+    @cached_property
+    def tests(self) -> list[Trial]:
+        """The middle of each test scene, observed with the noisiest noise of the configuration."""
+        config, pairs = self.config, []
+        for source in config.test:
+            cube = read_reference(source, config, self.data).cube
+            rows, cols = (slice((n - CROP) // 2, (n + CROP) // 2) for n in cube.shape[1:])
+            middle = Reference(source.file, np.ascontiguousarray(cube[:, rows, cols]))
+            pairs.append(observe(middle, config, response_of(config), config.test_snr[-1]))
+        return [Trial(pair, config.observation.sampling(), {}) for pair in pairs]
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("iterating", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the configuration's scenes")
@@ -73,7 +98,8 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(1)
     try:
         asked.work.mkdir(parents=True, exist_ok=True)
-        runs = [r for seed in asked.seeds.split(",") for r in compared(asked.model, int(seed), asked)]
+        scenes = Scenes(load_config(CONFIGS / f"{asked.model}.yaml"), asked.data)
+        runs = [r for seed in asked.seeds.split(",") for r in compared(scenes, int(seed), asked)]
     except HSFusionError as error:
         sys.exit(str(error))
     text = "\n".join([*table(runs, asked), ""])
@@ -83,9 +109,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def compared(model: str, seed: int, asked: argparse.Namespace) -> list[Comparison]:
+def compared(scenes: Scenes, seed: int, asked: argparse.Namespace) -> list[Comparison]:
     """Diffusion and regression of one seed."""
-    found, share = [], asked.steps / load_config(CONFIGS / f"{model}.yaml").steps
+    model, found, share = asked.model, [], asked.steps / scenes.config.steps
     for kind, changes in (("diffusion", {}), ("regression", ONE_SHOT)):
         variant = Variant(f"{model}-{kind}-{seed}", model, kind, {**changes, "seed": seed})
         config = load_config(write_config(variant, asked.work, share))
@@ -97,22 +123,11 @@ def compared(model: str, seed: int, asked: argparse.Namespace) -> list[Compariso
         card = read_card(weights)
         if not kept.exists():
             runner = FullBandRunner(card, load_state(weights))
-            measured = [measures(trial, runner, config.regression) for trial in tests(config, asked.data)]
+            measured = [measures(trial, runner, config.regression) for trial in scenes.tests]
             kept.write_text(json.dumps({k: [m[k] for m in measured] for k in measured[0]}), encoding="utf-8")
         found.append(Comparison(kind, seed, json.loads(kept.read_text()), card["training"]["cpu_seconds"]))
         print(f"{variant.name}: {np.mean(found[-1].found['psnr_one_step']):.2f} dB", file=sys.stderr, flush=True)
     return found
-
-
-def tests(config: FullBandConfig, data: Path) -> list[Trial]:
-    """The middle of each test scene, observed with the noisiest noise of the configuration."""
-    pairs = []
-    for source in config.test:
-        cube = read_reference(source, config, data).cube
-        rows, cols = (slice((n - CROP) // 2, (n + CROP) // 2) for n in cube.shape[1:])
-        middle = Reference(source.file, np.ascontiguousarray(cube[:, rows, cols]))
-        pairs.append(observe(middle, config, response_of(config), config.test_snr[-1]))
-    return [Trial(pair, config.observation.sampling(), {}) for pair in pairs]
 
 
 def measures(trial: Trial, runner: FullBandRunner, regression: bool) -> dict[str, float]:
