@@ -3,6 +3,7 @@
 
 python scripts/benchmark.py --scenes FOLDER [--names a,b,c] [--cases clean,"35 dB"] [--crop 48] [--model FILE] [--samples 4] [--thorough] [--output FILE.md]
 python scripts/benchmark.py --speed [--size 1024] [--bands 100] [--output docs/speed.md]
+python scripts/benchmark.py speed --compare COMMIT   whole commands of this checkout and another, run in turn: is a change real
 python scripts/benchmark.py --memory [--sizes 512,2048,8192] [--bands 100] [--output docs/memory.md]
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 python scripts/benchmark.py reproduce --paper ddpm-fus --data FOLDER   the tables of a paper, from its data sets as they are distributed
@@ -113,6 +114,10 @@ def main() -> int:
         from hsfusion.scripts.benchmarking.iterating import main as iterating
 
         return iterating(sys.argv[2:])
+    if sys.argv[1:2] == ["speed"]:
+        from hsfusion.scripts.benchmarking.speed.compare import main as compare
+
+        return compare(sys.argv[2:])
     arguments = parse()
     try:
         if arguments.speed:
