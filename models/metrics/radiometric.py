@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import HSFusionError
+from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
 
@@ -23,13 +23,13 @@ class BandStatistics:
 
 
 def band_statistics(
-    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, listener: Listener = SILENT
 ) -> BandStatistics:
     """Statistics of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
     mask = pixel_mask(reference, fused, mask)
     rows = np.empty((5, len(reference)))
     for band in range(len(reference)):
-        check()
+        listener.check()
         x = np.asarray(reference[band])[mask].astype(np.float64)
         y = np.asarray(fused[band])[mask].astype(np.float64)
         error = y - x

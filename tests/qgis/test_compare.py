@@ -15,6 +15,7 @@ from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.pair import blocks as pair_blocks
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.peak import PeakMemory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
@@ -243,3 +244,26 @@ def test_criteria_rank_and_say_where_they_disagree():
 def test_a_score_that_is_not_known_does_not_decide():
     rows = rows_with(a=(0.1, 2.0, float("nan")), b=(0.2, 3.0, float("nan")))
     assert [row.method for row in ranked(rows, "together")] == ["a", "b"]
+
+
+def test_methods_are_grouped_and_told_in_latex(pair, tmp_path):
+    found = compare(pair, methods=("glp-hs", "cnmf", "sfim-hs"), table=str(tmp_path / "t.tex"))
+    text = (tmp_path / "t.tex").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    order = [
+        next(n for n, line in enumerate(lines) if word in line)
+        for word in ("interpolation", "closed form", "model-based")
+    ]
+    assert order == sorted(order)
+    assert text.count("\\textbf{") % 8 == 0 and f"\\textbf{{{found['BEST']}}}" in text
+    assert all(line.count("&") == 7 for line in lines if line.endswith("\\\\") and "multicolumn" not in line)
+    compare(pair, methods=("glp-hs", "cnmf"), table=str(tmp_path / "t.csv"))
+    families = {row["method"]: (row["family"], float(row["memory_mb"])) for row in rows_of(tmp_path / "t.csv")}
+    assert families["cnmf"][0] == "model-based" and families["interpolation"][0] == ""
+    assert all(memory >= 0 for _, memory in families.values())
+
+
+def test_the_peak_of_memory_is_seen():
+    with PeakMemory() as peak:
+        held = b"x" * 50_000_000
+    assert len(held) == 50_000_000 and 40e6 < peak.bytes < 500e6

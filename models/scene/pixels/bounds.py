@@ -38,11 +38,11 @@ class Bounds:
         bands was beyond a bound, bool (rows, cols). NaN stays NaN. The block is in the rasters' units.
 
         A value may lie REACH_STD standard deviations of its band outside the band's range, and farther where the MSI's
-        pixel lies outside its own: the HSI's range hides what is small and bright. It may not be negative where the nearest
-        HSI pixel is valid and not negative. The fine pixels whose centres lie in one HSI pixel make a cell. Where one
-        of its values is beyond a bound, the cell becomes what is nearest to it, by least squares, of all that lies within
-        the bounds and has its mean. A cell is a function of its own pixels, so a window must hold the whole cell of
-        every pixel that is used: see `cell_reach`.
+        pixel lies outside its own: the HSI's range hides what is small and bright. It may not be negative where the
+        nearest HSI pixel is valid and not negative. The fine pixels whose centres lie in one HSI pixel make a cell.
+        Where one of its values is beyond a bound, the cell becomes what is nearest to it, by least squares, of all that
+        lies within the bounds and has its mean. A cell is a function of its own pixels, so a window must hold the whole
+        cell of every pixel that is used: see `cell_reach`.
         """
         cells = _Cells.of(window, block, sampling)
         at = window.inside(block.place.fine)
