@@ -164,6 +164,7 @@ FIELDS: Mapping[str, Check] = {
     "note": _text,
     "code_version": _text,
     "training": _object,
+    "terms": _object,
     "adaptation": _object,
     "benchmark": _object,
     "scores": _object,

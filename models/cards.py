@@ -25,6 +25,7 @@ SUFFIX = ".safetensors"
 # What weights of a spectral subspace were trained to say, and beside which closed forms: others' residuals are not
 # these.
 OBJECTIVE = "x0 of the residual to the mean of LOC and MAP on the scene's own laws, in units of its expected spread"
+NETWORK_ROW = "network"  # what a card's scores call the model itself, beside the closed forms
 LONGEST_HEADER = 16_000_000  # bytes; those of networks with thousands of tensors have one
 LARGEST_FILE = 64 << 30  # bytes
 
@@ -141,6 +142,20 @@ def check_objective(card: Mapping[str, Any]) -> None:
             f"The model {card['name']} was trained beside the closed forms of another version of HSFusion: choose "
             "hsfusion-base, or adapt it anew."
         )
+
+
+def beats_closed_forms(card: Mapping[str, Any]) -> bool:
+    """Whether a card's scores tell of a better PSNR than that of every closed form beside it, in the mean over its
+    cases; False where it tells nothing.
+    """
+    gains = []
+    for of_case in (card.get("scores") or {}).values():
+        rows = of_case.get("mean", of_case) if isinstance(of_case, dict) else {}
+        known = {m: float(row[0]) for m, row in rows.items() if isinstance(row, (list, tuple)) and row}
+        network = known.pop(NETWORK_ROW, None)
+        if network is not None and known:
+            gains.append(network - max(known.values()))
+    return bool(gains) and sum(gains) > 0
 
 
 def sha256(path: Path) -> str:

@@ -62,6 +62,11 @@ class _Part(Listener):
 SILENT = Listener()
 
 
+def never() -> bool:
+    """For a caller's flag: nobody cancels."""
+    return False
+
+
 def heed(cancelled: Callable[[], bool]) -> None:
     """Raise RunCancelled where a caller's flag says that the work is to end."""
     if cancelled():

@@ -19,7 +19,7 @@ from .scene.model import COMPONENTS, SceneModel, fit_scene
 from .scene.reduced.guard import decide
 from .scene.sensors.response import estimate_psf
 from .scene.subspace.subspace import fit_subspace
-from .scene.tiles.spectra import expand_tile, outside_part
+from .scene.tiles.spectra import bounded_tile
 from .scene.window import Window
 from .trial_defects import DEFECTS, damaged
 from .trial_fields import field, seen, turned
@@ -216,7 +216,7 @@ class Fitted:
 
     def expand(self, x: np.ndarray) -> np.ndarray:
         """Spectra (L, H, W) of fused coefficients (K, H, W)."""
-        return expand_tile(self.scene, x, outside_part(self.scene, self.block))
+        return bounded_tile(self.scene, x, self.block)
 
     def infer(self, runner: Runner, **options: Any) -> dict[str, np.ndarray]:
         """The runner's reply for the scene as one tile."""

@@ -14,6 +14,7 @@ from .parameters import advanced, choice, choices, file_output, integer, pair, p
 from .strings import tr
 
 BASE = "hsfusion-base"
+TABLES = "CSV files (*.csv);;JSON files (*.json);;LaTeX files (*.tex)"
 SLOW = ("cstf", "nssr", "cnmf", "hysure")
 PUBLISHED = ("ddpm-fus", "ddrf", "hsr-diff")
 PRESETS = {"quick": (*SLOW, *PUBLISHED), "review": PUBLISHED, "all": ()}  # what each leaves out
@@ -50,7 +51,7 @@ class Compare(Algorithm):
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             report_output(expected=True),
-            file_output("TABLE", tr("Table of all methods"), tr("CSV files (*.csv);;JSON files (*.json)")),
+            file_output("TABLE", tr("Table of all methods"), tr(TABLES)),
         )
         self.addOutput(QgsProcessingOutputString("BEST", tr("Best method (a name that MODEL takes)")))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
+from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
 
@@ -35,7 +35,7 @@ def q2n(
     fused: np.ndarray,
     mask: np.ndarray | None = None,
     block: int = 32,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> float:
     """Q2n of cubes (L, H, W): Garzelli and Nencini, IEEE GRSL 2009; mean over disjoint 32 x 32 blocks; 1 is perfect.
 
@@ -53,7 +53,7 @@ def q2n(
     values = []
     for top in range(0, len(row_index), block):
         for left in range(0, len(col_index), block):
-            check()
+            listener.check()
             window = np.ix_(row_index[top : top + block], col_index[left : left + block])
             keep = mask[window]
             if 2 * keep.sum() >= keep.size:

@@ -15,8 +15,8 @@ from .structural import ssim_bands
 
 @dataclass(frozen=True)
 class PooledScores:
-    """As the numbers of `Scores`, over all blocks; PSNR is the global one, rmse_bands (L,) in native units, pixels:
-    those compared.
+    """As the numbers of `Scores`, over all blocks; PSNR is the global one, NRMSE is in units of the bands' spread,
+    rmse_bands (L,) in native units, pixels: those compared.
 
     SSIM and Q2N, which look at windows, are means over the blocks, weighted by their pixels; NaN where every block is
     smaller than a window.
@@ -24,6 +24,7 @@ class PooledScores:
 
     PSNR: float
     RMSE: float
+    NRMSE: float
     SAM: float
     ERGAS: float
     SSIM: float
@@ -57,6 +58,7 @@ def pooled_scores(blocks: Sequence[Compared], ratio: float, peak: float) -> Pool
     return PooledScores(
         PSNR=radiometric.psnr(statistics, peak),
         RMSE=radiometric.rmse(statistics),
+        NRMSE=radiometric.nrmse(statistics.mse, truth.std(axis=(1, 2), dtype=np.float64)),
         SAM=sam(truth, fused, everything).mean,
         ERGAS=radiometric.ergas(statistics, ratio),
         SSIM=_weighted(structure, weights),

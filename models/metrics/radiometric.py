@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import HSFusionError
+from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
 
@@ -23,13 +23,13 @@ class BandStatistics:
 
 
 def band_statistics(
-    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, listener: Listener = SILENT
 ) -> BandStatistics:
     """Statistics of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
     mask = pixel_mask(reference, fused, mask)
     rows = np.empty((5, len(reference)))
     for band in range(len(reference)):
-        check()
+        listener.check()
         x = np.asarray(reference[band])[mask].astype(np.float64)
         y = np.asarray(fused[band])[mask].astype(np.float64)
         error = y - x
@@ -110,3 +110,11 @@ def _positive(peak: float) -> float:
     if not (peak > 0 and np.isfinite(peak)):
         raise HSFusionError(f"The peak for PSNR is {peak:g}; it must be positive: give PEAK in the raster's own units.")
     return float(peak)
+
+
+def nrmse(mse: np.ndarray, std: np.ndarray) -> float:
+    """RMSE over bands in units of each band's standard deviation in the reference, from mean squares (L,) and std (L,);
+    constant bands are left out, NaN if all are.
+    """
+    varied = std > 0
+    return float(np.sqrt(np.mean(mse[varied] / std[varied] ** 2))) if varied.any() else float("nan")

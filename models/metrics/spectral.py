@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
 _BLOCK_VALUES = 8_000_000  # float64 values of one cube held at a time
@@ -25,7 +25,7 @@ class SpectralAngle:
 
 
 def sam_map(
-    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, check: Callable[[], None] = lambda: None
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, listener: Listener = SILENT
 ) -> np.ndarray:
     """Spectral angle in degrees (H, W) of cubes (L, H, W); NaN outside mask and where either spectrum is zero.
 
@@ -37,7 +37,7 @@ def sam_map(
     angle = np.full((rows, cols), np.nan)
     step = max(1, _BLOCK_VALUES // max(1, bands * cols))
     for start in range(0, rows, step):
-        check()
+        listener.check()
         part = slice(start, start + step)
         keep = mask[part]
         x = np.asarray(reference)[:, part][:, keep].astype(np.float64)

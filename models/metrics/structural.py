@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
 GAUSSIAN_11 = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
@@ -70,7 +71,7 @@ def ssim_bands(
     fused: np.ndarray,
     data_range: float,
     mask: np.ndarray | None = None,
-    step: Callable[[float], None] | None = None,
+    listener: Listener = SILENT,
 ) -> np.ndarray:
     """SSIM of each band (L,): Wang et al. 2004, 11 x 11 Gaussian window of sigma 1.5, K1 0.01, K2 0.03, float64.
 
@@ -82,7 +83,7 @@ def ssim_bands(
     def similarity(m: LocalMoments) -> np.ndarray:
         return ((2 * m.x * m.y + c1) * (2 * m.xy + c2)) / ((m.x**2 + m.y**2 + c1) * (m.xx + m.yy + c2))
 
-    return _band_means(reference, fused, mask, GAUSSIAN_11, similarity, step)
+    return _band_means(reference, fused, mask, GAUSSIAN_11, similarity, listener)
 
 
 def uiqi_bands(
@@ -90,7 +91,7 @@ def uiqi_bands(
     fused: np.ndarray,
     mask: np.ndarray | None = None,
     kernel: np.ndarray = UNIFORM_8,
-    step: Callable[[float], None] | None = None,
+    listener: Listener = SILENT,
 ) -> np.ndarray:
     """UIQI of each band (L,): Wang and Bovik 2002, sliding 8 x 8 uniform window unless another kernel is given.
 
@@ -105,7 +106,7 @@ def uiqi_bands(
         structure = np.where(flat, 1.0, 2 * m.xy / np.where(flat, 1.0, spread))
         return structure * np.where(dark, 1.0, 2 * m.x * m.y / np.where(dark, 1.0, level))
 
-    return _band_means(reference, fused, mask, kernel, quality, step)
+    return _band_means(reference, fused, mask, kernel, quality, listener)
 
 
 def _band_means(
@@ -114,7 +115,7 @@ def _band_means(
     mask: np.ndarray | None,
     kernel: np.ndarray,
     similarity: Callable[[LocalMoments], np.ndarray],
-    step: Callable[[float], None] | None,
+    listener: Listener,
 ) -> np.ndarray:
     mask = pixel_mask(reference, fused, mask)
     values = np.full(len(reference), np.nan)
@@ -132,8 +133,7 @@ def _band_means(
                 count += int(moments.counted.sum())
         if count:
             values[band] = total / count
-        if step is not None:
-            step((band + 1) / len(reference))
+        listener.advance((band + 1) / len(reference))
     return values
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..listener import SILENT, Listener
 from ..metrics import radiometric
 from .hypercomplex import q2n
 from .spectral import sam_map, sam_of_map
@@ -94,13 +95,13 @@ def evaluate(
     ratio: float,
     peak: float | None = None,
     bands: Sequence[int] | None = None,
-    step: Callable[[float], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Scores:
     """Compare a fused cube with its reference, both (L, H, W) in the same units, NaN = nodata.
 
     ratio: HSI pixel / MSI pixel, > 1 (ERGAS). peak: for PSNR and SSIM (None or 0 = the reference's maximum over the
-    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones. step: told
-    the fraction done, band by band; what it raises ends the work. Raises HSFusionError when shapes differ, nothing is
+    compared bands and pixels). bands: indices to compare (None = all), for instance without the bad ones. listener:
+    hears how far the work is, band by band, and may end it. Raises HSFusionError when shapes differ, nothing is
     in common, ratio < 1 or the peak is not positive.
     """
     reference, fused = np.asarray(reference), np.asarray(fused)
@@ -108,14 +109,15 @@ def evaluate(
     mask = common.mask
     if not np.array_equal(common.bands, np.arange(len(reference))):
         reference, fused = reference[common.bands], fused[common.bands]
-    statistics = radiometric.band_statistics(reference, fused, mask, _tick(step, 0.0))
+    statistics = radiometric.band_statistics(reference, fused, mask, listener)
     ergas = radiometric.ergas(statistics, ratio)
     peak = float(peak) if peak else float(statistics.maximum.max())
     psnr_bands = radiometric.psnr_bands(statistics, peak)
     psnr_own_peak = radiometric.psnr_bands_own_peak(statistics)
-    ssim = ssim_bands(reference, fused, peak, mask, _part(step, 0.0, 0.5))
-    uiqi = uiqi_bands(reference, fused, mask, step=_part(step, 0.5, 0.85))
-    angles = sam_map(reference, fused, mask, _tick(step, 0.85))
+    ssim = ssim_bands(reference, fused, peak, mask, listener.part(0.0, 0.5))
+    uiqi = uiqi_bands(reference, fused, mask, listener=listener.part(0.5, 0.85))
+    angles = sam_map(reference, fused, mask, listener)
+    listener.step(0.9)
     angle = sam_of_map(angles, reference, mask)
     return Scores(
         PSNR=radiometric.psnr(statistics, peak),
@@ -125,7 +127,7 @@ def evaluate(
         SAM=angle.mean,
         ERGAS=ergas,
         SSIM=radiometric.mean_defined(ssim),
-        Q2N=q2n(reference, fused, mask, check=_tick(step, 0.9)),
+        Q2N=q2n(reference, fused, mask, listener=listener),
         CC=radiometric.cc(statistics),
         UIQI=radiometric.mean_defined(uiqi),
         SAM_BRIGHT=angle.bright,
@@ -142,7 +144,7 @@ def evaluate(
         uiqi_bands=uiqi,
         cc_bands=statistics.cc,
         sam_map=angles,
-        error_map=_error_map(reference, fused, mask, _tick(step, 0.95)),
+        error_map=_error_map(reference, fused, mask, listener),
         bands_total=common.bands_total,
         bands_excluded=common.bands_excluded,
         bands_without_ergas=int((~radiometric.ergas_bands(statistics)).sum()),
@@ -153,18 +155,9 @@ def evaluate(
     )
 
 
-def _part(step: Callable[[float], None] | None, start: float, stop: float) -> Callable[[float], None] | None:
-    return None if step is None else lambda fraction: step(start + (stop - start) * fraction)
-
-
-def _tick(step: Callable[[float], None] | None, fraction: float) -> Callable[[], None]:
-    """For metrics that only say that they are alive."""
-    return (lambda: None) if step is None else lambda: step(fraction)
-
-
-def _error_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray, check: Callable[[], None]) -> np.ndarray:
+def _error_map(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray, listener: Listener) -> np.ndarray:
     total = np.zeros(mask.shape)
     for x, y in zip(reference, fused):
-        check()
+        listener.check()
         total[mask] += np.square(np.subtract(y[mask], x[mask], dtype=np.float64))
     return np.where(mask, np.sqrt(total / len(reference)), np.nan)

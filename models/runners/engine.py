@@ -16,6 +16,7 @@ import numpy as np
 from ..cards import ModelError, ModelInfo, find_model, find_models
 from ..errors import HSFusionError, RunCancelled
 from ..heap import give_back
+from ..listener import never
 from .precision import BFLOAT16, FLOAT32, LARGEST_LOSS_DB, loss_db, preferred
 
 log = logging.getLogger("hsfusion.engine")
@@ -100,7 +101,7 @@ class TileJob:
 
     tensors: Mapping[str, np.ndarray]
     request: Any
-    cancelled: Callable[[], bool] = lambda: False
+    cancelled: Callable[[], bool] = never
 
 
 class Engine:
@@ -114,7 +115,7 @@ class Engine:
         self.places = [Path(place) for place in places]
         self.device, self.device_reason = (device, reason) if reason else choose_device(device)
         self.precision, self.precision_reason = preferred(precision, self.device)
-        self.told: Callable[[str, str], None] = lambda event, model: None
+        self.told: Callable[[str, str], None] = _unheard
         self._runners: dict[str, tuple[str, Runner]] = {}
         self._said: set[str] = set()
         self._lock = threading.Lock()
@@ -144,7 +145,7 @@ class Engine:
         name: str,
         tensors: Mapping[str, np.ndarray],
         request: Any,
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
         expected_sha256: str = "",
     ) -> Tensors:
         """Run one tile through a model.
@@ -285,3 +286,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "can't allocate memory" in text
         or "not enough memory" in text
     )
+
+
+def _unheard(event: str, model: str) -> None:
+    """Nobody wants to know."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..diffusion.objectives import Residual, make_denoiser
 from ..diffusion.schedules import from_card
 from ..errors import HSFusionError
-from ..listener import heed
+from ..listener import heed, never
 from ..networks.ddpm_fus import DDPMFus
 from ..networks.ddrf import DDRF, SelfConditioned
 from ..networks.hsr_diff import CDFormer
@@ -71,7 +71,7 @@ class FullBandRunner:
         self,
         tensors: Mapping[str, np.ndarray],
         request: FullBandRequest | Mapping[str, Any],
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
     ) -> dict[str, np.ndarray]:
         """y (L, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) in the rasters' units and a FullBandRequest -> x (L,
         rows, cols).

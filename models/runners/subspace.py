@@ -15,7 +15,7 @@ from ..cards import check_objective
 from ..diffusion.samplers import ddim
 from ..diffusion.schedules import from_card, subsequence
 from ..errors import HSFusionError
-from ..listener import heed
+from ..listener import heed, never
 from ..networks.grown import grown
 from ..networks.inputs import TARGET_LIMIT, conditions, pad_components, scalars, target_scale
 from ..networks.subspace_unet import MULTIPLE, Estimate
@@ -73,7 +73,7 @@ class SubspaceRunner:
         self,
         tensors: Mapping[str, np.ndarray],
         request: TileRequest | Mapping[str, Any],
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
     ) -> dict[str, np.ndarray]:
         """y (K, h, w), z (l, H, W), y_mask (h, w), z_mask (H, W) and a TileRequest -> x (S, K, rows, cols) and std (K,
         rows, cols).
@@ -86,7 +86,7 @@ class SubspaceRunner:
     def many(
         self,
         tiles: Sequence[tuple[Mapping[str, np.ndarray], TileRequest | Mapping[str, Any]]],
-        cancelled: Callable[[], bool] = lambda: False,
+        cancelled: Callable[[], bool] = never,
     ) -> list[dict[str, np.ndarray]]:
         """Several tiles of equal shapes, steps and samples through the network together; each as `__call__` gives it,
         but for rounding.
@@ -139,9 +139,7 @@ class SubspaceRunner:
                 f"{fine.cols.start}."
             )
 
-    def mean(
-        self, tiles: list[Prepared], cancelled: Callable[[], bool] = lambda: False
-    ) -> tuple[Tensor, Tensor, Estimate]:
+    def mean(self, tiles: list[Prepared], cancelled: Callable[[], bool] = never) -> tuple[Tensor, Tensor, Estimate]:
         """The first network's estimate before and after data consistency, and the whole network's (B, K, H', W'):
         residuals, padded.
 

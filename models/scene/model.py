@@ -16,6 +16,7 @@ from .laws.nonlinear import KernelFit, Window, fit_kernel
 from .laws.observation import given_msi
 from .laws.slopes import SlopesFit, fit_slopes
 from .laws.unmixing import Unmixing, fit_unmixing
+from .pixels.bounds import Bounds
 from .pixels.moments import parts
 from .pixels.regression import ridge_regression
 from .posterior.told import Activity, unexplained_bands
@@ -97,7 +98,7 @@ class SceneModel:
     to be off. spectral_response (l, L), spectral_offset (l,): the SRF in the rasters' own units; unexplained (l,):
     share of the MSI's variance that the HSI does not explain; msi_noise (l,): std in the MSI's units; unexplained_bands
     (L,): share of each band's std that the MSI does not explain; activity: where the scene has detail, and errors are
-    large.
+    large; bounds: what fused values may not leave.
     """
 
     subspace: Subspace
@@ -113,6 +114,7 @@ class SceneModel:
     msi_noise: np.ndarray
     unexplained_bands: np.ndarray
     activity: Activity
+    bounds: Bounds
 
     def denoised(self) -> SceneModel:
         """The same scene where the MSI is what the filter of its noise leaves."""
@@ -245,6 +247,7 @@ def fit_scene(
         msi_noise=noise,
         unexplained_bands=unexplained_bands(samples.spectra, low),
         activity=Activity.of((detail_image(w.z, w.z_mask, w.down, _back(w.down))[2], w.z_mask) for w in seen),
+        bounds=Bounds.of(samples.spectra, samples.low, subspace.band_noise),
     )
 
 

@@ -74,7 +74,7 @@ class TooSlow(HSFusionError):
     """The client stopped sending in the middle of a request, or sends it too slowly."""
 
 
-async def read_body(request: Request, limits: Limits, more: Callable[[int], Any] = lambda size: None) -> bytearray:
+async def read_body(request: Request, limits: Limits, more: Callable[[int], Any]) -> bytearray:
     """The request's body, counted as it comes (a chunked body announces no length); TooLarge or TooSlow.
 
     more(bytes): told of what came, may raise to refuse it.

@@ -25,6 +25,7 @@ from hsfusion.models.training.full_band.validation import Trial, validate_full_b
 from hsfusion.models.training.subspace.card import make_card
 from hsfusion.models.training.subspace.config import TrainingConfig
 from hsfusion.models.training.subspace.loop import Trainer
+from hsfusion.models.training.terms import with_terms
 from hsfusion.models.training.trainer import Progress, TrainerBase, is_checkpoint
 from hsfusion.models.trials import error_quantile, means, validate
 from hsfusion.scripts.data.scenes import find_scene, read_scene
@@ -83,7 +84,7 @@ class SubspaceRun(Run):
             note("calibrating the expected errors on the held-out scenes")
             quantile = error_quantile(self.held_out, self.runner(), COVERED, components=self.config.components)
             card["error_scale"] = round(quantile, 3)
-        save_model(path, {name: value.half() for name, value in self.trainer.average.items()}, card)
+        save_model(path, {name: value.half() for name, value in self.trainer.average.items()}, with_terms(card))
 
 
 class FullBandRun(Run):
@@ -122,6 +123,8 @@ class FullBandRun(Run):
         card["training"]["cpu_seconds"] = round(trainer.cpu_seconds)
         if self.started_from:
             card["training"]["started_from"] = self.started_from
+        if self.averaged_steps:
+            card["training"]["averaged_with_steps"] = list(self.averaged_steps)
         if history:
             card["training"]["curve"] = [
                 [
@@ -131,7 +134,7 @@ class FullBandRun(Run):
                 for entry in history
                 if "mean" in entry["scores"]
             ]
-        save_model(path, {name: value.half() for name, value in trainer.average.items()}, card)
+        save_model(path, {name: value.half() for name, value in trainer.average.items()}, with_terms(card))
 
 
 def rounded(table: Table) -> dict[str, dict[str, list[float]]]:

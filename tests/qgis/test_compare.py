@@ -12,13 +12,14 @@ import pytest
 from hsfusion.hsfusion_plugin.errors import Cancelled
 from hsfusion.hsfusion_plugin.jobs.compare import job as comparison
 from hsfusion.hsfusion_plugin.jobs.compare.job import ComparisonRequest
-from hsfusion.hsfusion_plugin.jobs.compare.ranking import CRITERIA, others, ranked
 from hsfusion.hsfusion_plugin.jobs.fuse import with_model as fusion
 from hsfusion.hsfusion_plugin.jobs.pair import blocks as pair_blocks
 from hsfusion.hsfusion_plugin.jobs.request import FusionRequest
+from hsfusion.hsfusion_plugin.jobs.run.peak import PeakMemory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
 from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Degradation, Sampling
+from hsfusion.models.scene.reduced.ranking import CRITERIA, others, ranked
 from hsfusion.models.scene.reduced.scene import ReducedScene
 from hsfusion.tests.qgis import pairs
 
@@ -57,8 +58,8 @@ def test_without_a_backend_models_are_rows_with_the_reason(qgis_process, pair, t
     rows = rows_of(table)
     assert {row["method"] for row in rows} == {"interpolation", "hsfusion-base", *EVERY}
     assert rows[0]["method"] == result.outputs["BEST"] and result.outputs["BEST"] in EVERY
-    scored = [float(row["psnr"]) for row in rows if row["psnr"]]
-    assert len(scored) == 1 + len(EVERY) and scored == sorted(scored, reverse=True)
+    scored = [float(row["nrmse"]) for row in rows if row["nrmse"]]
+    assert len(scored) == 1 + len(EVERY) and scored == sorted(scored)
     assert rows[-1]["method"] == "hsfusion-base" and "hsfusion:setupbackend" in rows[-1]["reason"]
     page = report.read_text(encoding="utf-8")
     for words in ("Methods compared", "cnmf", "hsfusion:setupbackend", "hsfusion:compare", "Wald", "noise of the HSI"):
@@ -228,18 +229,41 @@ def test_the_installed_model_is_ranked(qgis_process, backend, pair, tmp_path):
 
 
 def rows_with(**scores) -> list:
-    """Rows of methods with (PSNR, SAM, Q2n)."""
-    names = ("PSNR", "SAM", "Q2N")
+    """Rows of methods with (RMSE in units of the bands' spread, SAM, Q2n)."""
+    names = ("NRMSE", "SAM", "Q2N")
     return [comparison.Row(name, SimpleNamespace(**dict(zip(names, numbers)))) for name, numbers in scores.items()]
 
 
 def test_criteria_rank_and_say_where_they_disagree():
-    rows = [*rows_with(a=(40.0, 2.7, 0.90), b=(39.7, 1.6, 0.94), c=(30.0, 9.0, 0.50)), comparison.Row("d", reason="no")]
+    rows = [*rows_with(a=(0.10, 2.7, 0.90), b=(0.12, 1.6, 0.94), c=(0.50, 9.0, 0.50)), comparison.Row("d", reason="no")]
     best = {criterion: [row.method for row in ranked(rows, criterion)] for criterion in CRITERIA}
     assert best["rmse"] == ["a", "b", "c", "d"] and best["sam"][0] == best["q2n"][0] == best["together"][0] == "b"
     assert others(rows, "a") == {"sam": "b", "q2n": "b"} and others(rows, "b") == {"rmse": "a"}
 
 
 def test_a_score_that_is_not_known_does_not_decide():
-    rows = rows_with(a=(40.0, 2.0, float("nan")), b=(35.0, 3.0, float("nan")))
+    rows = rows_with(a=(0.1, 2.0, float("nan")), b=(0.2, 3.0, float("nan")))
     assert [row.method for row in ranked(rows, "together")] == ["a", "b"]
+
+
+def test_methods_are_grouped_and_told_in_latex(pair, tmp_path):
+    found = compare(pair, methods=("glp-hs", "cnmf", "sfim-hs"), table=str(tmp_path / "t.tex"))
+    text = (tmp_path / "t.tex").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    order = [
+        next(n for n, line in enumerate(lines) if word in line)
+        for word in ("interpolation", "closed form", "model-based")
+    ]
+    assert order == sorted(order)
+    assert text.count("\\textbf{") % 8 == 0 and f"\\textbf{{{found['BEST']}}}" in text
+    assert all(line.count("&") == 7 for line in lines if line.endswith("\\\\") and "multicolumn" not in line)
+    compare(pair, methods=("glp-hs", "cnmf"), table=str(tmp_path / "t.csv"))
+    families = {row["method"]: (row["family"], float(row["memory_mb"])) for row in rows_of(tmp_path / "t.csv")}
+    assert families["cnmf"][0] == "model-based" and families["interpolation"][0] == ""
+    assert all(memory >= 0 for _, memory in families.values())
+
+
+def test_the_peak_of_memory_is_seen():
+    with PeakMemory() as peak:
+        held = b"x" * 50_000_000
+    assert len(held) == 50_000_000 and 40e6 < peak.bytes < 500e6

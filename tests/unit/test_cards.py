@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hsfusion.hsfusion_plugin.backend.models_store.manifest import read_manifest
 from hsfusion.models import plain_yaml
 from hsfusion.models.card_schema import problem
-from hsfusion.models.cards import ModelError, find_models, model_info, read_card
+from hsfusion.models.cards import ModelError, beats_closed_forms, find_models, model_info, read_card
 from hsfusion.models.errors import HSFusionError
 
 GOOD = """name: good
@@ -145,3 +145,11 @@ def test_any_text_is_a_value_or_a_value_error(text):
         return
     json.dumps(value, allow_nan=False).encode("utf-8")
     problem(value)
+
+
+def test_a_cards_record_against_the_closed_forms():
+    good, bad = {"network": [41.0, 1.0], "map": [40.5, 1.1]}, {"network": [35.0, 1.0], "glp-hs": [40.0, 1.1]}
+    assert beats_closed_forms({"scores": {"clean": good, "25 dB": good}})
+    assert not beats_closed_forms({"scores": {"clean": {"a": good, "mean": bad}}})
+    assert not beats_closed_forms({"scores": {"clean": good, "25 dB": bad}})
+    assert not beats_closed_forms({"scores": {"clean": {"network": [41.0, 1.0]}}}) and not beats_closed_forms({})

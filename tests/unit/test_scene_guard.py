@@ -99,11 +99,36 @@ def test_trials_fit_with_the_scenes_wavelengths(simulated, fitted):
     np.testing.assert_array_equal(fitted.scene.spectral_response, direct.spectral_response)
 
 
-def test_a_small_scene_is_not_judged(make_scene):
-    pair = trials.simulate(trials.Scene(make_scene(12, 80, 80), WAVELENGTHS), trials.Case("small"))
-    small = trials.Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=5)
-    verdict = decide(small.scene, [small.block], Oracle(pair.hsi, 0.0))
-    assert verdict.shipped == "average" and verdict.scores == {} and "Not decidable" in verdict.sentence("oracle")
+@pytest.fixture(scope="module")
+def small(make_scene):
+    """The truth of a scene of 20 x 20 HSI pixels, and what is fitted to it."""
+    pair = trials.simulate(trials.Scene(make_scene(12, 80, 80), WAVELENGTHS), trials.Case("small", snr_db=40.0))
+    return pair.truth, trials.Fitted.to(whole_block(pair.hsi, pair.msi), pair.sampling, components=5)
+
+
+def test_where_nothing_can_be_checked_the_record_decides(small):
+    truth, fitted = small
+    method = Oracle(truth, 0.0)
+    verdict = decide(fitted.scene, [fitted.block], method)
+    assert verdict.shipped == "oracle" and verdict.scores == {} and "Not decidable" in verdict.sentence("oracle")
+    verdict = decide(fitted.scene, [fitted.block], method, trusted=False)
+    assert verdict.shipped == "average" and "no record" in verdict.sentence("oracle")
+
+
+@pytest.mark.parametrize("error", [300.0, 1000.0])
+def test_what_contradicts_the_pair_is_not_shipped_unchecked(small, error):
+    truth, fitted = small
+    verdict = decide(fitted.scene, [fitted.block], Oracle(truth, error))
+    assert verdict.shipped == "average" and "contradicts" in verdict.sentence("oracle")
+
+
+def test_a_closed_form_must_be_better_by_every_score(fitted):
+    """A method of larger RMSE but the truth's spectral angles, as where bright pixels are a little off, is kept."""
+    truth = fitted.block.y[:, :40, :40]
+    gains = 1 + 0.3 * np.random.default_rng(0).standard_normal(truth.shape[1:])
+    verdict = decide(fitted.scene, [fitted.block], Oracle(truth * gains, 0.0), WAVELENGTHS)
+    assert verdict.leads["rmse"] < 0 < verdict.leads["sam"] and verdict.shipped == "oracle"
+    assert "disagree" in verdict.sentence("oracle")
 
 
 def test_a_cancel_is_heard_everywhere(fitted):

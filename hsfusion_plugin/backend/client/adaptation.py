@@ -11,10 +11,11 @@ import time
 from typing import Any, Callable
 
 from ....models.errors import HSFusionError
+from ....models.listener import never
 from ....models.wire import protocol
 from ....models.wire.adaptation import AdaptationRequest, Facts
 from ....models.wire.values import Malformed
-from .client import Client, never
+from .client import Client
 from .errors import BackendError, BackendRefused
 from .replies import count_of, extensions_of
 from .transport import Reply

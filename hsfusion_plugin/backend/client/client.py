@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Callable
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ import requests
 
 from ....models import card_schema
 from ....models.errors import RunCancelled
+from ....models.listener import never
 from ....models.wire import half, protocol
 from ....models.wire.cost import TooMuch
 from ....models.wire.full_band import FullBandRequest
@@ -58,9 +60,18 @@ _SHORT_REPLY_S = 30.0
 _EXCHANGE_S = 120.0
 
 
-def never() -> bool:
-    """Nobody cancels."""
-    return False
+@dataclass(frozen=True)
+class Ask:
+    """One request to a server. most: bytes of the answer that are read; work: of a tile, from which the pace is
+    learned.
+    """
+
+    method: str
+    path: str
+    body: protocol.Body | None = None
+    headers: dict[str, str] | None = None
+    most: int = MOST_WORDS
+    work: float = 0.0
 
 
 class Client:
@@ -200,7 +211,7 @@ class Client:
         while True:
             transport = self._transport
             try:
-                reply = self._message(path, body, headers, cancelled, work, most_bytes(expect))
+                reply = self._message(Ask("POST", path, body, headers, most_bytes(expect), work), cancelled)
                 break
             except BackendDied as error:
                 deaths += 1
@@ -237,26 +248,18 @@ class Client:
         most: int = MOST_WORDS,
     ) -> Any:
         """A call that is not the protocol's own (an extension), with the same retries, bounds and errors."""
-        return self._call(method, path, cancelled, read, body, headers, lambda: _EXCHANGE_S, most=most)
+        return self._call(Ask(method, path, body, headers, most), read, cancelled, lambda: _EXCHANGE_S)
 
-    def _message(
-        self,
-        path: str,
-        body: protocol.Body,
-        headers: dict[str, str],
-        cancelled: Callable[[], bool],
-        work: float,
-        most: int,
-    ) -> protocol.Message:
+    def _message(self, ask: Ask, cancelled: Callable[[], bool]) -> protocol.Message:
         def read(response: Reply) -> protocol.Message:
             text = response.headers.get(protocol.HEAD_LENGTH, "")
             return protocol.decode_reply(response.content, protocol.head_length(text or None))
 
         def timed() -> float | None:
             # A child that is there but slow is not given up: its end would be noticed.
-            return None if self._check else self._pace.allowed(work)
+            return None if self._check else self._pace.allowed(ask.work)
 
-        return self._call("POST", path, cancelled, read, body, headers, timed, work, most)
+        return self._call(ask, read, cancelled, timed)
 
     def _json(self, path: str, cancelled: Callable[[], bool]) -> dict[str, Any]:
         def read(response: Reply) -> dict[str, Any]:
@@ -265,33 +268,30 @@ class Client:
                 raise ValueError(path)
             return reply
 
-        return self._call("GET", path, cancelled, read, timed=lambda: _SHORT_REPLY_S)
+        return self._call(Ask("GET", path), read, cancelled, lambda: _SHORT_REPLY_S)
 
     def _call(
         self,
-        method: str,
-        path: str,
-        cancelled: Callable[[], bool],
+        ask: Ask,
         read: Callable[[Reply], Any],
-        body: protocol.Body | None = None,
-        headers: dict[str, str] | None = None,
-        timed: Callable[[], float | None] = lambda: None,
-        work: float = 0.0,
-        most: int = MOST_WORDS,
+        cancelled: Callable[[], bool],
+        timed: Callable[[], float | None],
     ) -> Any:
-        """A call with its retries: on answers that mean "later", on broken connections and on replies cut short."""
+        """A call with its retries: on answers that mean "later", on broken connections and on replies cut short. timed:
+        seconds for one try, None = as long as it takes.
+        """
         stop = self._watching(cancelled)
         started = time.monotonic()
         failures, waits = 0, 0
         while True:
             advice, patience_s, began = 0.0, 0.0, time.monotonic()
             try:
-                response = self._transport.call(method, path, stop, body, headers, timed(), most)
+                response = self._transport.call(ask.method, ask.path, stop, ask.body, ask.headers, timed(), ask.most)
                 if response.status_code == 200:
                     result = read(response)
                     self._answered = True
-                    if work:
-                        self._pace.measured(work, time.monotonic() - began)
+                    if ask.work:
+                        self._pace.measured(ask.work, time.monotonic() - began)
                     return result
                 if response.status_code not in RETRIED and not unsaid(response):
                     refuse(response, self.endpoint)

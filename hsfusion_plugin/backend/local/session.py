@@ -8,9 +8,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Callable
 
+from ....models.listener import never
 from ....models.version import VERSION
 from ....models.wire.protocol import WIRE_VERSION
-from ..client.client import Client, never
+from ..client.client import Client
 from ..client.errors import BackendDied, BackendRefused
 from ..settings import Settings
 from .child import LocalBackend

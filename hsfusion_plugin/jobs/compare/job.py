@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
+from ....models.scene.reduced.ranking import TOGETHER, others, ranked
 from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
 from ...errors import Cancelled, HSFusionError
@@ -24,12 +25,13 @@ from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
 from ..request import ModelRequest
 from ..run.memory import available_memory
+from ..run.peak import PeakMemory
 from ..run.progress import Progress
 from .models import Models, open_models
-from .ranking import TOGETHER, others, ranked
 from .report import write_report, write_table
 
 CALIBRATION = "interpolation"  # always compared, never recommended
+TABLES = (".csv", ".json", ".tex")
 BLOCK, BLOCKS_PER_AXIS = 128, 2  # HSI pixels and blocks of a scene that is too large to be compared as a whole
 
 
@@ -50,7 +52,8 @@ class ComparisonRequest(ModelRequest):
 class Row:
     """One method: its scores, or the reason why there are none.
 
-    excess: RMSE beyond the HSI's own noise, in its units; seconds: for the compared pixels; images: the fused picture's
+    excess: RMSE beyond the HSI's own noise, in its units; seconds: for the compared pixels; memory: bytes of this
+    process at the peak, beyond what it held before; images: the fused picture's
     bands of the first stage; error (H, W): RMSE over bands there; spectra (N, L): at the chosen pixels.
     """
 
@@ -58,6 +61,7 @@ class Row:
     scores: PooledScores | None = None
     excess: float = float("nan")
     seconds: float = float("nan")
+    memory: float = float("nan")
     reason: str = ""
     image: np.ndarray | None = None
     error: np.ndarray | None = None
@@ -110,7 +114,7 @@ def run(request: ComparisonRequest, progress: Progress) -> dict[str, Any]:
     inputs = [request.hsi, request.msi, request.mask, request.srf_file]
     check_outputs({"REPORT": request.report, "TABLE": request.table}, inputs)
     if request.table:
-        check_table_name(request.table)
+        check_table_name(request.table, TABLES)
     pair = Pair.open(request, progress)
     estimates = estimate(pair, request, progress.part(0.0, 0.25))
     pair = estimates.pair
@@ -139,8 +143,7 @@ def compare(pair: Pair, estimates: Estimates, request: ComparisonRequest, progre
         raise HSFusionError(
             f"The scene is too small to compare methods at reduced resolution, which takes {LEAST_SIZE} x {LEAST_SIZE} "
             "HSI pixels in one piece "
-            "and more where the ratio is large: fuse with MODEL auto, whose guard then chooses the average of LOC and "
-            "MAP."
+            "and more where the ratio is large: fuse with MODEL auto, or with MODEL average where no backend runs."
         )
     stage = _Compared(pair, estimates, reduced, progress)
     names = list(dict.fromkeys(request.methods))
@@ -203,7 +206,8 @@ class _Compared:
         """A method's scores, or why it has none."""
         began = time.monotonic()
         try:
-            fused = fuse()
+            with PeakMemory() as peak:
+                fused = fuse()
             seconds = time.monotonic() - began
         except Cancelled:
             raise
@@ -215,9 +219,9 @@ class _Compared:
         except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
             self._progress.debug(f"{name}: {type(error).__name__}: {error}")
             return Row(name, reason=f"It does not work on this pair ({type(error).__name__}: {error}).")
-        return self._scored(name, fused, seconds)
+        return self._scored(name, fused, seconds, peak.bytes)
 
-    def _scored(self, name: str, fused: list[np.ndarray], seconds: float) -> Row:
+    def _scored(self, name: str, fused: list[np.ndarray], seconds: float, memory: float) -> Row:
         compared = [Compared(stage.truth, cube, stage.mask) for stage, cube in zip(self._stages, fused)]
         if not all(np.isfinite(block.fused[:, block.mask]).all() for block in compared):
             return Row(name, reason="It gave values that are not numbers on this pair.")
@@ -229,6 +233,7 @@ class _Compared:
             scores,
             excess_rmse(scores.rmse_bands**2, self._noise),
             seconds,
+            memory,
             image=np.where(self.shown.mask, cube[self.layers], np.nan).astype(np.float32),
             error=np.where(self.shown.mask, np.sqrt(square), np.nan),
             spectra=np.stack([cube[:, row, col] for row, col in self.pixels]),

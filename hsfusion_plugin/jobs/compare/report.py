@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....hsfusion_plugin import reports
+from ....models.scene.methods.names import FAMILIES, family
 from ...rasters.writing.provenance import plain_json
 from ...rasters.writing.staging import write_text
 from ..estimate_sensor import sensor_quantities
 from ..fuse.outputs import msi_ranges
 from ..pair.estimates import Estimates
 from ..pair.pair import Pair
+from .latex import Line, latex_table
 
 if TYPE_CHECKING:
     from .job import Comparison, Row
 
 COLUMNS = {
-    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum; the table is ranked by it."),  # noqa: E501
+    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum."),  # noqa: E501
+    "nrmse": reports.Column("RMSE / spread", "", "lower", "RMSE of each band in units of its standard deviation, root mean square over the bands; CRITERION rmse ranks by it."),  # noqa: E501
     "sam": reports.Column("SAM", "°", "lower", "Mean angle between the spectra, in degrees; zero spectra excluded."),
     "ergas": reports.Column("ERGAS", "", "lower", "100 / ratio × root of the band mean of (RMSE / mean)², ratio = HSI pixel / MSI pixel (> 1)."),  # noqa: E501
     "ssim": reports.Column("SSIM", "", "higher", "Band mean; 11 × 11 Gaussian window of σ 1.5, data range = P."),
@@ -32,9 +35,23 @@ COLUMNS = {
     "rmse_beyond_noise": reports.Column("RMSE beyond noise", "", "lower", "Root of the mean square error less the HSI's own noise, in the raster's units."),  # noqa: E501
     "seconds": reports.Column("Time", "s", "", "Seconds for the compared pixels on this computer, fit included."),
     "whole_scene_seconds": reports.Column("Whole scene, about", "s", "", "The same for as many pixels as the whole fused scene has."),  # noqa: E501
+    "memory_mb": reports.Column("Memory", "MB", "", "Peak of this process beyond what it held before; a backend's own is not in it."),  # noqa: E501
 }  # fmt: skip
 
-DECIMALS = {"psnr": 2, "sam": 3, "ergas": 3, "ssim": 4, "q2n": 4, "seconds": 1, "whole_scene_seconds": 1}
+DECIMALS = {
+    "psnr": 2,
+    "nrmse": 4,
+    "sam": 3,
+    "ergas": 3,
+    "ssim": 4,
+    "q2n": 4,
+    "seconds": 1,
+    "whole_scene_seconds": 1,
+    "memory_mb": 0,
+}
+# of a table in LaTeX: column -> its head
+LATEX = {"psnr": "PSNR (dB)", "sam": "SAM (deg)", "ergas": "ERGAS", "ssim": "SSIM", "q2n": "Q2n", "seconds": "Time (s)"}
+LATEX["memory_mb"] = "Memory (MB)"
 
 
 def values_of(row: Row, found: Comparison) -> dict[str, float]:
@@ -42,7 +59,18 @@ def values_of(row: Row, found: Comparison) -> dict[str, float]:
     if row.scores is None:
         return {}
     s = row.scores
-    numbers = (s.PSNR, s.SAM, s.ERGAS, s.SSIM, s.Q2N, row.excess, row.seconds, row.seconds * found.growth)
+    numbers = (
+        s.PSNR,
+        s.NRMSE,
+        s.SAM,
+        s.ERGAS,
+        s.SSIM,
+        s.Q2N,
+        row.excess,
+        row.seconds,
+        row.seconds * found.growth,
+        row.memory / 1e6,
+    )
     return dict(zip(COLUMNS, numbers))
 
 
@@ -53,11 +81,12 @@ def _shown(name: str, value: float) -> str:
 
 
 def write_table(path: str, found: Comparison, pair: Pair, parameters: Mapping[str, Any]) -> None:
-    """.json holds everything, RMSE per band included; .csv one row per method."""
+    """.json holds everything, RMSE per band included; .csv one row per method; .tex a table grouped by family."""
     rows = [
         {
             "rank": number + 1 if row.scores else None,
             "method": row.method,
+            "family": family(row.method),
             **values_of(row, found),
             "reason": row.reason,
         }
@@ -65,10 +94,15 @@ def write_table(path: str, found: Comparison, pair: Pair, parameters: Mapping[st
     ]
     if Path(path).suffix.lower() == ".csv":
         stream = io.StringIO()
-        writer = csv.DictWriter(stream, ["rank", "method", *COLUMNS, "reason"], restval="", lineterminator="\n")
+        writer = csv.DictWriter(
+            stream, ["rank", "method", "family", *COLUMNS, "reason"], restval="", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
         write_text(path, stream.getvalue(), "TABLE")
+        return
+    if Path(path).suffix.lower() == ".tex":
+        write_text(path, _latex(found, pair), "TABLE")
         return
     record = {
         "best": found.best,
@@ -89,6 +123,20 @@ def write_table(path: str, found: Comparison, pair: Pair, parameters: Mapping[st
         "software": reports.software_versions(),
     }
     write_text(path, json.dumps(plain_json(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "TABLE")
+
+
+def _latex(found: Comparison, pair: Pair) -> str:
+    lines = []
+    for row in found.rows:
+        values = values_of(row, found)
+        cells = [_shown(name, values[name]) if name in values else "" for name in LATEX]
+        lines.append(Line(family(row.method), row.method, cells, row.method == found.best))
+    order = ["", *FAMILIES]
+    lines.sort(key=lambda line: order.index(line.family))
+    bands = f"{len(pair.hsi_bands)} HSI and {len(pair.msi_bands)} MSI bands"
+    return latex_table(
+        list(LATEX.values()), lines, f"Methods at reduced resolution (Wald's protocol), {bands}; best in bold."
+    )
 
 
 def _cell(value: Any) -> Any:
@@ -130,7 +178,7 @@ def write_report(path: str, parameters: dict[str, Any], found: Comparison, pair:
                 row.method,
                 [_shown(name, value) for name, value in values_of(row, found).items()],
                 row.reason,
-                "the HSI alone" if row.method == "interpolation" else "",
+                family(row.method) or "the HSI alone",
                 row.method == found.best,
             )
             for row in found.rows

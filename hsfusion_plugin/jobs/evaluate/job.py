@@ -88,13 +88,7 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     reference, fused = unpacked(reference, progress), unpacked(fused, progress)
     pair = _read(reference, fused, grid, progress.part(0.0, 0.4))
     progress.phase("Computing the metrics")
-    listener = progress.part(0.4, 0.8)
-
-    def step(fraction: float) -> None:
-        listener.check()
-        listener.step(fraction)
-
-    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None, step=step)
+    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None, listener=progress.part(0.4, 0.8))
     warnings = [*grid.warnings, *_doubts(scores, pair)]
     scores = replace(
         scores,

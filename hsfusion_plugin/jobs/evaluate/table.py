@@ -20,10 +20,11 @@ from ...reports import software_versions
 _ALL = "all"
 
 
-def check_table_name(path: str | Path) -> None:
-    """HSFusionError unless the file ends in .csv or .json."""
-    if Path(path).suffix.lower() not in (".csv", ".json"):
-        raise HSFusionError(f"TABLE: '{path}' ends in neither .csv nor .json, which says what to write; rename it.")
+def check_table_name(path: str | Path, endings: tuple[str, ...] = (".csv", ".json")) -> None:
+    """HSFusionError unless the file has one of the endings."""
+    if Path(path).suffix.lower() not in endings:
+        known = f"{', '.join(endings[:-1])} nor {endings[-1]}"
+        raise HSFusionError(f"TABLE: '{path}' ends in neither {known}, which says what to write; rename it.")
 
 
 def write_table(

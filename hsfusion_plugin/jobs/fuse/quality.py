@@ -48,6 +48,7 @@ class Quality:
         with np.errstate(invalid="ignore"):
             outside = ((fused.msi < low - margin) | (fused.msi > high + margin)).any(axis=0)
         flags[outside & ~fused.left_out] |= Flag.OUTSIDE_RANGE
+        flags[fused.bounded] |= Flag.BOUNDED
         flags[~fused.known] = Flag.NO_SUPPORT  # of what is not there, nothing else is to be said
         for value, count in zip(*np.unique(flags, return_counts=True)):
             self.counts[int(value)] += int(count)

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
 
 from ....models.scene.block import Block
 from ....models.scene.model import SceneModel
+from ....models.scene.pixels.bounds import cell_reach
 from ....models.scene.posterior.members import Members, MembersHere
 from ....models.scene.tiles.plan import Tile, coarse_halo, place_of
 from ....models.scene.tiles.spectra import fused_spectra, spectral_std
@@ -31,7 +32,8 @@ class FusedTile:
     for pictures and checks.
 
     hsi (L, h, w) and hsi_mask: the coarse pixels of the tile's place; msi (l, rows, cols) in its own units, NaN where
-    unknown. known (rows, cols) bool: where there is support. filled (h, w) bool: coarse pixels with predicted entries;
+    unknown. known, bounded (rows, cols) bool: where there is support, where a bound of the scene was reached. filled
+    (h, w) bool: coarse pixels with predicted entries;
     left_out (rows, cols) bool: where the MSI takes no part and the result is the interpolated HSI. members: what is
     drawn around the values, or samples (S, L, rows, cols).
     """
@@ -44,6 +46,7 @@ class FusedTile:
     msi: np.ndarray
     filled: np.ndarray
     left_out: np.ndarray
+    bounded: np.ndarray
     scene: SceneModel
     x_std: np.ndarray | None = None
     full_std: np.ndarray | None = None
@@ -122,15 +125,18 @@ class Around:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What was read, what the method says of it, and the expected error around the core where members need it."""
+    """What was read, what the method says of the pixels `seen`, and the expected error around the core where members
+    need it.
+    """
 
     read: _Read
     answer: Answer
+    seen: Window
     around: Around | None = None
 
-    def part(self, tile: Tile, whole: Tile) -> _Asked:
-        """Of a part of the tile, with the surroundings that the part needs."""
-        return _Asked(self.read.cut(tile.place), self.answer.part(tile.core, whole.core), self.around)
+    def part(self, tile: Tile, seen: Window) -> _Asked:
+        """Of a part of the tile and the pixels `seen` around it, with the surroundings that the part needs."""
+        return _Asked(self.read.cut(tile.place), self.answer.part(seen, self.seen), seen, self.around)
 
 
 class _Line:
@@ -147,6 +153,8 @@ class _Line:
     ) -> None:
         self.pair, self.scene, self.method, self.progress, self.calls = pair, scene, method, progress, calls
         self.members = members
+        # A full-band model in windows would have to work on a further ring of them.
+        self.bounds = method.in_coefficients or not method.remote
 
     def read(self, tile: Tile) -> _Read:
         """Both rasters around a tile."""
@@ -162,40 +170,35 @@ class _Line:
         """What the method makes of it."""
         read = reading.result()
         self.progress.check()
-        core, shape = tile.core, self.scene.coefficients.scene_shape
         wide = self.members is not None and self.method.remote  # the error that it tells is needed around the core, too
-        seen = core.grown(member_reach(self.scene), shape) & tile.place.fine if wide else core
+        seen = self._around(tile, member_reach(self.scene) if wide else 0)
         with self.calls.call(tile) if self.method.remote else nullcontext():
             answer = self.method.fuse(read.block, self.scene, seen)
-        if not wide:
-            return _Asked(read, answer)
-        return _Asked(read, answer.part(core, seen), Around(answer.x_std, seen))
+        return _Asked(read, answer, seen, Around(answer.x_std, seen) if wide else None)
+
+    def _around(self, tile: Tile, least: int = 0) -> Window:
+        """The core of a tile and the HSI pixels that it cuts, which are bounded as a whole."""
+        reach = max(least, cell_reach(self.scene.coefficients.sampling)) if self.bounds else least
+        return tile.core.grown(reach, self.scene.coefficients.scene_shape) & tile.place.fine
 
     def finish(self, whole: Tile, tile: Tile, answering: Future[_Asked]) -> FusedTile:
         """Spectra of the core of `tile`, which is the whole one or part of it."""
         asked, scene = answering.result(), self.scene
         self.progress.check()
-        if tile is not whole:
-            asked = asked.part(tile, whole)
-        read, answer = asked.read, asked.answer
-        block, inner, values = read.block, tile.inner, answer.spectra
-        if values is None:
-            values = fused_spectra(scene, answer.x, block, tile.core)
-        values = values.astype(np.float32, copy=False)
+        asked = asked.part(tile, self._around(tile))
+        read, block = asked.read, asked.read.block
+        values, known, bounded = self._values(asked)
+        core, inner = tile.core.inside(asked.seen), tile.inner
         seen, left_out = block.z_mask[inner] > 0, read.left_out[inner]
-        known = _support(scene, block, tile.core) & (seen | left_out)
         msi = block.z[(slice(None), *inner)]
-        if not known.all():
-            values[:, ~known] = np.nan
         if not seen.all():
             msi = np.where(seen, msi, np.float32(np.nan))
-        if left_out.any():
-            there = known & left_out
-            values[:, there] = block.interpolated(scene.coefficients.sampling, tile.core)[:, there]
+        answer = asked.answer.part(tile.core, asked.seen)
         return FusedTile(
             tile=tile,
-            values=values,
-            known=known,
+            values=np.ascontiguousarray(values[(slice(None), *core)]),
+            known=known[core],
+            bounded=bounded[core],
             hsi=block.y,
             hsi_mask=block.y_mask,
             msi=msi,
@@ -206,8 +209,28 @@ class _Line:
             full_std=answer.std,
             band_std=self.method.band_std,
             members=self._members(asked, tile.core),
-            samples=self._samples(asked, tile.core),
+            samples=self._samples(replace(asked, answer=answer), tile.core),
         )
+
+    def _values(self, asked: _Asked) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Spectra (L, rows, cols) of the pixels `asked.seen` within the scene's bounds, NaN without support; where
+        there is support, and where a bound was reached, bool (rows, cols).
+        """
+        scene, block, seen = self.scene, asked.read.block, asked.seen
+        sampling, at = scene.coefficients.sampling, seen.inside(block.place.fine)
+        values = asked.answer.spectra
+        if values is None:
+            values = fused_spectra(scene, asked.answer.x, block, seen)
+        values = values.astype(np.float32, copy=False)
+        left_out = asked.read.left_out[at]
+        known = _support(scene, block, seen) & ((block.z_mask[at] > 0) | left_out)
+        if not known.all():
+            values[:, ~known] = np.nan
+        if left_out.any():
+            there = known & left_out
+            values[:, there] = block.interpolated(sampling, seen)[:, there]
+        bounded = scene.bounds.apply(values, seen, block, sampling) if self.bounds else np.zeros(seen.shape, bool)
+        return values, known, bounded
 
     def _members(self, asked: _Asked, core: Window) -> MembersHere | None:
         if self.members is None:

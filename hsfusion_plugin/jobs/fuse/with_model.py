@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ....models.cards import beats_closed_forms
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.reduced.guard import Verdict, decide
 from ...backend.client.client import Client
@@ -124,7 +125,8 @@ def prepared(
             with clock.phase("guard"):
                 progress.phase("Checking at reduced resolution")
                 known = estimates.scene, estimates.blocks
-                verdict = decide(*known, method, pair.wavelengths, progress.part(0.15, 0.25))
+                checking, trusted = progress.part(0.15, 0.25), beats_closed_forms(card)
+                verdict = decide(*known, method, pair.wavelengths, checking, trusted)
             progress.info(verdict.sentence(method.name))
         spectra = _some_spectra(estimates)
         estimates = estimates.without_blocks()
@@ -233,6 +235,7 @@ def _plain(verdict: Verdict | None, guarded: str) -> dict[str, Any]:
         "used": True,
         "shipped": verdict.shipped,
         "gain_db": verdict.gain,
+        "leads_db": verdict.leads,
         "rmse": verdict.scores,
         "sentence": verdict.sentence(guarded),
     }

@@ -26,10 +26,11 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 from osgeo import gdal
 
+from ....models.listener import never
 from ....models.version import VERSION
 from ....models.wire.full_band import FullBandRequest
 from ....models.wire.tile import TileRequest
-from ...backend.client.client import Client, never
+from ...backend.client.client import Client
 from ...backend.settings import Settings
 from ...backend.work import work_root
 from ..request import FusionRequest

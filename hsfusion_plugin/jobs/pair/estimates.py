@@ -126,7 +126,7 @@ def _placed(
     def geometry_of(pair: Pair, blocks: list[Block]) -> Geometry:
         progress.phase("Estimating the point spread function and the shift")
         return find_geometry(
-            blocks, start, request, progress.check, lambda moved: field_blocks(pair, blocks, moved, progress)
+            blocks, start, request, progress, lambda moved: field_blocks(pair, blocks, moved, progress)
         )
 
     if request.light == "none":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ....models.errors import HSFusionError
+from ....models.listener import SILENT, Listener
 from ....models.observation import Sampling
 from ....models.scene.block import Block
 from ....models.scene.sensors.displacement import Found
@@ -67,7 +68,7 @@ def find_geometry(
     blocks: list[Block],
     start: Sampling,
     request: PairRequest,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
     field_blocks: Callable[[Sampling], list[Block]] | None = None,
 ) -> Geometry:
     """Estimate what the request leaves open of `first_sampling`; a width given for columns alone holds for rows too.
@@ -79,7 +80,7 @@ def find_geometry(
     fit_y = fit_x and request.psf_fwhm_y is None
     open_y, open_x = request.shift_y is None, request.shift_x is None
     wanted = Wanted((fit_y, fit_x), (open_y, open_x), request.registration)
-    placed = place(blocks, start, wanted, field_blocks, check)
+    placed = place(blocks, start, wanted, field_blocks, listener)
     sampling, found = placed.sampling, placed.registration
     shift = (
         sampling.shift_y - start.shift_y + (request.shift_y or 0.0),

@@ -55,7 +55,7 @@ def light_of(pair: Pair, samplings: list[Sampling], progress: Progress, blocks: 
         progress.check()
         tone = find_tone(moved, sampling)
         cells = _cells(pair, moved, sampling, tone, progress)
-        one = find_light(cells, (sampling.shift_y, sampling.shift_x), progress.check)
+        one = find_light(cells, (sampling.shift_y, sampling.shift_x), progress)
         if tone is not None:
             light = one.light or Light(sampling.ratio, (sampling.shift_y, sampling.shift_x))
             one = replace(one, light=replace(light, tone=tone))

@@ -108,7 +108,7 @@ def _product(path: str, role: str, stack: ExitStack, progress: Progress) -> _Inp
         return _of_subdataset(path, named.group(1), named.group(2), stack)
     if not names_product(path):
         return None
-    source = stack.enter_context(Source.open(path, work_folder(), role, progress.check))
+    source = stack.enter_context(Source.open(path, work_folder(), role, progress))
     return _Input(path, source, _as(role, open_product, source))
 
 
@@ -150,7 +150,7 @@ def _opened(found: _Input, role: str, other: Grid | None, progress: Progress) ->
             temporary = Path(tempfile.mkdtemp(prefix="hsfusion-"))
             folder = temporary / folder.name
         progress.phase(f"Opening the product of {role}")
-        path = _as(role, keep, folder, product, found.source, progress.part(0.0, 0.05).step, progress.check)
+        path = _as(role, keep, folder, product, found.source, progress.part(0.0, 0.05))
         if temporary is None:
             progress.info(f"{role}: the opened product is kept in {folder} for the next run.")
     raster = Raster.open(path, role)

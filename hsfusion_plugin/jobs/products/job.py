@@ -45,7 +45,7 @@ def run(request: ProductRequest, progress: Progress) -> dict[str, Any]:
     for note in check_outputs({"OUTPUT": request.output, "MASK": request.mask}, inputs):
         progress.info(note)
     progress.phase("Reading the product")
-    with Source.open(request.product, work_folder(), check=progress.check) as source:
+    with Source.open(request.product, work_folder(), listener=progress) as source:
         _keep_out_of(source, request)
         product = open_product(source, Wanted(request.resolution, request.pan, request.swath))
         numbers = selected_bands(product.image, request.bands)
@@ -118,7 +118,7 @@ def _write(
     if virtual and mask is None:
         return
     files = ProductFiles(storage, None if virtual else output, mask, classes, product_items(product))
-    files.write(progress.step, progress.check, write_style)
+    files.write(progress, write_style)
     if mask is not None:
         share = files.used / (product.image.grid.rows * product.image.grid.cols)
         progress.info(f"The mask lets {100 * share:.1f} % of the pixels through.")

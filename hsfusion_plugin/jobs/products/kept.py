@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from ....models.listener import Listener
 from ....models.version import VERSION
 from ...backend.settings import Settings
 from ...rasters.products.reading.product import Grid, Product
@@ -36,9 +36,7 @@ def kept_folder(path: str, source: Source, part: object) -> Path:
     return work_folder() / f"opened-{key}"
 
 
-def keep(
-    folder: Path, product: Product, source: Source, step: Callable[[float], None], check: Callable[[], None]
-) -> Path:
+def keep(folder: Path, product: Product, source: Source, listener: Listener) -> Path:
     """Write image, mask and the virtual raster of both into `folder`, whole or not at all; the path of the virtual
     raster.
     """
@@ -47,7 +45,7 @@ def keep(
     made = Path(tempfile.mkdtemp(prefix="part-", dir=folder.parent))
     try:
         (made / _MARKER).write_text("A product opened by HSFusion; it may be deleted at any time.\n", encoding="utf-8")
-        _write(made, folder, product, source, step, check)
+        _write(made, folder, product, source, listener)
         try:
             made.replace(folder)
         except OSError:  # another run was quicker
@@ -63,9 +61,7 @@ def keeps() -> bool:
     return Settings.read().work != "off"
 
 
-def _write(
-    made: Path, final: Path, product: Product, source: Source, step: Callable[[float], None], check: Callable[[], None]
-) -> None:
+def _write(made: Path, final: Path, product: Product, source: Source, listener: Listener) -> None:
     image = product.image
     numbers = list(range(len(image.bands)))
     storage = Storage.of(product, numbers)
@@ -74,7 +70,7 @@ def _write(
     mask = made / _MASK if classes else None
     if mask is not None or not in_place:
         files = ProductFiles(storage, None if in_place else made / _IMAGE, mask, classes, {}, look=False)
-        files.write(step, check)
+        files.write(listener)
     parts = image.parts if in_place else [FileBand(str(final / _IMAGE), i + 1) for i in numbers]
     bands, nodata = (image.bands, image.nodata) if in_place else (storage.bands, storage.nodata)
     kinds = None if in_place else [storage.kind] * len(numbers)

@@ -47,7 +47,7 @@ def _copied(raster: Raster, cube: Cube, progress: Progress) -> Raster:
         )
         target = str(Path(folder) / "cube.tif")
         with collected_errors() as failures:
-            cube.copy(target, progress.check)
+            cube.copy(target, progress)
         if failures:
             raise HSFusionError(
                 f"{raster.role}: '{raster.path}' cannot be unpacked ({failures[0].rstrip('.')}); the file is damaged."

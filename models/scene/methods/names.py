@@ -13,3 +13,16 @@ TILED = {"gsa": "gsa", "sfim-hs": "sfim", "sylvester": "sylvester", "cstf": "cst
 GLOBAL = {"cnmf": "cnmf", "hysure": "hysure"}  # need the whole scene at once
 FULL_BAND = (*TILED, *GLOBAL)
 CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)
+
+FAMILIES = {  # as compare groups its methods; a model of the backend is of the last one
+    "closed form": (*CLOSED_FORMS, "gsa", "sfim-hs", "sylvester"),
+    "model-based": ("cstf", "nssr", *GLOBAL),
+    "diffusion": (),
+}
+
+
+def family(name: str) -> str:
+    """The family of a method, of FAMILIES; "" for plain interpolation."""
+    if name == "interpolation":
+        return ""
+    return next((kind for kind, members in FAMILIES.items() if name in members), "diffusion")

@@ -67,13 +67,19 @@ class ReducedBlock:
     def fused(self, method: Method) -> np.ndarray:
         """Spectra (L, H, W) by any method."""
         answer = method.fuse(self.block, self.scene, self.block.place.fine)
-        return answer.spectra if answer.x is None else expand_tile(self.scene, answer.x, self.outside)
+        return self.bounded(answer.spectra if answer.x is None else expand_tile(self.scene, answer.x, self.outside))
 
     def closed_forms(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and spectra (L, H, W) of every closed form, the MSI's noise filtered, sooner than one by one."""
         forms = ClosedForms.of(self.scene.standardised(self.block), self.scene.coefficients, denoise=True)
         for name in CLOSED_FORMS:
-            yield name, expand_tile(self.scene, forms.named(name), self.outside)
+            yield name, self.bounded(expand_tile(self.scene, forms.named(name), self.outside))
+
+    def bounded(self, spectra: np.ndarray) -> np.ndarray:
+        """As they would be written."""
+        spectra = np.array(spectra, np.float32)
+        self.scene.bounds.apply(spectra, self.block.place.fine, self.block, self.scene.coefficients.sampling)
+        return spectra
 
 
 @dataclass
@@ -157,7 +163,7 @@ class ReducedScene:
             if name in GLOBAL:
                 part = listener.part(number / len(self.blocks), (number + 1) / len(self.blocks))
                 method = fit_full_band(name, [block], reduced.scene, lambda block=block: block, part)
-            fused.append(method.window(block, block.place.fine))
+            fused.append(reduced.bounded(method.window(block, block.place.fine)))
             listener.advance((number + 1) / len(self.blocks))
         return fused
 

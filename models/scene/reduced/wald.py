@@ -92,13 +92,3 @@ def excess_rmse(square_errors: np.ndarray, noise: np.ndarray) -> float:
 def margin_db(pixels: float) -> float:
     """How much better a closed form must be, in dB, where the HSI at reduced resolution has so many pixels."""
     return MARGIN_DB + DOUBT_DB / max(pixels, 1.0)
-
-
-def verdict(scores: dict[str, float], guarded: str, pixels: float) -> tuple[str, float]:
-    """(the method to ship, gain in dB of the guarded one over the best closed form) from RMSEs at reduced resolution.
-
-    pixels: of the HSI at reduced resolution, over all blocks.
-    """
-    best = min((name for name in scores if name != guarded), key=lambda name: scores[name])
-    gain = 20.0 * float(np.log10(scores[best] / scores[guarded]))
-    return (best if gain < -margin_db(pixels) else guarded), gain

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Displacement, Sampling
 from ..block import Block, part
 from .displacement import Found, Start, find_displacement, search
@@ -57,7 +58,7 @@ def place(
     sampling: Sampling,
     wanted: Wanted,
     field_blocks: Callable[[Sampling], list[Block]] | None = None,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> Placement:
     """Find what is wanted beside `sampling`.
 
@@ -66,7 +67,7 @@ def place(
     """
     start = Start()
     if any(wanted.free_shift) or wanted.how == "auto":
-        start = search(blocks, sampling, wanted.free_shift, wanted.how == "auto", check)
+        start = search(blocks, sampling, wanted.free_shift, wanted.how == "auto", listener)
     scene_shape = blocks[0].scene_shape
     moved = sampling
     if start.moved:
@@ -77,23 +78,23 @@ def place(
     if wanted.how == "auto":
         parts = field_windows(blocks, moved) if field_blocks is None else field_blocks(moved)
         found = find_displacement(
-            parts, moved, wanted.widths, wanted.shift, _others(sampling, moved, start, scene_shape), check
+            parts, moved, wanted.widths, wanted.shift, _others(sampling, moved, start, scene_shape), listener
         )
     if found is not None:
         shifts = [_counted(e, o) for e, o in zip((found.shift_y, found.shift_x), offset)]
         registration = Registration(found.fwhm_y, found.fwhm_x, *shifts, pixels=found.pixels)
         return Placement(found.sampling, registration, start, found)
     near = min(NEAR * sampling.ratio, SEARCHED) if start.certain else SEARCHED
-    registration = register(blocks, moved, wanted.widths, wanted.free_shift, check, near)
+    registration = register(blocks, moved, wanted.widths, wanted.free_shift, listener, near)
     if registration.beyond is not None and start.certain:  # the search has looked everywhere else
         moved = roomy(_shifted(moved, registration.beyond), scene_shape)
         offset = np.array([moved.shift_y - sampling.shift_y, moved.shift_x - sampling.shift_x])
-        registration = register(blocks, moved, wanted.widths, wanted.free_shift, check, near)
+        registration = register(blocks, moved, wanted.widths, wanted.free_shift, listener, near)
     told = registration.shift_y.determined and registration.shift_x.determined
     # One shift for all may not be found just because there is none: then parts of the scene are asked for theirs.
     trend = None
     if all(wanted.free_shift) and not told and registration.beyond is None:
-        trend = find_trend(blocks, moved, check)
+        trend = find_trend(blocks, moved, listener)
     if trend is not None:  # the widths are smeared by it
         registration = replace(
             registration,

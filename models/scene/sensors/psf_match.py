@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ...observation.axis import SIGMA_PER_FWHM, coarse_centres
 from ..block import Block
@@ -70,7 +71,7 @@ class Matching:
         return np.concatenate(found)
 
     def values(
-        self, thetas: Sequence[np.ndarray], bands: slice = slice(None), check: Callable[[], None] = lambda: None
+        self, thetas: Sequence[np.ndarray], bands: slice = slice(None), listener: Listener = SILENT
     ) -> np.ndarray:
         """The criterion alone at several places (n,); the product along rows is shared by those that differ in the
         columns' half only.
@@ -84,7 +85,7 @@ class Matching:
                 x, _, _ = _weights(block.fine_cols, block.coarse_cols, self.ratio, float(np.exp(width)), shift)
                 across.append(z[bands] @ x.astype(np.float32).T)
             for number in numbers:
-                check()
+                listener.check()
                 low = []
                 for block, part, good in zip(self._blocks, across, self._pixels):
                     size, theta = float(np.exp(thetas[number][0])), thetas[number]

@@ -4,11 +4,11 @@ supports.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import Block
 from .comparable import comparison
@@ -106,7 +106,7 @@ def register(
     sampling: Sampling,
     fit_fwhm: tuple[bool, bool] = (True, True),
     fit_shift: tuple[bool, bool] = (True, True),
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
     searched: float = SEARCHED,
 ) -> Registration:
     """Estimate what is to be fitted, as (y, x); the rest, and the nominal widths, come from `sampling`.
@@ -114,7 +114,7 @@ def register(
     A coarse search compares shifts of up to `searched` MSI pixels, then Levenberg's and Marquardt's steps refine all
     free parameters together. Intervals come from the gradient's spread over parts of the scene (the sandwich
     estimator), so that texture and model error widen them. Refused are widths at the edge of FWHM_RANGE (and the shift
-    with them), intervals wider than the limits above, and images that have too little in common. `check` is called
+    with them), intervals wider than the limits above, and images that have too little in common. `listener` is called
     often and may raise to end the work.
     """
     free = np.array([*fit_fwhm, *fit_shift])
@@ -124,10 +124,10 @@ def register(
     if matching is None:
         return unknown
     start = theta_of(sampling)
-    theta = _coarse(matching, start, free, check, searched)
+    theta = _coarse(matching, start, free, listener, searched)
     near = min(float(np.abs(theta - start)[2:].max()) + 0.1 * sampling.ratio, SEARCHED)
     matching = comparison(blocks, sampling, near) or matching
-    theta, match = _refined(matching, theta, free, check)
+    theta, match = _refined(matching, theta, free, listener)
     return _judged(matching, theta, match, start, unknown, free, pixels >= LEAST_PIXELS)
 
 
@@ -141,12 +141,12 @@ def _unknown(sampling: Sampling, free: np.ndarray) -> Registration:
 
 
 def _coarse(
-    matching: Matching, start: np.ndarray, free: np.ndarray, check: Callable[[], None], searched: float = SEARCHED
+    matching: Matching, start: np.ndarray, free: np.ndarray, listener: Listener, searched: float = SEARCHED
 ) -> np.ndarray:
     """The best shift of a grid at the nominal width, then the best common width there."""
 
     def least(grid: list[np.ndarray]) -> np.ndarray:
-        return grid[int(np.argmin(matching.values(grid, bands, check)))]
+        return grid[int(np.argmin(matching.values(grid, bands, listener)))]
 
     bands = slice(None, None, max(1, matching.bands // 3))
     step = max(1.0, matching.ratio / 4)
@@ -166,15 +166,13 @@ def _coarse(
     return best
 
 
-def _refined(
-    matching: Matching, theta: np.ndarray, free: np.ndarray, check: Callable[[], None]
-) -> tuple[np.ndarray, Match]:
+def _refined(matching: Matching, theta: np.ndarray, free: np.ndarray, listener: Listener) -> tuple[np.ndarray, Match]:
     """Levenberg's and Marquardt's descent over the free parameters, in steps of at most a quarter of an HSI pixel."""
     match, damping = matching.match(theta), 1e-3
     longest = np.array([0.3, 0.3, 0.25 * matching.ratio, 0.25 * matching.ratio])
     low, high = (np.log(FWHM_RANGE[0]), np.log(FWHM_RANGE[1]))
     for _ in range(STEPS):
-        check()
+        listener.check()
         hessian = match.hessian[np.ix_(free, free)]
         curved = hessian + damping * np.diag(np.diag(hessian)) + 1e-9 * np.eye(len(hessian))
         step = np.zeros(len(theta))
@@ -277,9 +275,7 @@ def _drift(places: np.ndarray, match: Match) -> float:
     return float(np.hypot(*np.abs(certain).sum(axis=1)))
 
 
-def local_shift(
-    block: Block, sampling: Sampling, check: Callable[[], None] = lambda: None
-) -> tuple[np.ndarray, np.ndarray] | None:
+def local_shift(block: Block, sampling: Sampling, listener: Listener = SILENT) -> tuple[np.ndarray, np.ndarray] | None:
     """Shift (y, x) of one part of a scene beside that of `sampling`, in MSI pixels, and its standard deviation; None
     where it cannot be told.
 
@@ -291,7 +287,7 @@ def local_shift(
     if matching is None:
         return None
     start = theta_of(sampling)
-    theta, match = _refined(matching, _coarse(matching, start, free, check), free, check)
+    theta, match = _refined(matching, _coarse(matching, start, free, listener), free, listener)
     found, deviation = (theta - start)[2:], _deviation(matching, theta, match, free)[2:]
     related = match.unexplained.mean() < LARGEST_UNEXPLAINED and np.abs(found).max() < 2 * SEARCHED
     return (found, deviation) if related and (deviation < LARGEST_SHIFT_ERROR * sampling.ratio).all() else None

@@ -4,11 +4,11 @@ all cannot be found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...listener import SILENT, Listener
 from ...observation import Sampling
 from ..block import Block
 from .comparable import search_part
@@ -32,11 +32,11 @@ class Trend:
     scale: float
 
 
-def find_trend(blocks: list[Block], sampling: Sampling, check: Callable[[], None] = lambda: None) -> Trend | None:
+def find_trend(blocks: list[Block], sampling: Sampling, listener: Listener = SILENT) -> Trend | None:
     """The trend of the shift over the scene, None where there is none beyond doubt."""
     places, shifts, spreads = [], [], []
     for part in _lattice(blocks, sampling):
-        found = local_shift(part, sampling, check)
+        found = local_shift(part, sampling, listener)
         if found is not None:
             places.append([r.start + len(r) / 2 for r in (part.coarse_rows, part.coarse_cols)])
             shifts.append(found[0])

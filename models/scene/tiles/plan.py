@@ -11,6 +11,7 @@ from ..laws.closed_forms import LOC_REACH
 from ..laws.denoising import REACH
 from ..laws.observation import map_kernel
 from ..model import CoefficientModel
+from ..pixels.bounds import cell_reach
 from ..window import Place, Window
 
 COARSE_HALO = (
@@ -38,20 +39,18 @@ def plan_tiles(output: Window, model: CoefficientModel, size: int, halo: int = 0
     """Tiles over the window `output` of fine pixels, cut at absolute multiples of `size`.
 
     halo: fine pixels that the network needs around the core. A window holds that, or the closed forms' own
-    `coarse_halo` of filtered pixels where that is more. Windows start at multiples of `multiple`, and end there or at
-    the scene's border.
+    `coarse_halo` of filtered pixels where that is more, around the core and the HSI pixels that it cuts, which are
+    bounded as a whole. Windows start at multiples of `multiple`, and end there or at the scene's border.
     """
     size = max(multiple, size // multiple * multiple)
-    reach = tile_reach(model, halo)
+    reach = tile_reach(model, halo) + cell_reach(model.sampling)
     return [
         Tile(core, place_of(core, model.scene_shape, model.sampling, reach, multiple)) for core in output.cuts(size)
     ]
 
 
 def tile_reach(model: CoefficientModel, halo: int = 0) -> int:
-    """MSI pixels that a tile must see around its core: the network's halo, or the closed forms' own where that
-    is more.
-    """
+    """MSI pixels that a window must see around it: the network's halo, or the closed forms' own where that is more."""
     return max(halo, int(np.ceil(coarse_halo(model) * model.sampling.ratio)) + REACH)
 
 

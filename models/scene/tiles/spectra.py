@@ -65,6 +65,13 @@ def fused_spectra(scene: SceneModel, x: np.ndarray, block: Block, core: Window) 
     return values
 
 
+def bounded_tile(scene: SceneModel, x: np.ndarray, block: Block) -> np.ndarray:
+    """Spectra (L, H, W) of coefficients (K, H, W) of all of a block that is a whole scene, within its bounds."""
+    values = expand_tile(scene, x, outside_part(scene, block))
+    scene.bounds.apply(values, block.place.fine, block, scene.coefficients.sampling)
+    return values
+
+
 def spectral_std(scene: SceneModel, x_std: np.ndarray) -> np.ndarray:
     """Standard deviation (L, ...) float32 of spectra whose coefficients have x_std (K, ...), what lies outside the
     subspace included.

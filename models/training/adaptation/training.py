@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import HSFusionError
-from ...listener import heed
+from ...listener import heed, never
 from ...networks.inputs import pad_components, target_scale
 from ...networks.subspace_unet import MULTIPLE
 from ...observation import coarse_range
@@ -101,9 +101,7 @@ class Adaptation:
         if not any((block.roles == TRAIN).any() for block in blocks):
             raise HSFusionError("No pixel of the scene is left to learn from: give a larger overlap.")
 
-    def run(
-        self, seconds: float, report: Callable[[Moment], None], cancelled: Callable[[], bool] = lambda: False
-    ) -> Outcome:
+    def run(self, seconds: float, report: Callable[[Moment], None], cancelled: Callable[[], bool] = never) -> Outcome:
         """Train for about so many seconds, or until the choosing cells no longer gain; RunCancelled between
         two steps.
         """
@@ -151,7 +149,7 @@ class Adaptation:
         return Outcome(best, gain, best_gain, step, time.monotonic() - began, history)
 
     @torch.no_grad()
-    def errors(self, state: dict[str, Tensor], cancelled: Callable[[], bool] = lambda: False) -> dict[int, float]:
+    def errors(self, state: dict[str, Tensor], cancelled: Callable[[], bool] = never) -> dict[int, float]:
         """RMSE beyond the truth's noise on the CHOOSE and the TEST cells, in the HSI's units, of the network with these
         weights.
         """

@@ -94,16 +94,16 @@ def _ready(port: int, server: subprocess.Popen[bytes], patience_s: float = 120.0
     return False
 
 
-def qgis_in(folder: Path) -> tuple[str, dict[str, str]] | None:
-    """qgis_process and the environment for it: a profile of its own in `folder` with this plugin; None where there is
-    no QGIS.
+def qgis_in(folder: Path, plugin: Path = ROOT) -> tuple[str, dict[str, str]] | None:
+    """qgis_process and the environment for it: a profile of its own in `folder` with the plugin of that checkout; None
+    where there is no QGIS.
     """
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
     if program is None:
         return None
     plugins = folder / "profile" / "profiles" / "default" / "python" / "plugins"
     plugins.mkdir(parents=True)
-    (plugins / "hsfusion").symlink_to(ROOT, target_is_directory=True)
+    (plugins / "hsfusion").symlink_to(plugin, target_is_directory=True)
     ini = folder / "profile" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     ini.parent.mkdir(parents=True)
     ini.write_text("[PythonPlugins]\nhsfusion=true\n", encoding="utf-8")

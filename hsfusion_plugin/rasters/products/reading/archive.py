@@ -6,11 +6,12 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from .....models.errors import HSFusionError
+from .....models.listener import Listener
 
 _ZIP, _GZIP, _TAR_AT, _TAR = b"PK\x03\x04", b"\x1f\x8b", 257, b"ustar"
 _CHUNK = 4_000_000  # bytes that are copied at once
@@ -28,8 +29,8 @@ def is_archive(path: Path) -> bool:
     return head.startswith((_ZIP, _GZIP)) or head[_TAR_AT:] == _TAR
 
 
-def unpack(path: Path, folder: Path, role: str, check: Callable[[], None]) -> None:
-    """Write the files of the archive below `folder`; `check` is called often and may raise to end it.
+def unpack(path: Path, folder: Path, role: str, listener: Listener) -> None:
+    """Write the files of the archive below `folder`; `listener` may end it.
 
     HSFusionError: a damaged, incomplete or encrypted archive, a member that would lie outside the folder, no room on
     the disk.
@@ -40,7 +41,7 @@ def unpack(path: Path, folder: Path, role: str, check: Callable[[], None]) -> No
         for name, stream in members:
             target = folder.joinpath(*_safe_parts(name, what))
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copy(stream, target, what, check)
+            _copy(stream, target, what, listener)
     except _DAMAGED as error:
         raise HSFusionError(
             f"{what} cannot be unpacked ({error or type(error).__name__}): the archive is damaged or its download is "
@@ -89,10 +90,10 @@ def _safe_parts(name: str, what: str) -> tuple[str, ...]:
     return parts
 
 
-def _copy(stream: BinaryIO, target: Path, what: str, check: Callable[[], None]) -> None:
+def _copy(stream: BinaryIO, target: Path, what: str, listener: Listener) -> None:
     with target.open("wb") as file:
         while data := stream.read(_CHUNK):
-            check()
+            listener.check()
             if shutil.disk_usage(target.parent).free < len(data) + _SPARE:
                 raise HSFusionError(
                     f"{what} does not fit on the disk of '{target.parent}': free some space, or name another folder in "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from .....models.errors import HSFusionError
+from .....models.listener import SILENT, Listener
 from .archive import is_archive, unpack
 from .hdf import Hdf
 
@@ -30,9 +30,7 @@ class Source:
         self._texts: dict[Path, str] = {}
 
     @classmethod
-    def open(
-        cls, path: str | Path, work: Path, role: str = "PRODUCT", check: Callable[[], None] = lambda: None
-    ) -> Source:
+    def open(cls, path: str | Path, work: Path, role: str = "PRODUCT", listener: Listener = SILENT) -> Source:
         """HSFusionError where there is nothing, or an archive that cannot be unpacked into a new folder below
         `work`.
         """
@@ -48,10 +46,10 @@ class Source:
         work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="unpacked-", dir=work))
         try:
-            unpack(given, folder, role, check)
+            unpack(given, folder, role, listener)
             inner = [file for file in folder.rglob("*") if file.is_file()]
             if len(inner) == 1 and is_archive(inner[0]):  # DLR sends zips inside a tar
-                unpack(inner[0], folder, role, check)
+                unpack(inner[0], folder, role, listener)
                 inner[0].unlink()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,6 @@ widths, dead bands, scale, place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from osgeo import gdal
 
 from .....models.errors import HSFusionError
+from .....models.listener import Listener
 from ...reading.metadata import BandInfo, write_band_info
 from ...reading.wavelengths import guessed_unit, unit_in_nm
 from ..reading import prisma_attributes as prisma
@@ -94,10 +94,8 @@ class Cube:
     def _grid(self) -> list[int]:
         return [i for i in range(3) if i != self.axis]
 
-    def copy(self, path: str, check: Callable[[], None]) -> None:
-        """Write a GeoTIFF of the same pixels in the same place, which is quick to read in windows; `check` may raise to
-        end it.
-        """
+    def copy(self, path: str, listener: Listener) -> None:
+        """Write a GeoTIFF of the same pixels in the same place, which is quick to read in windows."""
         model, kind = self.dataset(), self._type
         count, rows, cols = model.RasterCount, model.RasterYSize, model.RasterXSize
         options = ["TILED=YES", "BLOCKXSIZE=128", "BLOCKYSIZE=128", "INTERLEAVE=BAND", "BIGTIFF=IF_SAFER"]
@@ -112,7 +110,7 @@ class Cube:
         row_step, col_step = self._steps(rows, cols)
         for row in range(0, rows, row_step):
             for col in range(0, cols, col_step):
-                check()
+                listener.check()
                 start, shape = [0, 0, 0], [count, count, count]
                 for axis, first, size in (
                     (self._grid[0], row, min(row_step, rows - row)),

@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import gdal
 
 from .....models.errors import HSFusionError
+from .....models.listener import Listener
 from ...gdal_calls import collected_errors
 from ...reading.metadata import BandInfo, write_band_info
 from ...writing.layout import BLOCK, Layout
@@ -44,15 +45,8 @@ class ProductFiles:
         self._classes, self._items = classes, items
         self.used = 0  # pixels that the mask lets through
 
-    def write(
-        self,
-        step: Callable[[float], None],
-        check: Callable[[], None],
-        finish: Callable[[Path], None] = lambda path: None,
-    ) -> None:
-        """`step` is told the share that is done, `check` may raise, `finish` is called with the image before it gets
-        its name.
-        """
+    def write(self, listener: Listener, finish: Callable[[Path], None] | None = None) -> None:
+        """`finish` is called with the image before it gets its name."""
         product, grid = self._storage.product, self._storage.product.image.grid
         windows = list(windows_of(grid, len(self._storage.numbers), product.image.window))
         with ExitStack() as stack:
@@ -66,14 +60,14 @@ class ProductFiles:
                 )
                 image.SetMetadata(dict(self._items))
                 mark_raster(image)
-                _place(image, grid, image_path, self._output, check)
+                _place(image, grid, image_path, self._output, listener)
             if self._mask is not None:
                 mask_path = stack.enter_context(staged(self._mask, grid.rows * grid.cols, "MASK"))
                 mask = _created(mask_path, grid, gdal.GDT_Byte, [BandInfo(description="use")], None, "MASK")
                 mark_raster(mask)
-                _place(mask, grid, mask_path, self._mask, check)
+                _place(mask, grid, mask_path, self._mask, listener)
             for number, (rows, cols) in enumerate(windows):
-                check()
+                listener.check()
                 values, fill = (
                     self._storage.read(rows, cols) if self._read else (None, np.zeros((len(rows), len(cols)), bool))
                 )
@@ -83,11 +77,11 @@ class ProductFiles:
                     use = _use(product, self._classes, rows, cols, fill)
                     self.used += int(use.sum())
                     _write(mask, rows, cols, use[None].astype(np.uint8), "MASK")
-                step((number + 1) / len(windows))
+                listener.step((number + 1) / len(windows))
             _closed(image, "OUTPUT")
             _closed(mask, "MASK")
             image = mask = None
-            if image_path is not None:
+            if image_path is not None and finish is not None:
                 finish(image_path)
 
 
@@ -157,12 +151,12 @@ def _created(
     return made
 
 
-def _place(made: gdal.Dataset, grid: Grid, inside: Path, final: Path, check: Callable[[], None]) -> None:
+def _place(made: gdal.Dataset, grid: Grid, inside: Path, final: Path, listener: Listener) -> None:
     """A swath gets a raster of places beside it, which GDAL's GEOLOCATION items name."""
     if grid.places is None:
         return
     name = f"{final.stem}_places.tif"
-    _write_places(inside.with_name(name), grid, grid.places, check)
+    _write_places(inside.with_name(name), grid, grid.places, listener)
     made.SetMetadata(geolocation(str(final.absolute().with_name(name)), grid.places.crs_wkt), "GEOLOCATION")
 
 
@@ -182,11 +176,11 @@ def geolocation(path: str, crs_wkt: str) -> dict[str, str]:
     }
 
 
-def _write_places(path: Path, grid: Grid, places: Places, check: Callable[[], None]) -> None:
+def _write_places(path: Path, grid: Grid, places: Places, listener: Listener) -> None:
     bands = [BandInfo(description="x"), BandInfo(description="y")]
     made = _created(path, Grid(grid.rows, grid.cols), gdal.GDT_Float64, bands, -9999.0, "OUTPUT")
     for rows, cols in windows_of(grid, 4):
-        check()
+        listener.check()
         x, y = places.read(rows, cols)
         values = np.stack([x, y])
         _write(made, rows, cols, np.where(np.isfinite(values).all(axis=0), values, -9999.0), "OUTPUT")

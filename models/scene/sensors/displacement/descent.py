@@ -4,11 +4,11 @@ renewed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ....listener import SILENT, Listener
 from ....observation import Sampling
 from .misfit import Misfit, Slope
 from .parameters import Free
@@ -39,7 +39,7 @@ def descend(
     sampling: Sampling,
     free: Free,
     used: np.ndarray | None = None,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
     steps: int = STEPS,
 ) -> Fit:
     """Fit what is free from a start; used (N,): 1 for the pixels that take part, 0 for those held out."""
@@ -52,7 +52,7 @@ def descend(
     weight = used * misfit.robust(images.low, used)
     slope = misfit.slope(images, weight, free, basis)
     for _ in range(steps if free.count else 0):
-        check()
+        listener.check()
         held = prior * _coefficients(images.sampling, free)
         curved = slope.hessian + np.diag(prior) + damping * np.diag(np.diag(slope.hessian)) + 1e-9 * np.eye(free.count)
         step = -np.linalg.solve(curved, slope.gradient + held)

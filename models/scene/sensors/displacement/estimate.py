@@ -4,11 +4,11 @@ gain by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ....listener import SILENT, Listener
 from ....observation import Sampling
 from ...block import Block
 from ..registration import LEAST_PIXELS, SIGMAS, Estimate
@@ -80,7 +80,7 @@ def find_displacement(
     widths: tuple[bool, bool] = (True, True),
     shift: tuple[bool, bool] = (True, True),
     starts: tuple[Sampling, ...] = (),
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> Found | None:
     """The displacement beside `sampling`, whose shift is a start within an HSI pixel; None where a shift alone does as
     well.
@@ -94,13 +94,13 @@ def find_displacement(
     held = _held_out(misfit.numbers)
     used = (held < 0).astype(float)
     plain = Free(widths, shift)
-    fit = descend(misfit, sampling, plain, used, check, SEARCH_STEPS)
+    fit = descend(misfit, sampling, plain, used, listener, SEARCH_STEPS)
     first = best = _scores(misfit, fit, held)
     accepted, kept, waited = [], fit, 0
     for free in _sizes(plain, misfit.count):
-        check()
+        listener.check()
         begun = [fit.sampling, *(starts if free.similarity else ())]
-        fits = [descend(misfit, one, free, used, check, SEARCH_STEPS) for one in begun]
+        fits = [descend(misfit, one, free, used, listener, SEARCH_STEPS) for one in begun]
         fit = min(fits, key=lambda one: one.slope.value)
         scores = _scores(misfit, fit, held)
         gain, error = _gain(best, scores)
@@ -116,7 +116,7 @@ def find_displacement(
     if not accepted:
         return None
     misfit = Misfit(blocks, kept.sampling, SLACK)
-    fit = descend(misfit, kept.sampling, accepted[-1], None, check)
+    fit = descend(misfit, kept.sampling, accepted[-1], None, listener)
     return _told(misfit, fit, sampling, (float(first.mean()), float(best.mean())))
 
 

@@ -8,11 +8,11 @@ transform gives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ....listener import SILENT, Listener
 from ....observation import Degradation, Displacement, Sampling, fine_seen
 from ...block import WHOLE_SUPPORT, Block
 from ...subspace.subspace import fit_subspace
@@ -59,7 +59,7 @@ def search(
     sampling: Sampling,
     free: tuple[bool, bool] = (True, True),
     turn: bool = True,
-    check: Callable[[], None] = lambda: None,
+    listener: Listener = SILENT,
 ) -> Start:
     """The best place of all; free: whether the shift (y, x) is sought; a fixed one stays as `sampling` has it."""
     blocks = _about_the_middle(blocks)
@@ -71,7 +71,7 @@ def search(
     turns = TURNS if turn else np.zeros(1)
     values = np.empty((len(turns), 2 * SEARCHED + 1, 2 * SEARCHED + 1))
     for number, angle in enumerate(turns):
-        check()
+        listener.check()
         sums = [
             image.sums(*_msi_image(block, sampling, float(angle), mean, scale, bands))
             for image, block in zip(images, blocks)

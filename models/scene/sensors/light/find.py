@@ -5,10 +5,10 @@ the fits.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 
+from ....listener import SILENT, Listener
 from .areas import find_areas
 from .bilinear import GAINS, HeldOut, fit_bilinear
 from .cells import LEAST_CELLS, Cells
@@ -38,20 +38,20 @@ class FoundLight:
     apart: float = 0.0
 
 
-def find_light(cells: Cells, shift: tuple[float, float], check: Callable[[], None] = lambda: None) -> FoundLight:
-    """The light of a pair; shift (y, x): of the HSI's grid in MSI pixels. `check` is called between the steps and may
+def find_light(cells: Cells, shift: tuple[float, float], listener: Listener = SILENT) -> FoundLight:
+    """The light of a pair; shift (y, x): of the HSI's grid in MSI pixels. `listener` is asked between the steps and may
     raise.
     """
     if cells.count < LEAST_CELLS:
         return FoundLight(None)
     weights = robust_weights(cells.predictors, cells.low)
-    check()
+    listener.check()
     held = HeldOut(cells.predictors, cells.low, cells.index, weights)
-    choice = _Choice(cells, weights, held, check)
+    choice = _Choice(cells, weights, held, listener)
     order, seam, after = choice.best()
     basis = choice.basis(order, seam)
     fit = fit_bilinear(cells.predictors, cells.low, basis, weights)
-    check()
+    listener.check()
     areas = find_areas(cells, fit.residual)
     fields = Fields(cells.scene_shape, order, seam, fit.gain, fit.offset) if basis.shape[1] else None
     apart = float(np.log(robust_scale(fit.residual) / np.maximum(cells.low.std(axis=0), 1e-30)).mean())
@@ -63,8 +63,8 @@ def find_light(cells: Cells, shift: tuple[float, float], check: Callable[[], Non
 class _Choice:
     """The held-out misfit of every kind of light that is worth a try."""
 
-    def __init__(self, cells: Cells, weights: np.ndarray, held: HeldOut, check: Callable[[], None]) -> None:
-        self.cells, self.weights, self.held, self.check = cells, weights, held, check
+    def __init__(self, cells: Cells, weights: np.ndarray, held: HeldOut, listener: Listener) -> None:
+        self.cells, self.weights, self.held, self.listener = cells, weights, held, listener
         self.none = self.misfit(1, None)
 
     def basis(self, order: int, seam: Seam | None) -> np.ndarray:
@@ -74,7 +74,7 @@ class _Choice:
         return smooth if seam is None else np.column_stack([smooth, seam.far_share(c.place, c.size * c.ratio)])
 
     def misfit(self, order: int, seam: Seam | None) -> float:
-        self.check()
+        self.listener.check()
         return self.held.misfit(self.basis(order, seam))
 
     def smooth(self, seam: Seam | None, start: float, least: float) -> tuple[int, float]:
