@@ -123,6 +123,8 @@ class FullBandRun(Run):
         card["training"]["cpu_seconds"] = round(trainer.cpu_seconds)
         if self.started_from:
             card["training"]["started_from"] = self.started_from
+        if self.averaged_steps:
+            card["training"]["averaged_with_steps"] = list(self.averaged_steps)
         if history:
             card["training"]["curve"] = [
                 [
