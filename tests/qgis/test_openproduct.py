@@ -24,11 +24,11 @@ from hsfusion.hsfusion_plugin.rasters.grids.align import align
 from hsfusion.hsfusion_plugin.rasters.grids.warp import mask_on_grid_of
 from hsfusion.hsfusion_plugin.rasters.reading.raster import Raster
 from hsfusion.tests.qgis import pairs, products
-from hsfusion.tests.qgis.miniatures import commercial, dlr, envi, hdf, tiles
+from hsfusion.tests.qgis.miniatures import commercial, dlr, envi, hdf, pace, tiles
 from hsfusion.tests.qgis.miniatures.truth import Truth, write_tiff
 
 pytest.importorskip("h5py")
-MAKERS = (*dlr.MAKERS, *hdf.MAKERS, *tiles.MAKERS, *envi.MAKERS, *commercial.MAKERS)
+MAKERS = (*dlr.MAKERS, *hdf.MAKERS, *tiles.MAKERS, *envi.MAKERS, *commercial.MAKERS, *pace.MAKERS)
 
 
 @pytest.fixture(autouse=True)

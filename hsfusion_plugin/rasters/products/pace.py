@@ -16,6 +16,16 @@ from .reading.structure import structure_of
 
 FAMILY = "PACE OCI"
 _L2, _L1C = ("geophysical_data/rhos", "geophysical_data/Rrs"), "observation_data/i"
+# Wavelengths and widths of the views, as NASA writes them and as other writers of the format do.
+_VIEW_NAMES = (
+    ("intensity_wavelength", "intensity_wavelengths"),
+    ("intensity_bandpass", "intensity_bandpasses"),
+)
+_QUANTITIES = {
+    _L2[0]: "surface reflectance",
+    _L2[1]: "remote sensing reflectance in 1/sr",
+    None: "radiance in W/(m2 sr um)",
+}
 # Bits of l2_flags (NASA OB.DAAC, level 2 flags).
 _BITS = {"cloud": 1 << 9, "saturated": 1 << 4, "glint": 1 << 3, "land": 1 << 1}
 
@@ -44,7 +54,7 @@ def open_product(source: Source, wanted: Wanted) -> Product:
         identifier=str(attributes.get("product_name") or hdf.path.stem).removesuffix(".nc"),
         sensor="PACE-OCI",
         time=utc(str(attributes.get("time_coverage_start", ""))),
-        quantity="surface reflectance" if level == "L2" else "radiance in W/(m2 sr um)",
+        quantity=_QUANTITIES[name],
         image=image,
         classes={key: QualityClass(layer, bits=bits) for key, bits in _BITS.items()} if layer is not None else {},
     )
@@ -59,12 +69,17 @@ def _level_2(hdf: Hdf, name: str) -> Cube:
     return Cube(found.array, found.axes, found.bands, grid, found.array.fill)
 
 
+def _spelling(hdf: Hdf, folder: str, names: tuple[str, ...]) -> str:
+    """The first of the names that the folder holds, else the usual one, which then is told to be missing."""
+    return next((f"{folder}/{name}" for name in names if f"{folder}/{name}" in hdf), f"{folder}/{names[0]}")
+
+
 def _level_1c(hdf: Hdf) -> Cube:
     """(along, across, view, band), with wavelengths for every view."""
     array = hdf.array(_L1C)
     rows, cols, _, count = array.shape
     folder = "sensor_views_bands"
-    centres, widths = (hdf.array(f"{folder}/intensity_{kind}").numbers() for kind in ("wavelength", "bandpass"))
+    centres, widths = (hdf.array(_spelling(hdf, folder, names)).numbers() for names in _VIEW_NAMES)
     centres, widths = (values.reshape(-1, count)[0] for values in (centres, widths))
     bands = [
         BandInfo(float(nm), float(w) if w > 0 else None, f"band {i + 1}")

@@ -1,4 +1,4 @@
-"""Products of makers: STAC items (Wyvern), Planet, Maxar, Airbus, Gaofen, drones; and PACE."""
+"""Products of makers: STAC items (Wyvern), Planet, Maxar, Airbus, Gaofen, drones."""
 
 from __future__ import annotations
 
@@ -202,45 +202,6 @@ def aster(folder: Path) -> Truth:
     return found
 
 
-def pace_l2(folder: Path) -> Truth:
-    """Surface reflectance packed as int16 with scale and offset, flags in bits, places for every pixel."""
-    import h5py
-
-    rows, cols, nm = 5, 6, np.array([346.0, 442.25, 865.5, 2258.0])
-    packed = np.rint(spectra(4, rows, cols, -20000, 20000)).astype(np.int16)
-    packed[:, 0, 0] = -32767
-    lon, lat = np.meshgrid(-70 + 0.01 * np.arange(cols), 40 - 0.01 * np.arange(rows))
-    flags = np.zeros((rows, cols), np.int32)
-    flags[2, 2], flags[3, 3], flags[4, 4] = 1 << 9, 1 << 4, 1 << 1
-    path = folder / "PACE_OCI.20240601T173000.L2.SFREFL.V3_0.nc"
-    with h5py.File(path, "w") as file:
-        file.attrs["time_coverage_start"], file.attrs["product_name"] = "2024-06-01T17:30:00.123Z", path.name
-        cube = file.create_dataset("geophysical_data/rhos", data=packed.transpose(1, 2, 0), chunks=(5, 6, 4))
-        cube.attrs["scale_factor"], cube.attrs["add_offset"] = np.float32(2e-5), np.float32(0.4)
-        cube.attrs["_FillValue"] = np.int16(-32767)
-        file.create_dataset("geophysical_data/l2_flags", data=flags)
-        file.create_dataset("sensor_band_parameters/wavelength_3d", data=nm)
-        file.create_dataset("navigation_data/longitude", data=lon.astype("f4"))
-        file.create_dataset("navigation_data/latitude", data=lat.astype("f4"))
-    values = np.where(packed == -32767, np.nan, packed * float(np.float32(2e-5)) + float(np.float32(0.4)))
-    mask = np.ones((rows, cols), bool)
-    mask[0, 0] = mask[2, 2] = mask[3, 3] = False
-    return Truth(
-        path,
-        values,
-        nm,
-        None,
-        None,
-        4326,
-        mask,
-        "PACE OCI",
-        "L2",
-        "PACE-OCI",
-        "2024-06-01T17:30:00Z",
-        places=(lon, lat),
-    )
-
-
 def naip(folder: Path) -> Truth:
     """An orthophoto of four bands, of which nothing is known but what the file says."""
     values = stored(4, high=250).astype(np.uint8)
@@ -249,4 +210,4 @@ def naip(folder: Path) -> Truth:
     return truth(path, values, 1.0, [np.nan] * 4, None, "raster", None, "", "2014-06-13T12:00:00Z")
 
 
-MAKERS = (wyvern, superdove, worldview2, pleiades, gaofen5, gaofen2, micasense, aster, pace_l2, naip)
+MAKERS = (wyvern, superdove, worldview2, pleiades, gaofen5, gaofen2, micasense, aster, naip)
