@@ -171,7 +171,7 @@ def cost_of(name: str, model: str, size: int) -> Cost:
     before, busy = _peak(), time.process_time()
     if name == GLP_HS:
         fitted = Fitted.to(whole_block(trial.pair.hsi, trial.pair.msi), trial.sampling, trial.pair.wavelengths)
-        fitted.expand(fitted.closed_forms().glp)
+        fitted.expand(fitted.closed_forms().named("glp-hs"))
         return Cost(time.process_time() - busy, _peak(), before)
     trial.fuse(FullBandRunner(card, state))
     parameters = sum(v.numel() for v in state.values())
