@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             lines += [*samplers(trials, runners), *costs(names, asked.size)]
     except HSFusionError as error:
         sys.exit(str(error))
-    given = f" --data SCENES --scenes {asked.scenes}" if asked.data else ""
+    given = f" --data SCENES --scenes {asked.scenes} --size {asked.size}" if asked.data else ""
     lines += [f"Command: `scripts/benchmark.py published --models {asked.models}{given}`", ""]
     text = "\n".join(lines)
     print(text)
@@ -91,8 +91,16 @@ def scores(cards: dict[str, Any]) -> list[str]:
         for scene in scenes:
             cells = [scenes[scene][m] for m in RIVALS] + [c["scores"][case][scene]["network"] for c in cards.values()]
             lines.append(f"| {scene} | " + " | ".join(f"{psnr:.2f} / {sam:.2f}" for psnr, sam in cells) + " |")
-        lines.append("")
+        lines += [_least_gains(scenes, [c["scores"][case] for c in cards.values()]), ""]
     return lines
+
+
+def _least_gains(rivals: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """A row: the smallest PSNR above interpolation on any scene, for GLP-HS and each model."""
+    columns = [(rivals, GLP_HS), *((scores, "network") for scores in found)]
+    names = [name for name in rivals if name != "mean"]
+    least = [min(table[n][method][0] - rivals[n]["interpolation"][0] for n in names) for table, method in columns]
+    return f"| least above interpolation | | {' | '.join(f'{gain:+.2f} dB' for gain in least)} |"
 
 
 def samplers(trials: list[Trial], runners: dict[str, Any]) -> list[str]:
