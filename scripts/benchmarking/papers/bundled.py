@@ -10,6 +10,7 @@ and what a run costs on this machine.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from hsfusion.models.training.full_band.data import Observed
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.trials import Fitted
+from hsfusion.scripts.benchmarking.watch import memory_of
 from hsfusion.scripts.training.run import trials_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -187,8 +189,8 @@ def cost_of(name: str, model: str, size: int) -> Cost:
 
 def _peak() -> float:
     """GB: the largest memory of this process (Linux), not of the one that started it, which getrusage would count."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**20
+    found = memory_of(os.getpid())
+    return found[1] / 2**30 if found else 0.0
 
 
 def _made_up(card: dict[str, Any], size: int) -> Trial:
