@@ -7,15 +7,15 @@ from typing import Any
 from qgis.core import QgsProcessingContext, QgsProcessingOutputString
 
 from ..hsfusion_plugin.jobs.run.progress import Progress
-from ..models.scene.methods.names import CLASSICAL
+from ..models.scene.methods.names import CLASSICAL, UNSUPERVISED
 from .base import Algorithm
-from .fuse import BACKENDS, installed_models
+from .fuse import BACKENDS, installed_models, minutes
 from .parameters import advanced, choice, choices, file_output, integer, pair, pair_details, report_output
 from .strings import tr
 
 BASE = "hsfusion-base"
 TABLES = "CSV files (*.csv);;JSON files (*.json);;LaTeX files (*.tex)"
-SLOW = ("cstf", "nssr", "cnmf", "hysure")
+SLOW = (*UNSUPERVISED, "cstf", "nssr", "cnmf", "hysure")
 PUBLISHED = ("ddpm-fus", "ddrf", "hsr-diff")
 PRESETS = {"quick": (*SLOW, *PUBLISHED), "review": PUBLISHED, "all": ()}  # what each leaves out
 CRITERIA = ("together", "rmse", "sam", "q2n")
@@ -45,10 +45,11 @@ class Compare(Algorithm):
         self.addParameters(
             *pair(),
             choice("PRESET", tr("Methods to compare, where none are named"), tuple(PRESETS), "quick"),
-            choices("METHODS", tr("Methods (instead of the preset's)"), (*CLASSICAL, *models), ()),
+            choices("METHODS", tr("Methods (instead of the preset's)"), (*CLASSICAL, *UNSUPERVISED, *models), ()),
             choice("CRITERION", tr("What BEST means"), CRITERIA, CRITERIA[0]),
             *pair_details(),
             advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
+            advanced(minutes()),
             advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
             report_output(expected=True),
             file_output("TABLE", tr("Table of all methods"), tr(TABLES)),
@@ -64,6 +65,7 @@ class Compare(Algorithm):
             or of_preset(self.parameterAsEnumString(parameters, "PRESET", context)),
             criterion=self.parameterAsEnumString(parameters, "CRITERION", context),
             seed=self.parameterAsInt(parameters, "SEED", context),
+            minutes=self.parameterAsDouble(parameters, "MINUTES", context),
             backend=self.parameterAsEnumString(parameters, "BACKEND", context),
             report=self.output_file(parameters, "REPORT", context),
             table=self.output_file(parameters, "TABLE", context),
@@ -80,4 +82,4 @@ def of_preset(name: str) -> tuple[str, ...]:
     installed.
     """
     models = installed_models() if name == "all" else [model for model in installed_models() if model == BASE]
-    return tuple(method for method in (*CLASSICAL, *models) if method not in PRESETS[name])
+    return tuple(method for method in (*CLASSICAL, *UNSUPERVISED, *models) if method not in PRESETS[name])

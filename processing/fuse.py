@@ -8,9 +8,9 @@ from qgis.core import QgsProcessingContext, QgsProcessingOutputNumber, QgsProces
 
 from ..hsfusion_plugin.backend.models_store.places import fetched_models
 from ..hsfusion_plugin.backend.settings import BUNDLED_MODELS, model_folders
-from ..hsfusion_plugin.jobs.request import FusionRequest
+from ..hsfusion_plugin.jobs.request import MINUTES, FusionRequest
 from ..hsfusion_plugin.jobs.run.progress import Progress
-from ..models.scene.methods.names import CLASSICAL
+from ..models.scene.methods.names import CLASSICAL, UNSUPERVISED
 from .fusing import FusionAlgorithm
 from .parameters import (
     advanced,
@@ -20,6 +20,7 @@ from .parameters import (
     file,
     folder_output,
     integer,
+    number,
     pair,
     pair_details,
     quality_output,
@@ -36,12 +37,18 @@ SAMPLERS = ("auto", "diffusion", "gaussian", "ddim", "ancestral", "dpm-solver")
 
 def model() -> QgsProcessingParameterDefinition:
     """MODEL: by name."""
-    return text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLASSICAL))
+    return text("MODEL", tr("Model"), "auto", ("auto", *installed_models(), *CLASSICAL, *UNSUPERVISED))
 
 
 def model_file() -> QgsProcessingParameterDefinition:
     """MODEL_FILE: a model that is not installed."""
     return advanced(file("MODEL_FILE", tr("Model file (instead of an installed model)"), tr("Models (*.safetensors)")))
+
+
+def minutes() -> QgsProcessingParameterDefinition:
+    """MINUTES: of the methods that are trained on the pair."""
+    label = tr("Time to train a method on the pair (minutes)")
+    return number("MINUTES", label, MINUTES, minValue=0.05, maxValue=240.0)
 
 
 def model_details() -> list[QgsProcessingParameterDefinition]:
@@ -54,6 +61,7 @@ def model_details() -> list[QgsProcessingParameterDefinition]:
         advanced(choice("SAMPLER", tr("How a diffusion model draws (auto = as its card says)"), SAMPLERS, SAMPLERS[0])),
         advanced(integer("SEED", tr("Seed of the noise"), 0, minValue=0, maxValue=2**31 - 1)),
         advanced(boolean("INTERPOLATE_BANDS", tr("Interpolate the bands to those of a model of one sensor"), False)),
+        advanced(minutes()),
         advanced(choice("BACKEND", tr("Where the model runs"), BACKENDS, BACKENDS[0])),
         advanced(integer("TILE_SIZE", tr("Tile size (MSI pixels; 0 = automatic)"), 0, minValue=0, maxValue=8192)),
     ]
@@ -103,6 +111,7 @@ class Fuse(FusionAlgorithm):
         return {
             "model": self.optional_text(parameters, "MODEL", context) or "auto",
             "model_file": self.optional_text(parameters, "MODEL_FILE", context),
+            "minutes": self.parameterAsDouble(parameters, "MINUTES", context),
             **{
                 name.lower(): self.parameterAsBool(parameters, name, context)
                 for name in ("CONSISTENCY", "GUARD", "INTERPOLATE_BANDS")

@@ -8,6 +8,7 @@ python scripts/benchmark.py --memory [--sizes 512,2048,8192] [--bands 100] [--ou
 python scripts/benchmark.py --scenes FOLDER --protocol reproduction [--share 0.5] [--names ddrf,...] [--output docs/reproduction.md]
 python scripts/benchmark.py reproduce --paper ddpm-fus --data FOLDER   the tables of a paper, from its data sets as they are distributed
 python scripts/benchmark.py published [--data SCENES] [--output docs/measured/published.md]   the bundled weights on scenes they never saw
+python scripts/benchmark.py iterating --data SCENES [--model ddpm-fus] [--seeds 1,2,3] [--steps 360]   diffusion against a regression of the same network
 python scripts/benchmark.py --pair HSI MSI --ratio 3   a real pair on one grid, its HSI degraded by the ratio
 
 Columns of the first: glp-hs* = GLP-HS told the true PSF, the yardstick (ungated: as published, without the gate on what
@@ -109,6 +110,10 @@ def main() -> int:
         from hsfusion.scripts.benchmarking.papers.bundled import main as published
 
         return published(sys.argv[2:])
+    if sys.argv[1:2] == ["iterating"]:
+        from hsfusion.scripts.benchmarking.iterating import main as iterating
+
+        return iterating(sys.argv[2:])
     if sys.argv[1:2] == ["speed"]:
         from hsfusion.scripts.benchmarking.speed.compare import main as compare
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Extent = tuple[float, float, float, float]
+MINUTES = 5.0  # for the training of a method on its scene
 CLASSICAL_ONLY = ("method", "denoise")
 DIFFUSION_ONLY = (
     "model",
@@ -21,6 +22,7 @@ DIFFUSION_ONLY = (
     "uncertainty",
     "ensemble",
     "interpolate_bands",
+    "minutes",
 )
 
 
@@ -96,6 +98,7 @@ class FusionRequest(ModelRequest):
     method: str | None = None
     denoise: bool = False
     guard: bool = True
+    minutes: float = MINUTES
     tile_size: int = 0
     options: str = ""
     data_type: str = "Float32"

@@ -26,9 +26,9 @@ from .precision import BFLOAT16, FLOAT32
 from .tile import Cut, Prepared, TilePixels, network_window, padded
 from .weights import check_size
 
-# Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in noise
-# and harm clean pairs; half-way is
-# as good on average and loses up to 0.14 dB, this at most 0.06, on held-out scenes.
+# Of the way from a pair of samples' own middle to the mean estimate: both err, and not alike. More steps help in
+# noise and harm clean pairs; half-way is as good on average and loses up to 0.14 dB, this at most 0.06, on held-out
+# scenes.
 TOWARDS_MEAN = 0.75
 # How much farther apart the two samples of a pair are put than the network draws them: its own spread is 0.3 to 0.5 of
 # its errors on training scenes.

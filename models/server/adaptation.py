@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from ..cards import find_model
+from ..cards import ModelInfo, find_model
 from ..errors import HSFusionError, RunCancelled
 from ..heap import give_back
 from ..runners.engine import Engine, ModelChanged, OutOfMemory, is_out_of_memory
 from ..wire import protocol
 from ..wire.adaptation import AdaptationRequest, Facts
+from ..wire.scene_training import SceneTrainingRequest
 from ..wire.text import encodable
 from ..wire.values import LONGEST_TEXT
 from .cores import usable_cores
@@ -33,7 +34,7 @@ from .limits import Limits, announced_bytes, read_body
 from .tile import checked_name
 
 if TYPE_CHECKING:  # training stands on torch, which is imported when the first job comes
-    from ..training.adaptation.training import Moment
+    from ..training.adaptation.training import Moment, Outcome
 
 log = logging.getLogger("hsfusion.server")
 
@@ -48,12 +49,11 @@ class UnknownJob(HSFusionError):
 class Job:
     """One adaptation on a thread of its own; `state` is running, done, failed or cancelled."""
 
-    def __init__(self, number: str, request: AdaptationRequest, engine: Engine, wanted_sha256: str) -> None:
+    def __init__(
+        self, number: str, request: AdaptationRequest | SceneTrainingRequest, engine: Engine, wanted_sha256: str
+    ) -> None:
         self.number, self.request = number, request
-        asked = request.training
-        self.parent = find_model(asked.model, engine.places)
-        if wanted_sha256 and wanted_sha256 != self.parent.sha256:
-            raise ModelChanged(f"The model '{asked.model}' has been replaced since the run began: start the run again.")
+        self.name, self.parent = _subject(request, engine, wanted_sha256)
         self._device = engine.device
         self.state, self.error, self.file = "running", "", b""
         self._moment: Moment | None = None
@@ -89,6 +89,18 @@ class Job:
         )
         return replace(facts, **self._result).to_message()
 
+    def _trained(self) -> tuple[Outcome, bytes | None]:
+        """The outcome, and the file of what was trained; None where it is not better than what it started from."""
+        if isinstance(self.request, SceneTrainingRequest):
+            from ..runners.weights import model_bytes
+            from ..training.per_scene.spectral_mlp import train
+
+            outcome = train(self.request, self._device, self._report, self._cancelled)
+            return outcome, model_bytes(outcome.state, {"name": self.name})
+        from ..training.adaptation.request import adapt
+
+        return adapt(self.request, self.parent, self._device, self._report, self._cancelled)
+
     def _cancelled(self) -> bool:
         return self._stop.is_set() or time.monotonic() - self._asked > UNATTENDED_S
 
@@ -96,15 +108,13 @@ class Job:
         self._moment = moment
 
     def _work(self) -> None:
-        log.info("adaptation of %s on %s, %.1f minutes", self.parent.name, self._device, self.request.training.minutes)
+        log.info("adaptation of %s on %s, %.1f minutes", self.name, self._device, self.request.training.minutes)
         try:
             import torch
 
-            from ..training.adaptation.request import adapt
-
             if self._device == "cpu":
                 torch.set_num_threads(usable_cores())  # in this thread: no tile works beside it
-            outcome, file = adapt(self.request, self.parent, self._device, self._report, self._cancelled)
+            outcome, file = self._trained()
             self._result = {
                 "better": file is not None,
                 "validation_gain": outcome.gain,
@@ -132,7 +142,27 @@ class Job:
                 else f"The backend failed at the adaptation ({type(error).__name__}: {' '.join(str(error).split())[:200]}): its log tells more."  # noqa: E501
             )
             self.state = "failed"
-        log.info(json.dumps({"adaptation": self.request.training.model, "state": self.state}))
+        log.info(json.dumps({"adaptation": self.name, "state": self.state}))
+
+
+def _subject(
+    request: AdaptationRequest | SceneTrainingRequest, engine: Engine, wanted_sha256: str
+) -> tuple[str, ModelInfo | None]:
+    """What a job trains, and the model that it starts from, None where it starts from nothing."""
+    if isinstance(request, SceneTrainingRequest):
+        return request.training.method, None
+    parent = find_model(request.training.model, engine.places)
+    if wanted_sha256 and wanted_sha256 != parent.sha256:
+        raise ModelChanged(
+            f"The model '{request.training.model}' has been replaced since the run began: start the run again."
+        )
+    return parent.name, parent
+
+
+def _request(tensors: Any, details: dict[str, Any]) -> AdaptationRequest | SceneTrainingRequest:
+    """Of either kind: one that trains on a scene alone names its method."""
+    kind = SceneTrainingRequest if "method" in details else AdaptationRequest
+    return kind.from_message(tensors, details)
 
 
 class Jobs:
@@ -155,7 +185,7 @@ class Jobs:
                 return self._job
             if self._job is not None and self._job.running:
                 raise HSFusionError("The server is adapting a model for somebody else: try again later.")
-        request = AdaptationRequest.from_message(message.tensors, details)
+        request = _request(message.tensors, details)
         if request.training.minutes > self._limits.minutes:
             raise HSFusionError(f"The server adapts for at most {self._limits.minutes:.0f} minutes: set MINUTES lower.")
         sha256 = str(message.parameters.get("model_sha256") or "")

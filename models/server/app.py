@@ -1,4 +1,4 @@
-"""The web application: Open Inference Protocol v2 in front of an engine, as a factory so that any ASGI server can run
+"""The web application: Open Inference Protocol v2 in front of a service, as a factory so that any ASGI server can run
 it.
 """
 
@@ -6,32 +6,27 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ..cards import ModelInfo, UnknownModel, find_model
+from ..cards import ModelInfo, UnknownModel
 from ..errors import HSFusionError, RunCancelled
-from ..runners.engine import Engine, ModelChanged, OutOfMemory, TileJob
+from ..runners.engine import Engine, ModelChanged, OutOfMemory
 from ..version import VERSION
-from ..wire import half, protocol
+from ..wire import protocol
 from ..wire.cost import TooMuch
 from ..wire.text import encodable
 from .adaptation import EXTENSION, Jobs, UnknownJob, adaptation_routes
 from .auth import Unauthorized, allowed
-from .desk import Busy, Desk, Job, TookTooLong
+from .desk import Busy, TookTooLong
 from .explained import Explained
-from .limits import DEFAULT_BATCH, DEFAULT_LIMITS, Limits, TooLarge, TooSlow, announced_bytes, read_body
-from .memory import memory_of_a_tile
-from .metrics import CONTENT_TYPE, SECONDS, TILES, Metrics
-from .tile import TileToDo, client_of, read_tile, refuse_early
+from .limits import DEFAULT_LIMITS, Limits, TooLarge, TooSlow
+from .metrics import CONTENT_TYPE
+from .service import Service
 
 log = logging.getLogger("hsfusion.server")
 
@@ -67,111 +62,32 @@ def create_app(
     adaptation: it offers scene adaptation, on the first engine's device, and keeps its jobs.
     """
     app = FastAPI(title="HSFusion", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
-    engines = [engine] if isinstance(engine, Engine) else list(engine)
-    engine = engines[0]
-    most = limits.batch or (DEFAULT_BATCH if engine.device.startswith("cuda") else 1)
-    metrics = Metrics(version=VERSION, device=",".join(e.device for e in dict.fromkeys(engines)))
-    limits = limits if limits.memory else replace(limits, memory=memory_of_a_tile(engines))
-    workers = [partial(_work, worker, metrics) for worker in engines]
-    desk = Desk(limits.tiles, workers, most, max(limits.house_bytes, limits.request_bytes), limits.job_s)
-    metrics.gauges = {
-        "hsfusion_waiting_tiles": lambda: desk.waiting,
-        "hsfusion_running_tiles": lambda: desk.running,
-        "hsfusion_workers": lambda: len(engines),
-    }
-    for worker in engines:
-        worker.told = partial(_hear, metrics)
+    service = Service([engine] if isinstance(engine, Engine) else engine, limits)
 
     def guard(request: Request) -> None:
         if not allowed(request.headers.get("authorization"), token):
             raise Unauthorized("The token is wrong or missing: check HSFUSION_TOKEN.")
-
-    router = APIRouter(prefix="/v2", dependencies=[Depends(guard)])
 
     @app.get("/v2/health/live")
     @app.get("/v2/health/ready")
     def health() -> dict[str, bool]:
         return {"live": True, "ready": True}
 
-    @router.get("")
-    def server() -> dict[str, Any]:
-        return {
-            "name": "hsfusion",
-            "version": VERSION,
-            "extensions": [
-                "binary_tensor_data",
-                "hsfusion_models",
-                half.EXTENSION,
-                *([EXTENSION] if adaptation else []),
-            ],
-            "hsfusion": {
-                "wire": protocol.WIRE_VERSION,
-                "device": ", ".join(e.device for e in dict.fromkeys(engines)),
-                "device_reason": "; ".join(dict.fromkeys(e.device_reason for e in engines)),
-                "precision": ", ".join(dict.fromkeys(e.precision for e in engines)),
-                "precision_reason": "; ".join(dict.fromkeys(e.precision_reason for e in engines)),
-                "workers": len(engines),
-                "batch": most,
-                "request_bytes": limits.request_bytes,
-                "tiles": limits.tiles,
-                "limits": {**limits.of_a_tile(), "seconds": limits.job_s, "minutes": limits.minutes},
-            },
-        }
-
-    @router.get("/models")
-    def models() -> dict[str, Any]:
-        return {
-            "models": [{"name": model.name, "sha256": model.sha256, "card": model.card} for model in engine.models()]
-        }
-
-    @router.get("/models/{name}")
-    def model(name: str) -> dict[str, Any]:
-        return _metadata(find_model(name, engine.places))
-
-    @router.get("/models/{name}/ready")
-    def model_ready(name: str) -> dict[str, Any]:
-        return {"name": find_model(name, engine.places).name, "ready": True}
-
-    @router.post("/models/{name}/infer")
-    async def infer(name: str, request: Request) -> Response:
-        start = time.monotonic()
-        client = client_of(request)
-        with desk.body(announced_bytes(request)) as more:
-            await refuse_early(request, desk, client)
-            body = await read_body(request, limits, more)
-            with desk.place(client):
-                reading = partial(read_tile, engine, name, body, request.headers.get(protocol.HEAD_LENGTH), limits)
-                tile = await run_in_threadpool(reading)
-                request.state.model = name
-                job = Job(None, _kind(engine, tile) if most > 1 else None, client)
-                job.work = (name, tile.sha256, TileJob(tile.tensors, tile.request, job.stop.is_set))
-                tensors = await desk.run(job, request.is_disconnected)
-            content, length = await run_in_threadpool(tile.reply, tensors)
-        metrics.count("hsfusion_requests_total", model=name, status="200")
-        metrics.count("hsfusion_bytes_total", len(body), direction="in")
-        metrics.count("hsfusion_bytes_total", len(content), direction="out")
-        metrics.observe("hsfusion_tile_seconds", time.monotonic() - start, SECONDS, model=name)
-        shapes = {key: list(value.shape) for key, value in tile.tensors.items()}
-        seconds = round(time.monotonic() - start, 3)
-        log.info(json.dumps({"model": name, "tensors": shapes, "bytes": len(content), "seconds": seconds}))
-        if length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, media_type="application/octet-stream", headers={protocol.HEAD_LENGTH: str(length)})
-
-    app.include_router(router)
-    if adaptation:
-        app.include_router(adaptation_routes(Jobs(engine, limits), desk, limits, [Depends(guard)]))
-
     @app.get("/metrics", dependencies=[Depends(guard)])
     def counted() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+    app.include_router(_routes(service, [Depends(guard)], [EXTENSION] if adaptation else []))
+    if adaptation:
+        jobs = Jobs(service.engine, service.limits)
+        app.include_router(adaptation_routes(jobs, service.desk, service.limits, [Depends(guard)]))
 
     async def explain(request: Request, error: Exception) -> JSONResponse:
         reply, code = _error_reply(error)
-        metrics.count("hsfusion_errors_total", code=code)
+        service.metrics.count("hsfusion_errors_total", code=code)
         if request.url.path.endswith("/infer"):
             model = getattr(request.state, "model", "")
-            metrics.count("hsfusion_requests_total", model=model, status=str(reply.status_code))
+            service.metrics.count("hsfusion_requests_total", model=model, status=str(reply.status_code))
         return reply
 
     app.add_exception_handler(HSFusionError, explain)
@@ -179,27 +95,32 @@ def create_app(
     return app
 
 
-def _work(engine: Engine, metrics: Metrics, jobs: list[Job]) -> list[Any]:
-    """What a worker of the desk does: the tiles of one batch, all for the same model."""
-    name, sha256, _ = jobs[0].work
-    metrics.observe("hsfusion_batch_tiles", len(jobs), TILES)
-    return engine.infer_many(name, [job.work[2] for job in jobs], sha256)
+def _routes(service: Service, dependencies: Sequence[Any], extensions: Sequence[str]) -> APIRouter:
+    """The protocol's routes."""
+    router = APIRouter(prefix="/v2", dependencies=dependencies)
 
+    @router.get("")
+    def server() -> dict[str, Any]:
+        return service.about(extensions)
 
-def _hear(metrics: Metrics, event: str, model: str) -> None:
-    if event == "load":
-        metrics.count("hsfusion_model_loads_total", model=model)
-    elif event == "halved":
-        metrics.count("hsfusion_batch_halvings_total")
+    @router.get("/models")
+    def models() -> dict[str, Any]:
+        found = service.engine.models()
+        return {"models": [{"name": model.name, "sha256": model.sha256, "card": model.card} for model in found]}
 
+    @router.get("/models/{name}")
+    def model(name: str) -> dict[str, Any]:
+        return _metadata(service.model(name))
 
-def _kind(engine: Engine, tile: TileToDo) -> Hashable | None:
-    """Tiles with the same kind go through the network together; None where this model's do not."""
-    if not engine.batches(tile.model):
-        return None
-    shapes = tuple((name, array.shape) for name, array in sorted(tile.tensors.items()))
-    options = (repr(getattr(tile.request, name, None)) for name in ("steps", "samples", "consistency"))
-    return tile.model.name, tile.model.sha256, shapes, *options
+    @router.get("/models/{name}/ready")
+    def model_ready(name: str) -> dict[str, Any]:
+        return {"name": service.model(name).name, "ready": True}
+
+    @router.post("/models/{name}/infer")
+    async def infer(name: str, request: Request) -> Response:
+        return await service.infer(name, request)
+
+    return router
 
 
 def _error_reply(error: Exception) -> tuple[JSONResponse, str]:

@@ -72,6 +72,12 @@ def asked(problem, minutes) -> AdaptationRequest:
     return AdaptationRequest(Training("small", "mine", judged, gram, noise, minutes), examples, {"hsi": "a.tif"})
 
 
+def training_of(state, problem) -> Adaptation:
+    """What a job makes of such a request."""
+    request = asked(problem, 1.0)
+    return Adaptation(CARD, state, request.blocks, request.training)
+
+
 def message(problem, **changes):
     """Tensors and parameters as they travel."""
     tensors, plain = asked(problem, 0.03).to_message()
@@ -95,7 +101,7 @@ def test_a_wrong_network_becomes_better_where_it_was_not_trained(problem, state,
     story = card["adaptation"]
     assert story["parent"] == {"name": "small", "sha256": model_info(tmp_path / "small.safetensors").sha256}
     assert story["pair"] == {"hsi": "a.tif"} and story["validation_gain_db"] == round(outcome.gain, 3)
-    training = Adaptation(CARD, load_state(adapted), *problem[:4])
+    training = training_of(load_state(adapted), problem)
     before, after = training.errors(state), training.errors(load_state(adapted))
     assert module.decibel(before[TEST], after[TEST]) == pytest.approx(outcome.gain, abs=1e-3)
 
@@ -118,7 +124,7 @@ def test_held_out_truth_teaches_nothing(problem, state):
 
     def gradient(change):
         changed = [replace(e, truth=np.where(change(e.roles), e.truth + 5, e.truth)) for e in examples]
-        training = Adaptation(CARD, state, changed, judged, gram, noise, seed=1)
+        training = training_of(state, (changed, judged, gram, noise))
         training._loss().backward()
         return torch.cat([p.grad.ravel() for p in training.runner.network.parameters() if p.grad is not None])
 
@@ -141,14 +147,14 @@ def test_it_trains_what_the_runner_computes(problem, state, agreement):
     x = runner({name: tensors[f"0.{name}"] for name in ("y", "z", "y_mask", "z_mask")}, request)["x"][0]
     apart = x - block.truth
     square = np.einsum("khw,kj,jhw->hw", apart, gram, apart)
-    errors = Adaptation(CARD, state, examples, judged, gram, 0.0).errors(state)
+    errors = training_of(state, (examples, judged, gram, 0.0)).errors(state)
     for role in (CHOOSE, TEST):
         assert errors[role] == pytest.approx(np.sqrt(square[block.roles == role].mean()), rel=1e-4)
 
 
 def test_a_mirrored_block_is_a_block_of_its_own(problem, state, make_scene):
     """Closed forms of a flipped block are the flipped closed forms: the operators know no left and right."""
-    training = Adaptation(CARD, state, *problem)
+    training = training_of(state, problem)
     prepared = training.blocks[0]
     for rows, cols, axes in ((True, False, (1,)), (True, True, (1, 2))):
         other = prepared.flipped(rows, cols)
@@ -157,7 +163,7 @@ def test_a_mirrored_block_is_a_block_of_its_own(problem, state, make_scene):
 
 
 def test_a_cancel_is_heard(problem, state):
-    training, began = Adaptation(CARD, state, *problem), time.monotonic()
+    training, began = training_of(state, problem), time.monotonic()
     with pytest.raises(RunCancelled):
         training.run(60, lambda m: None, lambda: time.monotonic() > began + 1)
     assert time.monotonic() - began < 3

@@ -58,8 +58,8 @@ def test_without_a_backend_models_are_rows_with_the_reason(qgis_process, pair, t
     rows = rows_of(table)
     assert {row["method"] for row in rows} == {"interpolation", "hsfusion-base", *EVERY}
     assert rows[0]["method"] == result.outputs["BEST"] and result.outputs["BEST"] in EVERY
-    scored = [float(row["psnr"]) for row in rows if row["psnr"]]
-    assert len(scored) == 1 + len(EVERY) and scored == sorted(scored, reverse=True)
+    scored = [float(row["nrmse"]) for row in rows if row["nrmse"]]
+    assert len(scored) == 1 + len(EVERY) and scored == sorted(scored)
     assert rows[-1]["method"] == "hsfusion-base" and "hsfusion:setupbackend" in rows[-1]["reason"]
     page = report.read_text(encoding="utf-8")
     for words in ("Methods compared", "cnmf", "hsfusion:setupbackend", "hsfusion:compare", "Wald", "noise of the HSI"):

@@ -29,6 +29,7 @@ INTERFACE = {
         + [
             "INTERPOLATE_BANDS",
             "SAMPLER",
+            "MINUTES",
             "BACKEND",
             "TILE_SIZE",
             "EXTENT",
@@ -70,7 +71,20 @@ INTERFACE = {
         ["OUTPUT_MEAN", "OUTPUT_STD", "OUTPUT_QUANTILES", "TABLE", "REPORT"],
     ),
     "compare": (
-        ["HSI", "MSI", "PRESET", "METHODS", "CRITERION", "MASK", *SENSOR_SET, "SEED", "BACKEND", "REPORT", "TABLE"],
+        [
+            "HSI",
+            "MSI",
+            "PRESET",
+            "METHODS",
+            "CRITERION",
+            "MASK",
+            *SENSOR_SET,
+            "SEED",
+            "MINUTES",
+            "BACKEND",
+            "REPORT",
+            "TABLE",
+        ],
         ["BEST", "REPORT", "TABLE"],
     ),
     "estimatesensor": (
@@ -87,6 +101,7 @@ INTERFACE = {
         + [
             "INTERPOLATE_BANDS",
             "SAMPLER",
+            "MINUTES",
             "BACKEND",
             "TILE_SIZE",
             *RASTER_SET,

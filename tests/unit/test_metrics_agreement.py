@@ -147,8 +147,7 @@ def test_ssim_agrees_with_scikit_image_told_to_use_the_gaussian():
 
 def test_ssim_agrees_with_torchmetrics_away_from_the_border():
     # torchmetrics >= 1.2 averages the whole map, five reflected pixels at each edge included; scikit-image and the
-    # paper
-    # count whole windows only, as we do. The maps agree, the means do not.
+    # paper count whole windows only, as we do. The maps agree, the means do not.
     functional = pytest.importorskip("torchmetrics.functional.image")
     x, y = pair()
     mean, image = functional.structural_similarity_index_measure(

@@ -145,8 +145,7 @@ def test_q2n_of_one_band_is_the_plain_index_of_normalised_blocks():
 
 def test_a_flat_reference_band_does_not_decide_q2n():
     # A band that is constant over a block (water, a dead detector) has no spread to divide by. The authors' toolbox,
-    # and
-    # sewar after it, divide by 2e-16 and score the block 0, however good the other bands are.
+    # and sewar after it, divide by 2e-16 and score the block 0, however good the other bands are.
     sewar = pytest.importorskip("sewar")
     x = cube(bands=3, rows=32, cols=32)
     x[1] = 7

@@ -14,6 +14,7 @@ from ....models.errors import HSFusionError
 from ....models.listener import never
 from ....models.wire import protocol
 from ....models.wire.adaptation import AdaptationRequest, Facts
+from ....models.wire.scene_training import SceneTrainingRequest
 from ....models.wire.values import Malformed
 from .client import Client
 from .errors import BackendError, BackendRefused
@@ -26,9 +27,11 @@ _LAST_WORD_S = 1.0  # for telling a server that its job is no longer wanted
 
 
 class AdaptationJob:
-    """One adaptation of `model` at the backend behind `client`; leaving the `with` block ends it there."""
+    """One adaptation of `model` at the backend behind `client`, or the training on a scene that starts from no model;
+    leaving the `with` block ends it there.
+    """
 
-    def __init__(self, client: Client, model: str) -> None:
+    def __init__(self, client: Client, model: str = "") -> None:
         self._client, self._model = client, model
         self._number = secrets.token_hex(8)
         self._path = f"/v2/{EXTENSION}"
@@ -42,7 +45,7 @@ class AdaptationJob:
         with contextlib.suppress(HSFusionError):
             self._client.exchange("DELETE", f"{self._path}/{self._number}", _anything, lambda: time.monotonic() > end)
 
-    def start(self, request: AdaptationRequest, cancelled: Callable[[], bool] = never) -> Facts:
+    def start(self, request: AdaptationRequest | SceneTrainingRequest, cancelled: Callable[[], bool] = never) -> Facts:
         """Send the examples; BackendRefused where the backend offers no adaptation or does not take that much."""
         server = self._client.server(cancelled)
         if EXTENSION not in extensions_of(server):

@@ -29,11 +29,9 @@ _DROPPED = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "GEOTIFF_CSV", "CPL_ZIP_ENCODIN
 _DROPPED_IF_DANGLING = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 # Read before main(). Threads that wait sleep, and leave their core to QGIS. Huge pages, since large activations are
-# page-faulted anew in each
-# layer; one arena, because tiles run on threads. Images of a tile, 4 MiB and more, go back to the system when they are
-# done with: among smaller
-# arrays they would leave holes, and the process would grow by a quarter from the first tile to the tenth (the network
-# takes 5 to 8 % longer).
+# page-faulted anew in each layer; one arena, because tiles run on threads. Images of a tile, 4 MiB and more, go back
+# to the system when they are done with: among smaller arrays they would leave holes, and the process would grow by a
+# quarter from the first tile to the tenth (the network takes 5 to 8 % longer).
 _LINUX = {
     "GOMP_SPINCOUNT": "0",
     "MALLOC_ARENA_MAX": "1",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....models.metrics.pooled import Compared, PooledScores, pooled_scores
+from ....models.scene.methods.names import UNSUPERVISED
 from ....models.scene.reduced.ranking import TOGETHER, others, ranked
 from ....models.scene.reduced.scene import ReducedScene
 from ....models.scene.reduced.wald import LEAST_SIZE, MARGIN_DB, excess_rmse
@@ -23,7 +24,7 @@ from ..methods.closed_form import CLOSED_FORMS, ClosedForm
 from ..pair.blocks import read_blocks
 from ..pair.estimates import Estimates, estimate, nominal_response
 from ..pair.pair import Pair
-from ..request import ModelRequest
+from ..request import MINUTES, ModelRequest
 from ..run.memory import available_memory
 from ..run.peak import PeakMemory
 from ..run.progress import Progress
@@ -41,6 +42,7 @@ class ComparisonRequest(ModelRequest):
 
     methods: tuple[str, ...] = ()
     criterion: str = TOGETHER
+    minutes: float = MINUTES
     report: str | None = None
     table: str | None = None
 
@@ -184,6 +186,10 @@ def _method(name: str, reduced: ReducedScene, models: Models, progress: Progress
         return lambda: each(lambda block: block.fused(ClosedForm(name)), reduced)
 
     def model() -> list[np.ndarray]:
+        if name in UNSUPERVISED:  # at full resolution it would be trained on the very pixels that judge it
+            seen = [block.block for block in reduced.blocks]
+            fitted = models.method(name).fitted(seen, reduced.scene)
+            return each(lambda block: block.fused(fitted), reduced)
         method = models.method(name).fitted(reduced.full_blocks, reduced.full)
         return each(lambda block: block.fused(method), reduced.with_components(method.components, progress))
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ....models.scene.methods.names import UNSUPERVISED
 from ...backend.local.session import backend_kind, open_backend
 from ...backend.settings import Settings
 from ...errors import Cancelled, HSFusionError
@@ -16,9 +17,12 @@ from ..fuse.log import say_backend
 from ..methods.band_fit import BandFit
 from ..methods.choice import check_model, local_card, model_method, remote_card
 from ..methods.method import Method
+from ..methods.trained import Trained
 from ..pair.pair import Pair
-from ..request import ModelRequest
 from ..run.progress import Progress
+
+if TYPE_CHECKING:
+    from .job import ComparisonRequest
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Models:
 
 
 @contextmanager
-def open_models(names: Sequence[str], request: ModelRequest, pair: Pair, progress: Progress) -> Iterator[Models]:
+def open_models(names: Sequence[str], request: ComparisonRequest, pair: Pair, progress: Progress) -> Iterator[Models]:
     """The models with their backend running for the time of the `with` block; without one every model has its reason.
     Raises Cancelled.
     """
@@ -49,9 +53,11 @@ def open_models(names: Sequence[str], request: ModelRequest, pair: Pair, progres
 
 
 def _open(
-    names: Sequence[str], request: ModelRequest, pair: Pair, progress: Progress, models: Models, stack: ExitStack
+    names: Sequence[str], request: ComparisonRequest, pair: Pair, progress: Progress, models: Models, stack: ExitStack
 ) -> None:
     settings = Settings.read()
+    trained = [name for name in names if name in UNSUPERVISED]
+    names = [name for name in names if name not in trained]
     kind = backend_kind(settings, request.backend)
     cards: dict[str, tuple[dict[str, Any], str, BandFit | None]] = {}
 
@@ -64,7 +70,7 @@ def _open(
     if kind == "local":
         for name in names:
             _noting(models, name, lambda name=name: check(name, *local_card(name, None, settings.model_places)))
-        if not cards:  # nothing that a backend would be needed for
+        if not (cards or trained):  # nothing that a backend would be needed for
             return
     progress.phase("Starting the backend")
     try:
@@ -74,11 +80,13 @@ def _open(
     except Cancelled:
         raise
     except HSFusionError as error:
-        models.reasons.update({name: error for name in names if name not in models.reasons})
+        models.reasons.update({name: error for name in (*names, *trained) if name not in models.reasons})
         return
     if kind == "remote":
         for name in names:
             _noting(models, name, lambda name=name: check(name, *remote_card(name, listed, settings.model_places)))
+    for name in trained:
+        models.methods[name] = Trained(name, client, request.minutes, progress)
     for name, (card, sha256, bands) in cards.items():
         if kind == "remote":
             client.pin(name, sha256)

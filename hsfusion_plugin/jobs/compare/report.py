@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .job import Comparison, Row
 
 COLUMNS = {
-    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum; the table is ranked by it."),  # noqa: E501
+    "psnr": reports.Column("PSNR", "dB", "higher", "10 log10(P² / MSE over all bands and pixels), P = the HSI's maximum."),  # noqa: E501
+    "nrmse": reports.Column("RMSE / spread", "", "lower", "RMSE of each band in units of its standard deviation, root mean square over the bands; CRITERION rmse ranks by it."),  # noqa: E501
     "sam": reports.Column("SAM", "°", "lower", "Mean angle between the spectra, in degrees; zero spectra excluded."),
     "ergas": reports.Column("ERGAS", "", "lower", "100 / ratio × root of the band mean of (RMSE / mean)², ratio = HSI pixel / MSI pixel (> 1)."),  # noqa: E501
     "ssim": reports.Column("SSIM", "", "higher", "Band mean; 11 × 11 Gaussian window of σ 1.5, data range = P."),
@@ -39,6 +40,7 @@ COLUMNS = {
 
 DECIMALS = {
     "psnr": 2,
+    "nrmse": 4,
     "sam": 3,
     "ergas": 3,
     "ssim": 4,
@@ -59,6 +61,7 @@ def values_of(row: Row, found: Comparison) -> dict[str, float]:
     s = row.scores
     numbers = (
         s.PSNR,
+        s.NRMSE,
         s.SAM,
         s.ERGAS,
         s.SSIM,

@@ -76,8 +76,7 @@ def fuse_scene(
     output = Window(alignment.output_rows, alignment.output_cols)
     size = tile_size(len(pair.hsi_bands), max(output.shape)) if method.remote else CLOSED_FORM_TILE
     # Spectra are computed one output block at a time. Wide blocks keep GDAL's block list short; it is the only
-    # structure
-    # that grows with the raster.
+    # structure that grows with the raster.
     block = (BLOCK, BLOCK if method.remote else CLOSED_FORM_TILE)
     draw = Draw.of(request.samples, request.drawn_by, request.seed, method, scene) if request.ensemble else None
     members = draw.members if draw else None

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ....models.cards import beats_closed_forms
+from ....models.scene.methods.names import UNSUPERVISED
 from ....models.scene.model import COMPONENTS, SceneModel
 from ....models.scene.reduced.guard import Verdict, decide
 from ...backend.client.client import Client
@@ -41,6 +42,7 @@ from .outputs import check_request
 from .report import write_report
 from .scene import Clock, fuse_scene, numbers
 from .with_closed_form import fuse_classical
+from .with_trained import fuse_trained
 
 MOST_SPECTRA = 20_000  # of the HSI that are kept beside the estimates
 
@@ -53,6 +55,9 @@ def run(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     """
     if is_closed_form(request.model) and not request.model_file:
         return _without_model(request, progress)
+    if request.model in UNSUPERVISED and not request.model_file:
+        _check_closed(request)
+        return {"GUARD_GAIN": float("nan"), **fuse_trained(request, progress)}
     clock = Clock()
     check_request(request, progress)
     with prepared(request, progress, clock, request.guard) as fusion:
@@ -143,6 +148,14 @@ def _some_spectra(estimates: Estimates) -> np.ndarray:
 
 def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]:
     """MODEL names a method that needs no weights: as `hsfusion:fuseclassical` does it, without a guard."""
+    _check_closed(request)
+    if request.ensemble:
+        check_method(request.model, request.model in CLOSED_FORMS)
+    return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
+
+
+def _check_closed(request: FusionRequest) -> None:
+    """HSFusionError where something is asked for that a diffusion model alone gives."""
     if request.uncertainty:
         raise HSFusionError(
             f"UNCERTAINTY is known for a diffusion model only, and MODEL is {request.model}: leave UNCERTAINTY out."
@@ -152,9 +165,6 @@ def _without_model(request: FusionRequest, progress: Progress) -> dict[str, Any]
             f"SAMPLER {request.sampler} needs a diffusion model, and MODEL is {request.model}: set SAMPLER to auto or "
             "gaussian."
         )
-    if request.ensemble:
-        check_method(request.model, request.model in CLOSED_FORMS)
-    return {"GUARD_GAIN": float("nan"), **fuse_classical(request, request.model, progress)}
 
 
 _Opened = tuple[Method, dict[str, Any], dict[str, Any]]  # with its card, what provenance says

@@ -52,14 +52,17 @@ def unfold(tensor: np.ndarray, mode: int) -> np.ndarray:
 
 
 class CoreHalf:
-    """argmin over C of |T - C x1 A x2 B x3 E|^2 + mu |C - V|^2, exactly, by the eigenvectors of A'A, B'B and E'E."""
+    """argmin over C of |T - C x1 A x2 B x3 E|^2 + mu |C - V|^2, exactly, by the eigenvectors of A'A, B'B and E'E; in
+    the precision of T.
+    """
 
     def __init__(self, tensor: np.ndarray, factors: tuple[np.ndarray, ...], mu: float) -> None:
-        values, self._axes = zip(*(np.linalg.eigh(f.T @ f) for f in factors))
+        values, axes = zip(*(np.linalg.eigh(f.T @ f) for f in factors))
+        self._axes = tuple(a.astype(tensor.dtype) for a in axes)
         self._turned = tuple(axes.T for axes in self._axes)
-        self._seen = times(times(tensor, *(f.T for f in factors)), *self._turned)
+        self._seen = times(tensor, *((f @ a).T.astype(tensor.dtype) for f, a in zip(factors, axes)))
         self._mu = mu
-        self._inverse = 1.0 / (np.einsum("i,j,k->ijk", *values) + mu)
+        self._inverse = (1.0 / (np.einsum("i,j,k->ijk", *values) + mu)).astype(tensor.dtype)
 
     def __call__(self, v: np.ndarray) -> np.ndarray:
         return times((self._seen + self._mu * times(v, *self._turned)) * self._inverse, *self._axes)
@@ -100,11 +103,11 @@ class Factorisation:
 
     def __call__(self, problem: Problem, listener: Listener = SILENT) -> np.ndarray:
         """X (L, H, W)."""
-        y, z = (np.moveaxis(image, 0, -1).astype(np.float64) for image in (problem.y, problem.z))
+        y, z = (np.ascontiguousarray(np.moveaxis(image, 0, -1)) for image in (problem.y, problem.z))
         p1, p2, p3 = (p.astype(np.float64) for p in (problem.rows, problem.cols, problem.response))
         w, h = (leading(unfold(z, mode), max(2, round(SHARE * z.shape[mode]))) for mode in (0, 1))
         s = self.spectra
-        core = np.zeros((w.shape[1], h.shape[1], s.shape[1]))
+        core = np.zeros((w.shape[1], h.shape[1], s.shape[1]), np.float32)
         core = self._core(y, z, (p1, p2, p3), (w, h, s), core, 0.0, FIRST_STEPS)
         for _ in range(self.rounds):
             listener.check()
@@ -134,7 +137,7 @@ class Factorisation:
 
 def leading(matrix: np.ndarray, count: int) -> np.ndarray:
     """The `count` leading left singular vectors of a matrix (n, m)."""
-    return np.linalg.eigh(matrix @ matrix.T)[1][:, ::-1][:, :count]
+    return np.linalg.eigh((matrix @ matrix.T).astype(np.float64))[1][:, ::-1][:, :count]
 
 
 def fit(blocks: list[Block], scene: SceneModel, listener: Listener = SILENT) -> Anchored:

@@ -12,11 +12,13 @@ CLOSED_FORMS = ("glp-hs", "loc", "map", "average")  # in spectral coefficients
 TILED = {"gsa": "gsa", "sfim-hs": "sfim", "sylvester": "sylvester", "cstf": "cstf", "nssr": "nssr"}  # name -> module
 GLOBAL = {"cnmf": "cnmf", "hysure": "hysure"}  # need the whole scene at once
 FULL_BAND = (*TILED, *GLOBAL)
+UNSUPERVISED = ("spectral-mlp",)  # trained on the pair itself, in the backend
 CLASSICAL = (*CLOSED_FORMS, *FULL_BAND)
 
 FAMILIES = {  # as compare groups its methods; a model of the backend is of the last one
     "closed form": (*CLOSED_FORMS, "gsa", "sfim-hs", "sylvester"),
     "model-based": ("cstf", "nssr", *GLOBAL),
+    "unsupervised": UNSUPERVISED,
     "diffusion": (),
 }
 

@@ -11,6 +11,7 @@ from ..block import Block
 from ..window import Window
 
 REACH_STD = 2.9  # standard deviations of a band that a value may lie outside the band's range in the HSI
+BRIGHTER = 3.0  # ... and so many more for each that the MSI's pixel lies outside its own range
 SURELY_NEGATIVE = 3.0  # standard deviations of noise below zero from which an HSI value is negative and no noise
 ROUNDS = 8  # of Newton's method
 MOST_NEGATIVE = 0.01  # share of such values up to which the quantity is taken to have no negative values
@@ -37,15 +38,15 @@ class Bounds:
         bands was beyond a bound, bool (rows, cols). NaN stays NaN. The block is in the rasters' units.
 
         A value may lie REACH_STD standard deviations of its band outside the band's range, and farther where the MSI's
-        pixel does: what is small and bright is hidden in the HSI's range. It may not be negative where the nearest HSI
-        pixel is valid and not negative. The fine pixels whose centres lie in one HSI pixel make a cell. Where one of
-        its values is beyond a bound, the cell becomes what is nearest to it, by least squares, of all that lies within
-        the bounds and has its mean. A cell is a function of its own pixels, so a window must hold the whole cell of
-        every pixel that is used: see `cell_reach`.
+        pixel lies outside its own: the HSI's range hides what is small and bright. It may not be negative where the
+        nearest HSI pixel is valid and not negative. The fine pixels whose centres lie in one HSI pixel make a cell.
+        Where one of its values is beyond a bound, the cell becomes what is nearest to it, by least squares, of all that
+        lies within the bounds and has its mean. A cell is a function of its own pixels, so a window must hold the whole
+        cell of every pixel that is used: see `cell_reach`.
         """
         cells = _Cells.of(window, block, sampling)
         at = window.inside(block.place.fine)
-        reach = np.maximum(self.msi.beyond(block.z[(slice(None), *at)]) * (block.z_mask[at] > 0), REACH_STD)
+        reach = REACH_STD + BRIGHTER * self.msi.beyond(block.z[(slice(None), *at)]) * (block.z_mask[at] > 0)
         bounded = np.zeros(window.shape, bool)
         for band, image in enumerate(values):
             margin = reach * self.hsi.std[band]

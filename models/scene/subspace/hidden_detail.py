@@ -23,8 +23,8 @@ LAGS = 4  # coarse pixels apart, from 0 on, whose products are explained
 RIDGE = 1e-4  # of the kinds' shares of the variance: which of two that look alike it is, few pixels do not tell
 LEAST_WHITE = 0.02  # share of the variance that is white detail at least: so much hides behind a sensor's noise
 # Twice the expected size is to cover 96 % of all errors, as the network's does, though it is known to a factor of 1.6
-# either way only: of
-# the training scenes. scripts/benchmarking/hidden_detail.py fits it and says how well scenes are met.
+# either way only: of the training scenes. scripts/benchmarking/hidden_detail.py fits it and says how well scenes are
+# met.
 UNSURE = 1.4
 
 

@@ -30,16 +30,7 @@ def adapt(
             f"'{MODE}' can be adapted."
         )
     asked = request.training
-    training = Adaptation(
-        parent.card,
-        load_state(parent.path),
-        request.blocks,
-        asked.judged,
-        asked.gram,
-        asked.noise,
-        device,
-        asked.seed,
-    )
+    training = Adaptation(parent.card, load_state(parent.path), request.blocks, asked, device)
     outcome = training.run(60 * asked.minutes, report, cancelled)
     if not is_better(outcome):
         return outcome, None

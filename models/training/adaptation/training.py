@@ -29,6 +29,7 @@ from ...scene.methods.subspace import ClosedForms, denoised
 from ...scene.reduced.examples import Reduced
 from ...scene.reduced.held_out import CHOOSE, TEST, TRAIN
 from ...scene.window import Place, Window
+from ...wire.adaptation import Training
 from ...wire.tile import TileRequest
 from ..subspace.loop import LEAST_WEIGHT
 
@@ -38,11 +39,9 @@ CROPS_PER_STEP = 2
 LEARNING_RATE = 5e-5
 WARMUP_STEPS = 10
 AVERAGING = 0.95
-# Of the trained weights in the adapted ones, the original has the rest (Wortsman et al. 2022): what is learnt one scale
-# down holds only in part at
-# full resolution. On three training scenes (ratio 2, 35 dB, 15 s of one core) half of it gave +0.09, +0.10 and +0.23 dB
-# there, all of it 0.00,
-# -0.05 and +0.36.
+# Of the trained weights in the adapted ones, the original has the rest (Wortsman et al. 2022): what is learnt one
+# scale down holds only in part at full resolution. On three training scenes (ratio 2, 35 dB, 15 s of one core) half
+# of it gave +0.09, +0.10 and +0.23 dB there, all of it 0.00, -0.05 and +0.36.
 ADAPTED_SHARE = 0.5
 HUBER = 3.0
 ERROR_HEAD_WEIGHT = 0.05
@@ -77,9 +76,8 @@ class Outcome:
 
 
 class Adaptation:
-    """One model on one pair. gram (K, K): basis' basis, which turns coefficient errors into squared spectral ones;
-    noise: the truth's own mean square in the same units; blocks: the first `judged` of them are looked at to choose
-    and to judge, all are trained on.
+    """One model (card and weights) on the blocks of one pair: the first `judged` of them are looked at to choose and to
+    judge, all are trained on.
     """
 
     def __init__(
@@ -87,17 +85,14 @@ class Adaptation:
         card: dict[str, Any],
         state: dict[str, Tensor],
         blocks: list[Reduced],
-        judged: int,
-        gram: np.ndarray,
-        noise: float,
+        asked: Training,
         device: str = "cpu",
-        seed: int = 0,
     ) -> None:
         self.runner = SubspaceRunner(card, state, device)
         self.device = self.runner.device
         self.blocks = [_Prepared(self.runner, block) for block in blocks]
-        self.judged, self.noise, self.rng = judged, noise, np.random.default_rng(seed)
-        self.gram = torch.from_numpy(np.asarray(gram, np.float32)).to(self.device)
+        self.judged, self.noise, self.rng = asked.judged, asked.noise, np.random.default_rng(asked.seed)
+        self.gram = torch.from_numpy(np.asarray(asked.gram, np.float32)).to(self.device)
         if not any((block.roles == TRAIN).any() for block in blocks):
             raise HSFusionError("No pixel of the scene is left to learn from: give a larger overlap.")
 

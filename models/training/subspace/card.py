@@ -11,10 +11,9 @@ from ..fields import plain
 from .config import TrainingConfig
 
 HALO = 40  # fine pixels around the core per block of depth
-# At depth 1 the first network can see 28 pixels to each side and the second 52, with data consistency between them, but
-# what lies beyond 40 of
-# them moves no pixel of the core by more than 1e-5 of the data range (5e-5 with random weights), whatever PSF, ratio
-# and noise.
+# At depth 1 the first network can see 28 pixels to each side and the second 52, with data consistency between them,
+# but what lies beyond 40 of them moves no pixel of the core by more than 1e-5 of the data range (5e-5 with random
+# weights), whatever PSF, ratio and noise.
 
 
 def make_card(config: TrainingConfig, steps: int, minutes: float, history: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ and what a run costs on this machine.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,19 @@ from hsfusion.models.errors import HSFusionError
 from hsfusion.models.observation import Sampling
 from hsfusion.models.runners.full_band import FullBandRunner
 from hsfusion.models.runners.weights import load_state, read_card
+from hsfusion.models.scene.block import whole_block
 from hsfusion.models.scene.pixels.scaling import Scaling
 from hsfusion.models.training.full_band.data import Observed
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
+from hsfusion.models.trials import Fitted
 from hsfusion.scripts.training.run import trials_of
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS, CONFIGS = ROOT / "resources" / "models", ROOT / "resources" / "configs"
 NAMES = ("ddpm-fus", "hsr-diff", "ddrf")
-RIVALS = ("interpolation", "glp-hs")
+GLP_HS = "glp-hs"
+RIVALS = ("interpolation", GLP_HS)
 SAMPLERS = (("ddim", 5), ("ancestral", 5), ("dpm-solver", 5))
 MARKER = "<!-- tables -->"
 
@@ -45,6 +49,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="folder of the test scenes, for samplers and costs")
     parser.add_argument("--scenes", default="chikusei_chip,muufl_b", help="for the samplers, separated by commas")
+    parser.add_argument("--size", type=int, default=1024, help="fine pixels per side, for the costs")
     parser.add_argument("--models", default=",".join(NAMES), help="of the bundled models, separated by commas")
     parser.add_argument("--output", type=Path, help="Markdown file, whose text before the tables stays")
     return parser.parse_args(arguments)
@@ -62,10 +67,10 @@ def main(arguments: Sequence[str]) -> int:
             config = load_config(CONFIGS / f"{names[0]}.yaml")
             wanted = tuple(s for s in config.test if s.file in asked.scenes.split(","))
             trials = trials_of(replace(config, test=wanted), asked.data, "test", config.test_snr[-1])
-            lines += [*samplers(trials, runners), *costs(runners)]
+            lines += [*samplers(trials, runners), *costs(names, asked.size)]
     except HSFusionError as error:
         sys.exit(str(error))
-    given = f" --data SCENES --scenes {asked.scenes}" if asked.data else ""
+    given = f" --data SCENES --scenes {asked.scenes} --size {asked.size}" if asked.data else ""
     lines += [f"Command: `scripts/benchmark.py published --models {asked.models}{given}`", ""]
     text = "\n".join(lines)
     print(text)
@@ -85,8 +90,16 @@ def scores(cards: dict[str, Any]) -> list[str]:
         for scene in scenes:
             cells = [scenes[scene][m] for m in RIVALS] + [c["scores"][case][scene]["network"] for c in cards.values()]
             lines.append(f"| {scene} | " + " | ".join(f"{psnr:.2f} / {sam:.2f}" for psnr, sam in cells) + " |")
-        lines.append("")
+        lines += [_least_gains(scenes, [c["scores"][case] for c in cards.values()]), ""]
     return lines
+
+
+def _least_gains(rivals: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """A row: the smallest PSNR above interpolation on any scene, for GLP-HS and each model."""
+    columns = [(rivals, GLP_HS), *((scores, "network") for scores in found)]
+    names = [name for name in rivals if name != "mean"]
+    least = [min(table[n][method][0] - rivals[n]["interpolation"][0] for n in names) for table, method in columns]
+    return f"| least above interpolation | | {' | '.join(f'{gain:+.2f} dB' for gain in least)} |"
 
 
 def samplers(trials: list[Trial], runners: dict[str, Any]) -> list[str]:
@@ -127,27 +140,55 @@ def curves(runners: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def costs(runners: dict[str, Any], size: int = 256) -> list[str]:
-    """Processor seconds and this process's largest memory for a scene of size x size x 31 bands, one step, one
-    thread."""
+def costs(names: Sequence[str], size: int) -> list[str]:
+    """Processor seconds and peak memory for a scene of size x size x 31 bands, one step, one thread, each in a process
+    of its own; beside them GLP-HS, its estimates of the scene included."""
     lines = [
-        f"## Cost of {size} x {size} pixels, one thread",
+        f"## Cost of {size} x {size} pixels x 31 bands, one thread",
         "",
-        "| model | M parameters | file (MB) | processor s | peak memory so far (GB) |",
+        "| method | M parameters | file (MB) | processor s | peak memory (GB), of it images and libraries |",
     ]
     lines.append("|---|---|---|---|---|")
-    for name, (card, state) in runners.items():
-        pair = _made_up(card, size)
-        busy = time.process_time()
-        pair.fuse(FullBandRunner(card, state))
-        busy = time.process_time() - busy
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        count, file = (
-            sum(v.numel() for v in state.values()) / 1e6,
-            (MODELS / f"{name}.safetensors").stat().st_size / 1e6,
-        )
-        lines.append(f"| {name} | {count:.2f} | {file:.1f} | {busy:.1f} | {peak:.2f} |")
+    for name in (*names, GLP_HS):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            cost = alone.submit(cost_of, name, names[0], size).result()
+        size_of = f"{cost.parameters / 1e6:.2f} | {cost.file / 1e6:.1f}" if cost.file else " | "
+        lines.append(f"| {name} | {size_of} | {cost.seconds:.1f} | {cost.peak:.2f}, {cost.before:.2f} |")
     return [*lines, ""]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor seconds of a fusion, GB of memory at its peak and before it began, parameters and bytes of its model
+    (0: none)."""
+
+    seconds: float
+    peak: float
+    before: float
+    parameters: int = 0
+    file: int = 0
+
+
+def cost_of(name: str, model: str, size: int) -> Cost:
+    """Of the bundled model `name`, or of GLP-HS on a pair of the sensor of `model`; largest memory of this process."""
+    torch.set_num_threads(1)
+    path = MODELS / f"{model if name == GLP_HS else name}.safetensors"
+    card, state = read_card(path), load_state(path)
+    trial = _made_up(card, size)
+    before, busy = _peak(), time.process_time()
+    if name == GLP_HS:
+        fitted = Fitted.to(whole_block(trial.pair.hsi, trial.pair.msi), trial.sampling, trial.pair.wavelengths)
+        fitted.expand(fitted.closed_forms().named("glp-hs"))
+        return Cost(time.process_time() - busy, _peak(), before)
+    trial.fuse(FullBandRunner(card, state))
+    parameters = sum(v.numel() for v in state.values())
+    return Cost(time.process_time() - busy, _peak(), before, parameters, path.stat().st_size)
+
+
+def _peak() -> float:
+    """GB: the largest memory of this process (Linux), not of the one that started it, which getrusage would count."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**20
 
 
 def _made_up(card: dict[str, Any], size: int) -> Trial:

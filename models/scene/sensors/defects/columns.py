@@ -12,6 +12,7 @@ DEAD = 0.05  # spread along a column, in that of the columns around it, below wh
 # other bands
 HOT = 5.0
 LOOSE = 0.7  # the same in the spread of what is expected, from which it shows nothing of that
+TIED = 0.6  # spread of the differences to a neighbour, in the column's own, below which both show the same
 AROUND = 3  # columns on either side
 ENOUGH_ROWS = 48
 LEAST_ROWS = 16  # that a column must have to be judged
@@ -21,12 +22,12 @@ class ColumnSpreads:
     """Robust spreads along the columns of each band, averaged over windows that are given in any order: medians are not
     moved by spikes.
 
-    own: of the values; expected: of what the pixel's other bands let one expect; apart: of the difference. All (L,
-    cols).
+    own: of the values; expected: of what the pixel's other bands let one expect; apart: of the difference; step: of the
+    difference to the neighbouring column that is more alike. All (L, cols).
     """
 
     def __init__(self, bands: int, cols: int) -> None:
-        self.own, self.expected, self.apart = (np.zeros((bands, cols)) for _ in range(3))
+        self.own, self.expected, self.apart, self.step = (np.zeros((bands, cols)) for _ in range(4))
         self.windows = np.zeros((bands, cols), int)
 
     def add(self, values: np.ndarray, expected: np.ndarray, known: np.ndarray, first: int) -> None:
@@ -38,6 +39,7 @@ class ColumnSpreads:
         there, enough = slice(first, first + values.shape[2]), 2 * known.sum(axis=1) > values.shape[1]
         for sums, image in ((self.own, values), (self.expected, expected), (self.apart, values - expected)):
             sums[:, there] += np.where(enough, _spread(image), 0.0)
+        self.step[:, there] += np.where(enough, _spread_of_steps(values), 0.0)
         self.windows[:, there] += enough
 
     def bad(self) -> tuple[np.ndarray, np.ndarray]:
@@ -45,14 +47,14 @@ class ColumnSpreads:
         judged.
         """
         count = np.maximum(self.windows, 1)
-        own, expected, apart = self.own / count, self.expected / count, self.apart / count
+        own, expected, apart, step = (sums / count for sums in (self.own, self.expected, self.apart, self.step))
         judged = self.windows > 0
         around = _median_around(np.where(judged, own, np.nan))
         with np.errstate(invalid="ignore", divide="ignore"):
             dead = judged & (own < DEAD * around)
             of_band = apart / _nanmedian(np.where(judged & ~dead, apart, np.nan), axis=1)[:, None]
             of_column = of_band / _nanmedian(np.where(judged & ~dead, of_band, np.nan), axis=0)[None]
-            hot = judged & (of_band > HOT) & (of_column > HOT) & (apart > LOOSE * expected)
+            hot = judged & (of_band > HOT) & (of_column > HOT) & (apart > LOOSE * expected) & (step > TIED * own)
         return dead, hot & ~dead
 
 
@@ -60,6 +62,14 @@ def _spread(image: np.ndarray) -> np.ndarray:
     """Median absolute deviation along the rows of (L, rows, cols), of as many as tell it well."""
     image = image[:, :: max(1, image.shape[1] // ENOUGH_ROWS)]
     return np.median(np.abs(image - np.median(image, axis=1, keepdims=True)), axis=1)
+
+
+def _spread_of_steps(image: np.ndarray) -> np.ndarray:
+    """`_spread` of the differences to the left or the right neighbour of (L, rows, cols), whichever is smaller;
+    infinite where there is none.
+    """
+    steps = np.pad(_spread(np.diff(image, axis=2)), ((0, 0), (1, 1)), constant_values=np.inf)
+    return np.minimum(steps[:, :-1], steps[:, 1:])
 
 
 def _nanmedian(values: np.ndarray, axis: int) -> np.ndarray:

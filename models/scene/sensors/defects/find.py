@@ -14,7 +14,7 @@ from .second_look import confirmed
 from .spikes import FAR, SpikeTest
 from .stripes import COMPONENTS, Gains
 
-LEAST_SPIKES = 1e-4  # share of the values below which only certain ones are taken for spikes
+LEAST_SPIKES = 1e-4  # pixels that hold spikes, per value, below which only certain ones are taken for spikes
 ROUNDS = 2  # of stripes
 SAMPLED, MAPPED = 64, 256  # pixels per axis
 
@@ -62,8 +62,8 @@ def find_defects(windows: Windows, sample: np.ndarray, shape: tuple[int, int]) -
     repair = replace(repair, gains=gains, prediction=Prediction.fit(clean))
     if gains is not None:
         test = SpikeTest.fit(_sample(windows, repair, shape)) or test
-    share, certain = _share(windows, replace(repair, spikes=test))
-    few = share < LEAST_SPIKES
+    share, pixels, certain = _share(windows, replace(repair, spikes=test))
+    few = pixels < LEAST_SPIKES
     share = certain if few else share
     repair = replace(repair, spikes=test if share > 0 else None, certain=few and share > 0)
     if columns is None and lines is None and repair.spikes is None and not np.isnan(sample).any():
@@ -160,15 +160,20 @@ def _places(windows: Windows, repair: Repair, shape: tuple[int, int]) -> np.ndar
     return found
 
 
-def _share(windows: Windows, repair: Repair) -> tuple[float, float]:
-    """Share of the values that are spikes, and of those that certainly are."""
-    spikes, certain, count = 0, 0, 0
+def _share(windows: Windows, repair: Repair) -> tuple[float, float, float]:
+    """Share of the values that are spikes; the pixels that hold any, and those that hold certain ones, in the number of
+    values.
+
+    A spike hits a value here and there. Many in one pixel are a material that no other pixel has, and count as one.
+    """
+    spikes, pixels, certain, count = 0, 0, 0, 0
     sure = replace(repair, certain=True)
     for values, _, _ in _trusted(windows, replace(repair, spikes=None)):
         bad = np.isnan(values)
         found = repair.spikes_of(values, bad)
         spikes += int(found.sum())
-        certain += int(sure.spikes_of(values, bad).sum()) if found.any() else 0
+        pixels += int(found.any(axis=0).sum())
+        certain += int(sure.spikes_of(values, bad).any(axis=0).sum()) if found.any() else 0
         count += int((~bad).sum())
-    certain = certain if certain > 1 else 0  # a single one may be a material that no other pixel has
-    return spikes / max(count, 1), certain / max(count, 1)
+    certain = certain if certain > 1 else 0
+    return spikes / max(count, 1), pixels / max(count, 1), certain / max(count, 1)

@@ -9,7 +9,7 @@ from .prediction import Prediction
 COMPONENTS = 5  # few, so that stripes of a small scene are not taken for materials
 CLIPPED = 3.0  # robust deviations at which residuals are cut off
 PLAIN = (
-    3.0  # variance of the columns' gains in that of the lines', median over the bands, from which a scene has stripes
+    5.0  # variance of the columns' steps in that of the lines', median over the bands, from which a scene has stripes
 )
 OF_BAND = 1.5  # the same of a band of such a scene
 MOST_GAIN = 0.2  # spread of the gains beyond which a band holds noise, and no gain can be told
@@ -46,9 +46,10 @@ class Gains:
     def striped(self) -> np.ndarray:
         """Bands whose columns differ more than their lines do, in a scene most of whose bands do so: bool (L,).
 
-        Content gives columns and lines the same; what is beyond is the detector's.
+        Content gives columns and lines the same; what is beyond is the detector's. Gains are compared by their second
+        differences: content changes slowly from column to column, a detector's gains do not.
         """
-        ratio = self._ratio()
+        ratio = self._ratio(bent=True)
         if min(self._columns.shape[2], self._lines.shape[2]) < LEAST_LINES:
             return np.zeros(len(ratio), bool)
         scene = bool(np.median(ratio) > PLAIN)
@@ -61,9 +62,12 @@ class Gains:
         share = np.clip(1.0 - 1.0 / np.maximum(self._ratio(), 1e-30), 0.0, 1.0)
         return 1.0 + np.nan_to_num(np.where(striped, share, 0.0)[:, None] * _relative(self._columns))
 
-    def _ratio(self) -> np.ndarray:
-        """Variance of the columns' gains in that of the lines', for as many pixels in each."""
-        of_columns, of_lines = (_spread(_relative(sums)) ** 2 for sums in (self._columns, self._lines))
+    def _ratio(self, bent: bool = False) -> np.ndarray:
+        """Variance of the columns' gains, or of their second differences, in that of the lines', for as many pixels in
+        each.
+        """
+        gains = [_relative(sums) for sums in (self._columns, self._lines)]
+        of_columns, of_lines = (_spread(_bends(g) if bent else g) ** 2 for g in gains)
         return of_columns / np.maximum(of_lines, 1e-30) * (self._lines.shape[2] / self._columns.shape[2])
 
 
@@ -74,6 +78,11 @@ def _relative(sums: np.ndarray) -> np.ndarray:
     gains = gains - np.nanmedian(np.where(known, gains, 0.0), axis=1, keepdims=True)
     limit = CLIPPED * _spread(gains)[:, None]
     return gains - np.nanmean(np.where(known, np.clip(gains, -limit, limit), 0.0), axis=1, keepdims=True)
+
+
+def _bends(gains: np.ndarray) -> np.ndarray:
+    """Second differences, of the variance that the gains have if they are independent."""
+    return np.diff(gains, 2, axis=1) / np.sqrt(6.0)
 
 
 def _spread(gains: np.ndarray) -> np.ndarray:

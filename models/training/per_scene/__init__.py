@@ -1,0 +1,1 @@
+"""Networks that are trained on one pair and nothing else."""
