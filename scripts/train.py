@@ -1,6 +1,6 @@
 """Train the weights of a model from a YAML configuration and a folder of scenes; ends with a model file and its card.
 
-python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average FILE ...] [--resume] [--dry-run]
+python scripts/train.py resources/configs/hsfusion-base.yaml --data SCENES [--out FOLDER] [--start MODEL] [--average FILE ...] [--resume] [--finish] [--dry-run]
 python scripts/train.py CONFIG.yaml --data SCENES --calibrate MODEL     the held-out scenes again, after a change of what estimates tell
 torchrun --nproc-per-node N scripts/train.py CONFIG.yaml --data SCENES     several processes, each with its share of every batch
 """  # noqa: E501
@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
         "--calibrate", type=Path, metavar="MODEL", help="train nothing: fit the expected errors of this model file anew"
     )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    parser.add_argument("--finish", action="store_true", help="train no further: the last checkpoint becomes the model")
     parser.add_argument(
         "--dry-run", action="store_true", help="a few steps only: parameters, memory, speed, expected end"
     )
@@ -73,7 +74,7 @@ def main() -> int:
         return (
             dry_run(run.trainer)
             if arguments.dry_run
-            else train(run, arguments.out, arguments.resume, arguments.average)
+            else train(run, arguments.out, arguments.resume, arguments.average, arguments.finish)
         )
     except HSFusionError as error:
         sys.exit(str(error))

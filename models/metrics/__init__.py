@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .conventions import CONVENTIONS, Convention
-from .summary import NUMBERS, Scores, evaluate
+from .summary import NUMBERS, Scores, evaluate, evaluate_cubes
 
-__all__ = ["CONVENTIONS", "NUMBERS", "Convention", "Scores", "evaluate"]
+__all__ = ["CONVENTIONS", "NUMBERS", "Convention", "Scores", "evaluate", "evaluate_cubes"]

@@ -9,6 +9,8 @@ import numpy as np
 from ..listener import SILENT, Listener
 from .valid import pixel_mask
 
+BLOCK = 32  # pixels per side
+
 
 @lru_cache(maxsize=16)
 def sign_table(size: int) -> np.ndarray:
@@ -46,8 +48,16 @@ def q2n(
     not scaled, where the toolbox divides by 2e-16. Masked pixels take no part; blocks with fewer than half of their
     pixels valid are left out, NaN if none is left.
     """
-    mask = pixel_mask(reference, fused, mask)
-    bands, rows, cols = np.shape(reference)
+    reference, fused = np.asarray(reference), np.asarray(fused)
+    values = block_qualities(reference, fused, pixel_mask(reference, fused, mask), block, listener)
+    return float(np.mean(values)) if values else float("nan")
+
+
+def block_qualities(
+    reference: np.ndarray, fused: np.ndarray, mask: np.ndarray, block: int = BLOCK, listener: Listener = SILENT
+) -> list[float]:
+    """|Q2n| of each block x block pixels of cubes (L, H, W); their mean is `q2n`."""
+    rows, cols = mask.shape
     row_index = np.pad(np.arange(rows), (0, -rows % block), mode="symmetric")
     col_index = np.pad(np.arange(cols), (0, -cols % block), mode="symmetric")
     values = []
@@ -57,10 +67,18 @@ def q2n(
             window = np.ix_(row_index[top : top + block], col_index[left : left + block])
             keep = mask[window]
             if 2 * keep.sum() >= keep.size:
-                x = np.stack([np.asarray(band)[window][keep] for band in reference])
-                y = np.stack([np.asarray(band)[window][keep] for band in fused])
-                values.append(block_quality(x.astype(np.float64), y.astype(np.float64)))
-    return float(np.mean(values)) if values else float("nan")
+                x, y = (_spectra(cube, top, left, block, window, keep) for cube in (reference, fused))
+                values.append(block_quality(x, y))
+    return values
+
+
+def _spectra(
+    cube: np.ndarray, top: int, left: int, block: int, window: tuple[np.ndarray, ...], keep: np.ndarray
+) -> np.ndarray:
+    """(L, N) float64 of the pixels `keep` of a window; a whole block inside the image is read as it lies."""
+    if keep.all() and top + block <= cube.shape[1] and left + block <= cube.shape[2]:
+        return cube[:, top : top + block, left : left + block].reshape(len(cube), -1).astype(np.float64)
+    return np.stack([band[window][keep] for band in cube]).astype(np.float64)
 
 
 def block_quality(x: np.ndarray, y: np.ndarray) -> float:

@@ -22,28 +22,57 @@ class BandStatistics:
     cc: np.ndarray  # Pearson correlation; NaN where either band is constant
 
 
+class BandMoments:
+    """Sums over any number of blocks from which `BandStatistics` follow.
+
+    Second moments are taken about each block's own mean and joined exactly (Chan, Golub and LeVeque 1983), so that
+    no digits are lost in bright bands.
+    """
+
+    def __init__(self, bands: int) -> None:
+        self.count = 0
+        self._mean = np.zeros((2, bands))  # of reference and fused
+        self._square = np.zeros((3, bands))  # sums of dx^2, dy^2, dx dy
+        self._error = np.zeros((2, bands))  # sums of fused - reference and of its square
+        self._low, self._high = np.full((2, bands), np.inf), np.full((2, bands), -np.inf)
+
+    def add(self, reference: np.ndarray, fused: np.ndarray, mask: np.ndarray, listener: Listener = SILENT) -> None:
+        """Take in a block of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
+        count = int(mask.sum())
+        if not count:
+            return
+        share, whole = count / (self.count + count), count == mask.size
+        for band in range(len(reference)):
+            listener.check()
+            x, y = (np.asarray(c[band]).ravel() if whole else np.asarray(c[band])[mask] for c in (reference, fused))
+            x, y = x.astype(np.float64), y.astype(np.float64)
+            error, mean = y - x, np.array([x.mean(), y.mean()])
+            dx, dy = x - mean[0], y - mean[1]
+            step = mean - self._mean[:, band]
+            apart = np.array([step[0] ** 2, step[1] ** 2, step[0] * step[1]]) * self.count * share
+            self._square[:, band] += np.array([dx @ dx, dy @ dy, dx @ dy]) + apart
+            self._mean[:, band] += step * share
+            self._error[:, band] += error.sum(), error @ error
+            self._low[:, band] = np.minimum(self._low[:, band], (x.min(), y.min()))
+            self._high[:, band] = np.maximum(self._high[:, band], (x.max(), y.max()))
+        self.count += count
+
+    def statistics(self) -> BandStatistics:
+        """Of everything that was taken in."""
+        constant = (self._low == self._high).any(axis=0)
+        scale = np.sqrt(self._square[0] * self._square[1])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = np.where(constant, np.nan, self._square[2] / scale)
+        return BandStatistics(self._mean[0], self._high[0], *(self._error / self.count), correlation)
+
+
 def band_statistics(
     reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None, listener: Listener = SILENT
 ) -> BandStatistics:
-    """Statistics of cubes (L, H, W) over the pixels of mask (H, W); one band at a time in float64."""
-    mask = pixel_mask(reference, fused, mask)
-    rows = np.empty((5, len(reference)))
-    for band in range(len(reference)):
-        listener.check()
-        x = np.asarray(reference[band])[mask].astype(np.float64)
-        y = np.asarray(fused[band])[mask].astype(np.float64)
-        error = y - x
-        dx, dy = x - x.mean(), y - y.mean()
-        scale = np.sqrt((dx @ dx) * (dy @ dy))
-        constant = np.ptp(x) == 0 or np.ptp(y) == 0
-        rows[:, band] = (
-            x.mean(),
-            x.max(),
-            error.mean(),
-            error @ error / error.size,
-            np.nan if constant else dx @ dy / scale,
-        )
-    return BandStatistics(*rows)
+    """Statistics of cubes (L, H, W) over the pixels of mask (H, W)."""
+    moments = BandMoments(len(reference))
+    moments.add(reference, fused, pixel_mask(reference, fused, mask), listener)
+    return moments.statistics()
 
 
 def rmse(statistics: BandStatistics) -> float:
@@ -79,14 +108,19 @@ def ergas(statistics: BandStatistics, ratio: float) -> float:
     Bands whose reference mean is zero to rounding have no relative error and are left out (see ergas_bands). Libraries
     disagree on the ratio: sewar multiplies by r = 1/ratio, torchmetrics divides by ratio whatever its docstring says.
     """
-    if not ratio >= 1:
-        raise HSFusionError(
-            f"RATIO is {ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
-        )
+    check_ratio(ratio)
     keep = ergas_bands(statistics)
     if not keep.any():
         return float("nan")
     return float(100.0 / ratio * np.sqrt(np.mean(statistics.mse[keep] / statistics.mean[keep] ** 2)))
+
+
+def check_ratio(ratio: float) -> None:
+    """HSFusionError where a ratio is below 1."""
+    if not ratio >= 1:
+        raise HSFusionError(
+            f"RATIO is {ratio:g}; it is the HSI pixel size divided by the MSI pixel size, so at least 1 (4, not 0.25)."
+        )
 
 
 def ergas_bands(statistics: BandStatistics) -> np.ndarray:

@@ -55,17 +55,23 @@ def sam_map(
 def sam(reference: np.ndarray, fused: np.ndarray, mask: np.ndarray | None = None) -> SpectralAngle:
     """Mean spectral angle in degrees over the pixels of mask; zero spectra are excluded and counted."""
     mask = pixel_mask(reference, fused, mask)
-    return sam_of_map(sam_map(reference, fused, mask), np.asarray(reference), mask)
+    return sam_of_map(sam_map(reference, fused, mask), norm_map(np.asarray(reference), mask), mask)
 
 
-def sam_of_map(angle: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> SpectralAngle:
-    """The same from a map (H, W) in degrees that sam_map made of the reference (L, H, W)."""
+def norm_map(reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Norm of the reference's spectra (H, W) of a cube (L, H, W); NaN outside mask."""
+    energy = np.zeros(mask.shape)
+    for band in reference:
+        energy += np.square(np.where(mask, band, 0), dtype=np.float64)
+    return np.where(mask, np.sqrt(energy), np.nan)
+
+
+def sam_of_map(angle: np.ndarray, norm: np.ndarray, mask: np.ndarray) -> SpectralAngle:
+    """The same from maps (H, W): degrees as sam_map makes them, and the reference's norm_map."""
     defined = mask & ~np.isnan(angle)
     zero = int(mask.sum() - defined.sum())
     if not defined.any():
         return SpectralAngle(float("nan"), float("nan"), zero)
-    energy = np.zeros(angle.shape)
-    for band in reference:
-        energy += np.square(np.where(mask, band, 0), dtype=np.float64)
-    bright = defined & (energy >= np.quantile(energy[defined], 0.1))
+    bright = np.zeros_like(defined)
+    np.greater_equal(norm, np.quantile(norm[defined], 0.1), out=bright, where=defined)
     return SpectralAngle(float(angle[defined].mean()), float(angle[bright].mean()), zero)

@@ -60,7 +60,7 @@ def watch(command: Sequence[str], environment: Mapping[str, str] | None = None) 
         while not ended.wait(PERIOD_S):
             now = time.monotonic() - began
             for role, pid in ((QGIS, process.pid), *((BACKEND, pid) for pid in _servers_of(process.pid))):
-                found = _memory_of(pid)
+                found = memory_of(pid)
                 if found is not None:
                     one = held.setdefault(role, Held())
                     one.peak = max(one.peak, found[1])
@@ -88,7 +88,7 @@ def _servers_of(parent: int) -> list[int]:
         return []
 
 
-def _memory_of(pid: int) -> tuple[int, int] | None:
+def memory_of(pid: int) -> tuple[int, int] | None:
     """(resident, peak) bytes; None once the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()

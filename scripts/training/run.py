@@ -206,12 +206,12 @@ def check_averaged(run: Run, averaged: Sequence[Path]) -> None:
             )
 
 
-def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> int:
+def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = (), finish: bool = False) -> int:
     """The whole run, from the last checkpoint where `resume` is given; checkpoints, logs and the model file go to
     `out`.
 
     averaged: earlier checkpoints of the same run or the model that it started from, whose weights are averaged with the
-    last ones.
+    last ones. finish: the last checkpoint is what the run ends with, however many steps were planned.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -219,7 +219,7 @@ def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> i
     check_averaged(run, averaged)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / f"{config.name}.checkpoint.safetensors"
-    if resume and checkpoint.exists():
+    if (resume or finish) and checkpoint.exists():
         trainer.resume(checkpoint)
     if trainer.world.rank:
         trainer.run(checkpoint, lambda progress: None, lambda step: None)
@@ -253,7 +253,10 @@ def train(run: Run, out: Path, resume: bool, averaged: Sequence[Path] = ()) -> i
                 writer.add_scalar(f"{case}/{method}/PSNR", psnr, step)
                 writer.add_scalar(f"{case}/{method}/SAM", sam, step)
 
-    trainer.run(checkpoint, report, check)
+    if not finish:
+        trainer.run(checkpoint, report, check)
+    elif not trainer.step:
+        raise HSFusionError(f"There is no checkpoint to finish with: {checkpoint} is missing.")
     if averaged:
         run.averaged_steps = trainer.average_with(averaged)
     if averaged or not history or history[-1]["step"] != trainer.step:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hsfusion.models.errors import HSFusionError
 from hsfusion.models.runners.full_band import FullBandRunner
 from hsfusion.models.runners.weights import load_state, read_card
 from hsfusion.models.training.distributed import World
@@ -77,6 +78,25 @@ def test_a_run_writes_a_model_that_the_backend_loads(pair, tmp_path, architectur
     assert fused.shape == pair.truth.shape and np.isfinite(fused).all()
     assert run.trials[0].score(fused) == pytest.approx(card["scores"]["mean"]["network"], abs=0.2)
     assert list((tmp_path / "tensorboard" / "small").glob("events*"))
+
+
+def test_a_run_can_end_at_its_last_checkpoint(pair, tmp_path):
+    """The model is the checkpoint's, and its card tells the steps that were done, not those that were planned."""
+    pytest.importorskip("tensorboard")
+    from hsfusion.scripts.training.run import FullBandRun, train
+
+    config = replace(tiny(), name="small")
+    trials = [Trial.of(pair, config.observation.sampling())]
+    with pytest.raises(HSFusionError, match="no checkpoint to finish with"):
+        train(FullBandRun(config, [pair], trials, "cpu", World()), tmp_path, resume=False, finish=True)
+    half = FullBandRun(config, [pair], trials, "cpu", World()).trainer
+    for _ in range(3):
+        half.train_step()
+    half.save(tmp_path / "small.checkpoint.safetensors")
+    train(FullBandRun(config, [pair], trials, "cpu", World()), tmp_path, resume=False, finish=True)
+    assert read_card(tmp_path / "small.safetensors")["training"]["steps"] == 3
+    state = load_state(tmp_path / "small.safetensors")
+    assert all(torch.equal(state[name], value.half()) for name, value in half.average.items())
 
 
 def test_parts_of_scenes_are_described():

@@ -12,7 +12,7 @@ import pytest
 from osgeo import gdal
 
 from hsfusion.hsfusion_plugin.errors import Cancelled
-from hsfusion.hsfusion_plugin.jobs.evaluate import job as evaluation
+from hsfusion.hsfusion_plugin.jobs.evaluate import shared_pair
 from hsfusion.hsfusion_plugin.jobs.evaluate.job import EvaluationRequest, evaluate_rasters
 from hsfusion.hsfusion_plugin.jobs.run import memory
 from hsfusion.hsfusion_plugin.jobs.run.progress import Progress
@@ -277,35 +277,8 @@ def test_perfect_result_stays_valid_json(tmp_path):
     assert "∞" in (tmp_path / "r.html").read_text()
 
 
-def test_cubes_that_are_kept_on_disk_give_the_same_scores(pair, monkeypatch):
-    from hsfusion.hsfusion_plugin.jobs.run import temporary as scratch
-
-    request = EvaluationRequest(*pair)
-    in_memory = evaluate_rasters(request)
-    kinds, made = [], scratch.large_array
-
-    def watched(shape):
-        array = made(shape)
-        kinds.append(type(array))
-        return array
-
-    monkeypatch.setattr(scratch, "LARGEST_IN_MEMORY", 0)
-    monkeypatch.setattr(evaluation, "large_array", watched)
-    on_disk = evaluate_rasters(request)
-    assert kinds == [np.memmap, np.memmap]
-    assert (on_disk.PSNR, on_disk.SAM, on_disk.Q2N, on_disk.SSIM) == (
-        in_memory.PSNR,
-        in_memory.SAM,
-        in_memory.Q2N,
-        in_memory.SSIM,
-    )
-    monkeypatch.setattr(scratch.shutil, "disk_usage", lambda _: type("Free", (), {"free": 10}))
-    with pytest.raises(HSFusionError, match="TMPDIR"):
-        evaluate_rasters(request)
-
-
 def test_too_large_for_memory_is_refused_before_reading(pair, monkeypatch):
-    monkeypatch.setattr(evaluation, "available_memory", lambda: 1_000_000)
+    monkeypatch.setattr(shared_pair, "available_memory", lambda: 1_000_000)
     with pytest.raises(HSFusionError, match="GB of memory"):
         evaluate_rasters(EvaluationRequest(*pair))
     assert memory.available_memory() > 100_000_000

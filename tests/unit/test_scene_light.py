@@ -11,7 +11,7 @@ import pytest
 
 from hsfusion.models.observation import Degradation, Sampling
 from hsfusion.models.scene.block import Block, part, whole_block
-from hsfusion.models.scene.sensors.light.areas import Holder
+from hsfusion.models.scene.sensors.light.areas import Areas, Holder
 from hsfusion.models.scene.sensors.light.cells import Cells, CellSums, Components
 from hsfusion.models.scene.sensors.light.fields import Seam
 from hsfusion.models.scene.sensors.light.find import find_light
@@ -186,3 +186,14 @@ def test_a_difference_that_does_no_harm_is_no_area(make_scene):
         object.__setattr__(cells, name, value)
     object.__setattr__(cells, "shape", (30, 30)), object.__setattr__(cells, "size", 1)
     assert find_areas(cells, residual) is None
+
+
+def test_detail_is_usual_where_the_hsi_varies_and_not_where_it_is_flat():
+    expected = np.full((1, 8, 16), 100.0, np.float32)
+    expected[:, ::2, 8:] = 200.0
+    areas = Areas(np.zeros((8, 16), np.uint8), 1, expected, np.array([5.0]))
+    window = range(32), range(64)
+    _, smooth = areas.unusual(np.zeros((1, 32, 64)), *window, 4.0, (0.0, 0.0))
+    far, again = areas.unusual(smooth + 40.0, *window, 4.0, (0.0, 0.0))
+    assert np.array_equal(smooth, again)
+    assert np.allclose(far[:, :24], 8.0) and (far[:, 40:] < 1.0).all()

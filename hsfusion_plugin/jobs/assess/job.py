@@ -150,9 +150,14 @@ def assess(
         quality.append(box_quality(detail, values, seen, window_size(sampling.ratio)))
         progress.step(part.stop / len(pair.hsi_bands))
     quality_fine = np.concatenate(quality)
-    quality_coarse = box_quality(combined(weights, msi_low), hsi, good, window_size())
+    quality_coarse = np.concatenate(
+        [
+            box_quality(combined(weights[band : band + 1], msi_low), hsi[band : band + 1], good, window_size())
+            for band in range(len(hsi))
+        ]
+    )
     spectral, spatial = d_lambda(low, hsi, good), d_s(quality_fine, quality_coarse)
-    error = np.where(good, low.astype(np.float64) - hsi, np.nan)
+    rmse, inconsistency = _errors(low, hsi, good)
     of_msi = np.where(seen, np.sqrt(np.mean((predicted - msi) ** 2, axis=0)), np.nan)
     return Assessment(
         HSI_CONSISTENCY=consistency_db(low, hsi, good),
@@ -161,16 +166,26 @@ def assess(
         D_S=spatial,
         HQNR=hqnr(spectral, spatial),
         bands=list(pair.hsi_bands),
-        rmse=np.sqrt(np.nanmean(error**2, axis=(1, 2))),
+        rmse=rmse,
         quality_fine=quality_fine,
         quality_coarse=quality_coarse,
-        inconsistency=np.sqrt((error**2).mean(axis=0)),
+        inconsistency=inconsistency,
         msi_inconsistency=of_msi[inside],
         low=low,
         hsi=hsi,
         place=place,
         pixels=int(good.sum()),
     )
+
+
+def _errors(low: np.ndarray, hsi: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """RMSE of each band (L,) and over the bands (h, w; NaN where not good) of cubes (L, h, w), a band at a time."""
+    bands, total = np.empty(len(low)), np.zeros(good.shape)
+    for number, (predicted, observed) in enumerate(zip(low, hsi)):
+        square = np.square(np.subtract(predicted, observed, dtype=np.float64))
+        bands[number] = np.sqrt(square[good].mean())
+        total += square
+    return bands, np.where(good, np.sqrt(total / len(low)), np.nan)
 
 
 def _read(fused: Raster, pair: Pair, bands: list[int]) -> np.ndarray:
@@ -187,7 +202,7 @@ def _read(fused: Raster, pair: Pair, bands: list[int]) -> np.ndarray:
 
 def _check_memory(fine: tuple[int, int], coarse: tuple[int, int], pair: Pair) -> None:
     pixels, bands = fine[0] * fine[1], len(pair.hsi_bands)
-    needed = pixels * 4 * (3 * BATCH + 3 * len(pair.msi_bands) + 4) + coarse[0] * coarse[1] * bands * 40 + 300_000_000
+    needed = pixels * 4 * (3 * BATCH + 3 * len(pair.msi_bands) + 4) + coarse[0] * coarse[1] * bands * 16 + 300_000_000
     if needed > available_memory():
         raise HSFusionError(
             f"Assessing {fine[1]} x {fine[0]} pixels needs {needed / 1e9:.1f} GB of memory and "

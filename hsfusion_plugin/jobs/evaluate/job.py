@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ....hsfusion_plugin import reports
-from ....models.metrics import Scores, evaluate
+from ....models.metrics import Scores, evaluate_cubes
 from ...errors import HSFusionError
 from ...rasters.grids.grid import Grid
 from ...rasters.reading.metadata import BandInfo
@@ -21,13 +21,10 @@ from ...rasters.writing.sidecars import written_sidecar
 from ...rasters.writing.staging import check_outputs
 from ...rasters.writing.style import write_ramp_style
 from ...rasters.writing.writer import RasterWriter
-from ..run.memory import available_memory
 from ..run.progress import Progress
-from ..run.temporary import LARGEST_IN_MEMORY, large_array
 from .shared_grid import SharedGrid, shared_grid
+from .shared_pair import SharedPair
 from .table import check_table_name, write_table
-
-_BLOCK_VALUES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,6 @@ class EvaluationRequest:
     def parameters(self) -> dict[str, object]:
         """The parameters under their public names."""
         return {name.upper(): value for name, value in asdict(self).items()}
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Both rasters read whole: (bands, rows, cols) of the bands `index` of the files, in `unit`."""
-
-    reference: np.ndarray
-    fused: np.ndarray
-    index: np.ndarray
-    unit: str
 
 
 def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = None) -> Scores:
@@ -84,12 +71,12 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
         )
     reference, fused = Raster.open(request.reference, "REFERENCE"), Raster.open(request.fused, "FUSED")
     grid = shared_grid(reference, fused, request.ratio)
-    progress.phase("Reading")
     reference, fused = unpacked(reference, progress), unpacked(fused, progress)
-    pair = _read(reference, fused, grid, progress.part(0.0, 0.4))
+    pair = SharedPair.of(reference, fused, grid)
     progress.phase("Computing the metrics")
-    scores = evaluate(pair.reference, pair.fused, request.ratio, request.peak or None, listener=progress.part(0.4, 0.8))
-    warnings = [*grid.warnings, *_doubts(scores, pair)]
+    listener = progress.part(0.0, 0.8)
+    scores = evaluate_cubes(pair.reference, pair.fused, request.ratio, request.peak or None, listener=listener)
+    warnings = [*grid.warnings, *_doubts(scores)]
     scores = replace(
         scores,
         bands=pair.index[scores.bands],
@@ -113,33 +100,7 @@ def evaluate_rasters(request: EvaluationRequest, progress: Progress | None = Non
     return scores
 
 
-def _read(reference: Raster, fused: Raster, grid: SharedGrid, progress: Progress) -> _Pair:
-    index = np.flatnonzero(~(reference.bad | fused.bad))
-    if index.size == 0:
-        raise HSFusionError("Every band is marked bad in REFERENCE or FUSED, so there is nothing to compare.")
-    rows, cols = grid.shape
-    # Two float32 cubes, as far as they are not kept on disk, and what the metrics hold beside them: a few bands and
-    # blocks in float64.
-    needed = min(rows * cols * index.size * 4, LARGEST_IN_MEMORY) * 2 + rows * cols * 24 * 8 + 500_000_000
-    if needed > available_memory():
-        raise HSFusionError(
-            f"Comparing {index.size} bands of {cols} x {rows} pixels needs {needed / 1e9:.1f} GB of memory and "
-            f"{available_memory() / 1e9:.1f} GB are free: clip both rasters to the same smaller extent."
-        )
-    scales = [[(r.bands[i].scale, r.bands[i].offset) for i in index] for r in (reference, fused)]
-    unscale = scales[0] != scales[1]
-    cubes = tuple(large_array((index.size, rows, cols)) for _ in range(2))
-    step = max(1, _BLOCK_VALUES // (cols * index.size))
-    for start in range(0, rows, step):
-        progress.check()
-        stop = min(start + step, rows)
-        for raster, (down, across), values in zip((reference, fused), (grid.reference, grid.fused), cubes):
-            values[:, start:stop] = raster.read(down[start:stop], across, index, unscale=unscale)
-        progress.step(stop / rows)
-    return _Pair(*cubes, index, "physical units" if unscale else "raster units")
-
-
-def _doubts(scores: Scores, pair: _Pair) -> list[str]:
+def _doubts(scores: Scores) -> list[str]:
     """Warnings about results that look like a slip rather than an error of fusion."""
     doubts = []
     fused_mean = float(np.median(scores.mean_bands + scores.bias_bands))
@@ -166,7 +127,7 @@ def _write_map(path: str, values: np.ndarray, description: str, unit: str, grid:
 
 
 def _report(
-    request: EvaluationRequest, scores: Scores, pair: _Pair, reference: Raster, fused: Raster, warnings: list[str]
+    request: EvaluationRequest, scores: Scores, pair: SharedPair, reference: Raster, fused: Raster, warnings: list[str]
 ) -> reports.EvaluationReport:
     colours = colour_bands(reference, [int(b) for b in scores.bands])
     place = {int(band): i for i, band in enumerate(pair.index)}
@@ -181,8 +142,8 @@ def _report(
         origin=reports.Origin(request.parameters(), _command(request), reports.software_versions()),
         scores=scores,
         pictures=(
-            reports.Picture("Reference", pair.reference[layers], note=f"{shown}, stretched from 2 to 98 %"),
-            reports.Picture("Fused", pair.fused[layers], note="same bands, same stretch"),
+            reports.Picture("Reference", pair.reference.picture(layers), note=f"{shown}, stretched from 2 to 98 %"),
+            reports.Picture("Fused", pair.fused.picture(layers), note="same bands, same stretch"),
         ),
         spectra=_spectra(scores, pair, reference),
         wavelengths_nm=reference.wavelengths,
@@ -202,11 +163,9 @@ def _command(request: EvaluationRequest) -> str:
     return reports.repeat_command("evaluate", parameters)
 
 
-def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.PixelSpectra]:
+def _spectra(scores: Scores, pair: SharedPair, reference: Raster) -> list[reports.PixelSpectra]:
     """Pixels from dark to bright, and the one with the largest spectral angle."""
-    brightness = np.where(np.isnan(scores.sam_map), np.nan, 0.0)
-    for band in np.flatnonzero(np.isin(pair.index, scores.bands)):
-        brightness += pair.reference[band]
+    brightness = np.where(np.isnan(scores.sam_map), np.nan, scores.norm_map)
     pixels = [(place, "") for place in reports.pick_pixels(brightness)]
     if np.isfinite(scores.sam_map).any():
         worst = np.unravel_index(np.nanargmax(scores.sam_map), scores.sam_map.shape)
@@ -216,7 +175,7 @@ def _spectra(scores: Scores, pair: _Pair, reference: Raster) -> list[reports.Pix
         lines = {}
         for name, cube in (("reference", pair.reference), ("fused", pair.fused)):
             lines[name] = np.full(reference.count, np.nan)
-            lines[name][pair.index] = cube[:, row, col]
+            lines[name][pair.index] = cube.window(slice(row, row + 1), slice(col, col + 1))[:, 0, 0]
         angle = scores.sam_map[row, col]
         title = f"column {col + 1}, row {row + 1} (SAM {angle:.2f}°{remark})"
         x, y = (col + 0.5) / scores.sam_map.shape[1], (row + 0.5) / scores.sam_map.shape[0]

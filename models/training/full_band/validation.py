@@ -31,8 +31,9 @@ class Trial:
     @classmethod
     def of(cls, pair: Observed, sampling: Sampling) -> Trial:
         """Interpolation and GLP-HS, told the true PSF as the network is by its training."""
-        fused = Fitted.to(whole_block(pair.hsi, pair.msi), sampling, pair.wavelengths).fuse()
-        return cls(pair, sampling, {name: fused[name] for name in ("interpolation", "glp-hs")})
+        fitted = Fitted.to(whole_block(pair.hsi, pair.msi), sampling, pair.wavelengths)
+        glp_hs = fitted.expand(fitted.closed_forms().named("glp-hs"))
+        return cls(pair, sampling, {"interpolation": fitted.interpolate(), "glp-hs": glp_hs})
 
     def fuse(self, runner: FullBandRunner, **options: Any) -> np.ndarray:
         """(L, H, W) of a network; options of its request are steps, seed, samples."""

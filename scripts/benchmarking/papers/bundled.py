@@ -10,7 +10,7 @@ and what a run costs on this machine.
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ from hsfusion.models.training.full_band.data import Observed
 from hsfusion.models.training.full_band.validation import Trial
 from hsfusion.models.training.subspace.config import load_config
 from hsfusion.models.trials import Fitted
+from hsfusion.scripts.benchmarking.watch import memory_of
 from hsfusion.scripts.training.run import trials_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
             lines += [*samplers(trials, runners), *costs(names, asked.size)]
     except HSFusionError as error:
         sys.exit(str(error))
-    given = f" --data SCENES --scenes {asked.scenes}" if asked.data else ""
+    given = f" --data SCENES --scenes {asked.scenes} --size {asked.size}" if asked.data else ""
     lines += [f"Command: `scripts/benchmark.py published --models {asked.models}{given}`", ""]
     text = "\n".join(lines)
     print(text)
@@ -91,8 +92,16 @@ def scores(cards: dict[str, Any]) -> list[str]:
         for scene in scenes:
             cells = [scenes[scene][m] for m in RIVALS] + [c["scores"][case][scene]["network"] for c in cards.values()]
             lines.append(f"| {scene} | " + " | ".join(f"{psnr:.2f} / {sam:.2f}" for psnr, sam in cells) + " |")
-        lines.append("")
+        lines += [_least_gains(scenes, [c["scores"][case] for c in cards.values()]), ""]
     return lines
+
+
+def _least_gains(rivals: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """A row: the smallest PSNR above interpolation on any scene, for GLP-HS and each model."""
+    columns = [(rivals, GLP_HS), *((scores, "network") for scores in found)]
+    names = [name for name in rivals if name != "mean"]
+    least = [min(table[n][method][0] - rivals[n]["interpolation"][0] for n in names) for table, method in columns]
+    return f"| least above interpolation | | {' | '.join(f'{gain:+.2f} dB' for gain in least)} |"
 
 
 def samplers(trials: list[Trial], runners: dict[str, Any]) -> list[str]:
@@ -171,7 +180,7 @@ def cost_of(name: str, model: str, size: int) -> Cost:
     before, busy = _peak(), time.process_time()
     if name == GLP_HS:
         fitted = Fitted.to(whole_block(trial.pair.hsi, trial.pair.msi), trial.sampling, trial.pair.wavelengths)
-        fitted.expand(fitted.closed_forms().glp)
+        fitted.expand(fitted.closed_forms().named("glp-hs"))
         return Cost(time.process_time() - busy, _peak(), before)
     trial.fuse(FullBandRunner(card, state))
     parameters = sum(v.numel() for v in state.values())
@@ -179,7 +188,9 @@ def cost_of(name: str, model: str, size: int) -> Cost:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """GB: the largest memory of this process (Linux), not of the one that started it, which getrusage would count."""
+    found = memory_of(os.getpid())
+    return found[1] / 2**30 if found else 0.0
 
 
 def _made_up(card: dict[str, Any], size: int) -> Trial:

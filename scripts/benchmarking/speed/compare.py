@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,11 @@ def lines(commit: str, found: Sequence[Compared], size: int, bands: int) -> list
     return table
 
 
+def _end(number: int, _: object) -> None:
+    """End as on an error, so that the other checkout and the rasters are removed."""
+    sys.exit(128 + number)
+
+
 def main(words: Sequence[str]) -> int:
     """Print the table, and write it where --output says; 1 where a real slowdown is found."""
     parser = argparse.ArgumentParser(
@@ -174,6 +180,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--commands", default="glp-hs,fuse", help=f"of {', '.join(COMMANDS)}")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
     given = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, _end)
     try:
         found = compare(given.compare, given.commands.split(","), given.pairs, given.size, given.bands)
     except HSFusionError as error:

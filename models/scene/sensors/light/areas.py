@@ -39,8 +39,9 @@ class Areas:
     """holder: a Holder per cell, uint8 (h, w); size: HSI pixels along a cell's side.
 
     expected (l, h, w): what the HSI lets one expect of the MSI in each cell; spread (l,): how far the MSI's pixels
-    usually are from that; usual: how far nearly all of them are, root mean square over bands in units of `spread`. With
-    these single MSI pixels at the rim of an area, of which a cell has both kinds, are told apart.
+    usually are from that; usual: how far nearly all of them are, root mean square over bands in units of `spread` and
+    of what the cells around differ by: pixels vary where cells do. With these single MSI pixels at the rim of an area,
+    of which a cell has both kinds, are told apart.
     """
 
     holder: np.ndarray
@@ -57,11 +58,16 @@ class Areas:
         """The holder at MSI pixels; shift (y, x) of the HSI's grid in MSI pixels."""
         return self._at(*self._places(rows, cols, ratio, shift))
 
-    def unusual(self, rest: np.ndarray) -> np.ndarray:
-        """How far MSI pixels are from what the HSI lets one expect, of the difference (l, ...) as `usual` is measured:
-        (...).
+    def unusual(
+        self, z: np.ndarray, rows: range, cols: range, ratio: float, shift: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How far the MSI z (l, H, W) is from what the HSI lets one expect, (H, W) as `usual` is measured, and the
+        latter, (l, H, W).
         """
-        return np.sqrt(np.mean([(band / s) ** 2 for band, s in zip(rest, self.spread)], axis=0))
+        down, across = map(_linear, self._places(rows, cols, ratio, shift), self.holder.shape)
+        expected, around = down @ self.expected @ across.T, down @ _contrast(self.expected) @ across.T
+        square = [(band - e) ** 2 / (s**2 + c**2) for band, e, c, s in zip(z, expected, around, self.spread)]
+        return np.sqrt(np.mean(square, axis=0)), expected
 
     def expected_at(self, rows: range, cols: range, ratio: float, shift: tuple[float, float]) -> np.ndarray:
         """`expected` between the cells' middles, (l, H, W)."""
@@ -112,6 +118,11 @@ def _expected(cells: Cells, residual: np.ndarray) -> np.ndarray:
     """(l, h, w); cells of which nothing is known have their band's mean."""
     seen = cells.low - residual
     return np.stack([cells.picture(band, float(band.mean())) for band in seen.T]).astype(np.float32)
+
+
+def _contrast(image: np.ndarray) -> np.ndarray:
+    """Standard deviation (l, h, w) of each value and the eight around it."""
+    return np.stack([np.std(_shifted(band, "edge"), axis=0) for band in image]).astype(np.float32)
 
 
 def _linear(place: np.ndarray, count: int) -> np.ndarray:
@@ -180,9 +191,9 @@ def _nearest(asked: np.ndarray, known: np.ndarray, rank: int) -> np.ndarray:
     return np.sqrt(np.maximum(np.partition(square, rank, axis=1)[:, rank], 0.0))
 
 
-def _shifted(image: np.ndarray) -> list[np.ndarray]:
-    """The image moved by up to one cell each way, 0 coming in: nine of them."""
-    padded = np.pad(image, 1)
+def _shifted(image: np.ndarray, mode: str = "constant") -> list[np.ndarray]:
+    """The image moved by up to one cell each way, 0 coming in, or what `mode` of numpy.pad says: nine of them."""
+    padded = np.pad(image, 1, mode)
     h, w = image.shape
     return [padded[i : i + h, j : j + w] for i in range(3) for j in range(3)]
 
@@ -195,9 +206,14 @@ def _opened(image: np.ndarray) -> np.ndarray:
 
 
 def _grown(seeds: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """What of a mask is connected with the seeds."""
+    """What of a mask is connected with the seeds by whole sides: a corner is no evidence."""
     while True:
-        grown = np.logical_or.reduce(_shifted(seeds)) & allowed
+        grown = seeds.copy()
+        grown[1:] |= seeds[:-1]
+        grown[:-1] |= seeds[1:]
+        grown[:, 1:] |= seeds[:, :-1]
+        grown[:, :-1] |= seeds[:, 1:]
+        grown &= allowed
         if (grown == seeds).all():
             return seeds
         seeds = grown

@@ -101,8 +101,8 @@ class Light:
         out = self.left_out(rows, cols)
         if not out.any():
             return z, out
-        expected = self.areas.expected_at(rows, cols, self.ratio, self.shift)
-        out &= self.areas.unusual(z - expected) > self.areas.usual
+        unusual, expected = self.areas.unusual(z, rows, cols, self.ratio, self.shift)
+        out &= unusual > self.areas.usual
         return np.where(out, expected, z), out
 
     def measured(self, blocks: list[Block]) -> Light:
@@ -115,9 +115,12 @@ class Light:
         for block in blocks:
             window = block.fine_rows, block.fine_cols
             rest.append((block.z - areas.expected_at(*window, self.ratio, self.shift))[:, block.z_mask > 0])
-        every = np.concatenate(rest, axis=1)
-        areas = replace(areas, spread=robust_scale(every.T))
-        return replace(self, areas=replace(areas, usual=float(np.quantile(areas.unusual(every), USUAL))))
+        areas = replace(areas, spread=robust_scale(np.concatenate(rest, axis=1).T))
+        unusual = []
+        for block in blocks:
+            far, _ = areas.unusual(block.z, block.fine_rows, block.fine_cols, self.ratio, self.shift)
+            unusual.append(far[block.z_mask > 0])
+        return replace(self, areas=replace(areas, usual=float(np.quantile(np.concatenate(unusual), USUAL))))
 
     def left_out(self, rows: range, cols: range) -> np.ndarray:
         """Where the MSI is not believed, bool (H, W): what it alone shows, and what nobody can tell to be the HSI's."""
