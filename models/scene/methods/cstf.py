@@ -9,12 +9,13 @@ with P1, P2 the PSF and sampling along rows and columns, P3 the spectral respons
 (weight beta on the last iterate) solves for W, H, S and C in turn; C by ADMM.
 
 As in the paper: the objective, the order of the updates, and images between 0 and 1. Vertex component analysis gives
-the first S, as in the authors' comparisons. Ours, chosen on training scenes of 90 to 100 pixels: lambda = 1e-4, beta =
-1e-2, as many atoms W and H as the window has rows and columns, 10 atoms S, 6 rounds (the authors: 1e-5, 1e-3, 260 of
-512, 15 and 15; a setting on the way to theirs, with 15 atoms and 15 rounds, lost 1.2 to 4.7 dB). The scene is solved in fixed windows (`anchored`), where
-the paper takes it whole. W and H start from the leading singular vectors of the MSI's unfoldings, where the paper
-learns them by DUC-KSVD, and are then updated by the paper's equations. These linear systems are solved exactly, with
-the eigenvectors of P'P, where the paper iterates conjugate gradients. The first S is that of the whole scene.
+the first S, as in the authors' comparisons. Ours, chosen on training scenes of 90 to 100 pixels: lambda = 1e-4, beta
+= 1e-2, as many atoms W and H as the window has rows and columns, 10 atoms S, 6 rounds (the authors: 1e-5, 1e-3, 260
+of 512, 15 and 15; a setting on the way to theirs, with 15 atoms and 15 rounds, lost 1.2 to 4.7 dB). The scene is
+solved in fixed windows (`anchored`), where the paper takes it whole. W and H start from the leading singular vectors
+of the MSI's unfoldings, where the paper learns them by DUC-KSVD, and are then updated by the paper's equations. These
+linear systems are solved exactly, with the eigenvectors of P'P, where the paper iterates conjugate gradients. The
+first S is that of the whole scene.
 """
 
 from __future__ import annotations
