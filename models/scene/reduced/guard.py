@@ -156,7 +156,7 @@ class _Sums:
         self._squares = self._squares + ((spectra - block.truth)[:, block.mask].astype(np.float64) ** 2).sum(axis=1)
         listener.check()
         self._angles += count * np.nan_to_num(sam(block.truth, spectra, block.mask).mean)
-        quality = q2n(block.truth, spectra, block.mask, check=listener.check)
+        quality = q2n(block.truth, spectra, block.mask, listener=listener)
         if np.isfinite(quality):
             self._quality, self._judged_pixels = self._quality + count * quality, self._judged_pixels + count
         self.pixels += count
