@@ -15,8 +15,8 @@ from ..model import MODEL_ERROR, SceneModel
 from ..subspace.hidden_detail import UNSURE
 
 # Chosen by hand on training scenes, looking at what scripts/benchmarking/samples.py prints; no command gives them.
-# scripts/benchmarking/error_law.py says which TEMPERATURE and BAND_POWER each sensor would have, and how it fares by the
-# others' (docs/measured/error_law.md).
+# scripts/benchmarking/error_law.py says which TEMPERATURE and BAND_POWER each sensor would have, and how it fares by
+# the others' (docs/measured/error_law.md).
 TEMPERATURE = {"model": 0.72, "average": 0.45, "loc": 0.47, "map": 0.47, "glp-hs": 0.5}  # on the expected errors
 MSI_MISFIT = 0.47  # of what keeps the MSI from the HSI, and ...
 MSI_MODEL_ERROR = 0.23  # ... of the share of it that is model error: so much the errors leave in what the MSI sees
