@@ -191,16 +191,16 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     request, progress = request_of(options.parameters), printing()
     places = [str(place.resolve()) for place in options.models]
-    model, sha256 = None, ""
+    model = file = None
     if request.method is None:
         if request.model_file:
             places.insert(0, request.model_file)
         name = Path(request.model_file).stem if request.model_file else request.model
         request = replace(request, model="hsfusion-base" if name == "auto" else name)
         model = model_method(request, places, options.device, options.precision)
-        sha256 = find_model(request.model, model.client.engine.places).sha256
+        file = find_model(request.model, model.client.engine.places)
     pair = Pair.open(request, progress)
-    mosaic = prepare(request, pair, progress, model, sha256)
+    mosaic = prepare(request, pair, progress, model, file)
     tiles = mosaic.tiles(pair, mosaic.method or model)
     fitted = time.monotonic()
     windows = Windows(request, mosaic.sha256)

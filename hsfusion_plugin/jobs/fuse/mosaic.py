@@ -16,6 +16,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ....models.cards import ModelInfo, beats_closed_forms
 from ....models.scene.methods.classical import fit_full_band
 from ....models.scene.methods.names import TILED
 from ....models.scene.model import SceneModel
@@ -73,12 +74,16 @@ class Mosaic:
 
 
 def prepare(
-    request: FusionRequest, pair: Pair, progress: Progress, model: Method | None = None, sha256: str = ""
+    request: FusionRequest,
+    pair: Pair,
+    progress: Progress,
+    model: Method | None = None,
+    file: ModelInfo | None = None,
 ) -> Mosaic:
     """Fit the scene as the algorithms do, and choose the method: `request.method` of METHODS, or `model`, which the
     guard may replace.
 
-    sha256: of the model's file.
+    file: the model's, whose card tells the guard of its record.
     """
     if model is None and request.method not in METHODS:
         raise HSFusionError(
@@ -96,12 +101,12 @@ def prepare(
         return Mosaic(request, estimates.scene, _method(request.method or "", estimates), largest, light, about)
     if request.guard:
         known = estimates.scene, estimates.blocks
-        verdict = decide(*known, model, pair.wavelengths, progress)
+        verdict = decide(*known, model, pair.wavelengths, progress, beats_closed_forms(file.card if file else {}))
         progress.info(verdict.sentence(model.name))
         about["guard"] = {"shipped": verdict.shipped, "gain_db": verdict.gain, "rmse": verdict.scores}
         if verdict.shipped != model.name:
             return Mosaic(request, estimates.scene, ClosedForm(verdict.shipped, filters=True), largest, light, about)
-    return Mosaic(request, estimates.scene, None, largest, light, about, sha256)
+    return Mosaic(request, estimates.scene, None, largest, light, about, file.sha256 if file else "")
 
 
 def _method(name: str, estimates: Estimates) -> Method:
